@@ -1,0 +1,45 @@
+# Everything happens in .venv, which `make` builds by itself and rebuilds when pyproject.toml changes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test lint type unit format clean
+
+help:
+	@echo "make demo    train the default pair on digits, attack it, write the report"
+	@echo "make test    lint, types and tests"
+	@echo "make format  let ruff format and mend the code"
+	@echo "make clean   remove the virtual environment and caches"
+
+$(READY): pyproject.toml hatch_build.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "aigrob needs Python 3.11 or newer; name one with: make PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@# torchattacks pins a requests of 2020 that it never imports; its known vulnerabilities are not worth keeping.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+		'requests>=2.33' 'urllib3>=2.7' 'idna>=3.15' 'charset-normalizer>=3.4' certifi
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/aigrob demo
+
+test: lint type unit
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: $(READY)
+	$(BIN)/mypy
+
+unit: $(READY)
+	$(BIN)/pytest -n auto --dist worksteal
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

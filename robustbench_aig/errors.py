@@ -1,0 +1,57 @@
+"""What can go wrong, told in one line that names the cause and the way out.
+
+AigrobError
+├── InputError        bad usage or input (exit 2)
+│   ├── ThreatError   an epsilon or a norm that cannot be meant
+│   ├── RecipeError   a recipe that does not parse or validate
+│   ├── DataError     a data set that cannot be read
+│   └── RunError      a run or report directory that is missing, damaged or foreign
+├── AttackFailure     an attack crashed, returned NaN or left the ball: its images are errors, never robust
+└── Interrupted       stopped by the user; what is finished is on disk (exit 3)
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class AigrobError(Exception):
+    """Base of all errors that the command line shows as one line instead of a traceback."""
+
+    exit_code = 2
+
+
+class InputError(AigrobError):
+    """Bad usage or bad input."""
+
+
+class ThreatError(InputError):
+    """An epsilon or a norm that cannot be meant."""
+
+
+class RecipeError(InputError):
+    """A recipe that does not parse or validate."""
+
+
+class DataError(InputError):
+    """A data set that cannot be read."""
+
+
+class RunError(InputError):
+    """A run or report directory that is missing, damaged or foreign."""
+
+
+class AttackFailure(AigrobError):
+    """An attack crashed, returned NaN or left the ball."""
+
+
+class Interrupted(AigrobError):
+    """Stopped by the user; finished work is on disk."""
+
+    exit_code = 3
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The tail of an error message: the nearest known name, or all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names) or 'none'}"

@@ -1,0 +1,73 @@
+"""Random numbers that belong to an image, whatever its chunk, batch, process, device or order.
+
+A counter-based generator: number i of a stream is a hash of (key, i), so any part of a stream can be had at
+once, in any order, on any device, with the same bits. The hash is the output function of SplitMix64 (Steele, Lea
+and Flood, OOPSLA 2014): one 64-bit key per image, counters spaced by the golden-ratio constant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_GOLDEN = 0x9E3779B97F4A7C15 - 2**64
+_MIX1 = 0xBF58476D1CE4E5B9 - 2**64
+_MIX2 = 0x94D049BB133111EB - 2**64
+
+
+def seed_of(*parts: object) -> int:
+    """A 63-bit seed from any mixture of words and numbers, the same on every machine."""
+    text = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def _shift(x: Tensor, bits: int) -> Tensor:
+    """Logical right shift: torch's shift of int64 drags the sign along."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _mix(x: Tensor) -> Tensor:
+    x = (x ^ _shift(x, 30)) * _MIX1
+    x = (x ^ _shift(x, 27)) * _MIX2
+    return x ^ _shift(x, 31)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One stream of random numbers for each image of a batch.
+
+    Attributes:
+        keys: (B,) int64, one key per image.
+    """
+
+    keys: Tensor
+
+    @classmethod
+    def of(cls, ids: Tensor, *purpose: object) -> Stream:
+        """Streams for the images `ids` (B,) int64 and a purpose: (seed, "attack noise", attack, threat, …)."""
+        return cls(_mix(_mix(ids.to(torch.int64) * _GOLDEN + 1) + seed_of(*purpose)))
+
+    def child(self, number: int) -> Stream:
+        """An independent stream per image, numbered: a step, a draw, a gate."""
+        return Stream(_mix(self.keys ^ _mix(torch.full_like(self.keys, number + 1) * _GOLDEN)))
+
+    def __getitem__(self, index: Tensor | slice) -> Stream:
+        """The streams of some of the images."""
+        return Stream(self.keys[index])
+
+    def uniform(self, *shape: int) -> Tensor:
+        """(B, *shape) float32, uniform on the open interval (0, 1): multiples of 2^-24 shifted by half a step."""
+        count = math.prod(shape)
+        counters = torch.arange(1, count + 1, device=self.keys.device) * _GOLDEN
+        bits = _mix(self.keys[:, None] + counters[None, :])
+        # 23 bits leave room for the half step in float32's 24, so neither 0 nor 1 can be drawn.
+        return ((_shift(bits, 41).to(torch.float32) + 0.5) * 2.0**-23).view(-1, *shape)
+
+    def logistic(self) -> Tensor:
+        """(B,) draws from the standard logistic distribution: the difference of two Gumbel draws."""
+        u = self.uniform(1)[:, 0]
+        return u.log() - (-u).log1p()

@@ -1,0 +1,315 @@
+"""The record of an evaluation: the sample table's row, the plan written before, the report made after. No torch.
+
+A report directory holds `plan.json` (what is measured, written first), `samples/<evaluation>.parquet` (one row per
+image: the evidence), `images/<evaluation>.safetensors` (a sample of the attacked images), `times.json` (seconds
+spent) and `report.json`, which is a function of the former.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = "1"
+
+Status = Literal["ok", "error"]
+Role = Literal["clean", "attack", "control"]
+"""A control (random noise) is measured like an attack but never counts in the union."""
+
+ROW = pa.schema(
+    [
+        pa.field("image", pa.int64(), False),  # index in the test split, stable for a data set
+        pa.field("label", pa.int32(), False),
+        pa.field("model", pa.string(), False),  # name of the run
+        pa.field("policy", pa.string(), False),  # gate policy while judged: "none" for a plain model
+        pa.field("attack", pa.string(), False),  # recipe name; "clean" for the unattacked image
+        pa.field("threat", pa.string(), False),  # "linf 4/255"; "none" for the unattacked image
+        pa.field("chunk", pa.int32(), False),  # the unit of work this image was part of
+        pa.field("status", pa.string(), False),  # ok | error | skipped (lost to another attack before, see lost_to)
+        pa.field("lost_to", pa.string(), True),
+        pa.field("prediction", pa.int32(), False),  # class with most votes over the scoring draws; -1 on error
+        pa.field("margin", pa.float32(), False),  # logit of the label minus the best other, mean over scoring draws
+        pa.field("linf", pa.float32(), False),  # measured size of the change; NaN on error
+        pa.field("l2", pa.float32(), False),
+        pa.field("draws", pa.int32(), False),  # scoring draws: 1 where the policy is deterministic
+        pa.field("correct_draws", pa.int32(), False),  # of these, how many were right; 0 on error
+        pa.field("choice_draws", pa.int32(), False),  # a disjoint set of draws, only for choosing the worst attack
+        pa.field("choice_correct", pa.int32(), False),
+        pa.field("choice_margin", pa.float32(), False),
+        pa.field("gates_clean", pa.binary(), False),  # decisions at the first scoring draw, numpy.packbits over gates
+        pa.field("gates_adv", pa.binary(), False),  # the same draw's noise on the attacked image
+        pa.field("p_clean", pa.list_(pa.float16()), False),  # open probability of each gate along that path
+        pa.field("p_adv", pa.list_(pa.float16()), False),
+        pa.field("macs_clean", pa.float64(), False),  # executed multiply-accumulates, mean over scoring draws
+        pa.field("macs_adv", pa.float64(), False),
+        pa.field("forwards", pa.float64(), False),  # passes the attack spent on this image
+        pa.field("backwards", pa.float64(), False),
+    ]
+)
+
+
+class Record(BaseModel):
+    """Base: unknown keys are refused, so a typo or a foreign file cannot pass."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ThreatRecord(Record):
+    """A threat as written: `{norm: "linf", eps: "4/255", value: 0.0157}`."""
+
+    norm: Literal["linf", "l2"]
+    eps: str
+    value: float
+
+
+class DataRecord(Record):
+    """The images that were evaluated."""
+
+    name: str
+    split: str
+    n: int = Field(description="images evaluated")
+    available: int = Field(description="images in the split")
+    shape: tuple[int, int, int] = Field(description="channels, height, width")
+    classes: list[str]
+    digest: str = Field(description="SHA-256 over the evaluated images and labels")
+
+
+class GateRecord(Record):
+    """One gate: where it sits and what it can save."""
+
+    name: str = Field(description="stage.block, counted from 1")
+    macs: int = Field(description="multiply-accumulates of the block it can skip")
+    target: float | None = Field(None, description="execution rate it was trained towards; 1 = forced open")
+    transition: bool = Field(False, description="its block changes the resolution or width")
+
+
+class ModelRecord(Record):
+    """A trained network under evaluation."""
+
+    name: str = Field(description="name of the run")
+    recipe: str
+    family: Literal["plain", "gated"]
+    parameters: int
+    total_macs: int = Field(description="multiply-accumulates with every gate open")
+    gates: list[GateRecord] = Field(default_factory=list)
+    weights_digest: str
+    training: dict[str, Any] = Field(default_factory=dict, description="what the run recorded of itself")
+
+
+class EvaluationPlan(Record):
+    """One measurement: a model under a gate policy, an attack and a threat."""
+
+    id: str = Field(description="file name of its rows")
+    model: str
+    policy: str
+    attack: str
+    role: Role
+    provider: str
+    provider_version: str
+    settings: dict[str, Any] = Field(default_factory=dict, description="the attack's resolved recipe")
+    threat: ThreatRecord | None = None
+
+
+class Plan(Record):
+    """What is measured, fixed before the first pass: the digest covers all that decides the numbers."""
+
+    schema_version: str = SCHEMA_VERSION
+    created: str
+    command: str
+    seed: int
+    digest: str
+    chunk: int = Field(description="images per unit of work")
+    draws: int = Field(description="scoring draws per image of a random policy")
+    environment: dict[str, Any]
+    data: DataRecord
+    models: list[ModelRecord]
+    evaluations: list[EvaluationPlan]
+
+
+class Accuracy(Record):
+    """A share of right answers with its 95 % interval.
+
+    With one draw per image it is `count / n` with Wilson's interval. With more draws it is the mean over draws with
+    a bootstrap interval over images, and `count` is null.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    draws: int
+    count: int | None
+    interval: Literal["wilson", "bootstrap"]
+    majority: float | None = Field(None, description="share of images whose plurality vote is right")
+    all_right: float | None = Field(None, description="share of images that every draw got right")
+    any_right: float | None = Field(None, description="share of images that at least one draw got right")
+
+
+class Distance(Record):
+    """Measured size of the changes, over images."""
+
+    linf_max: float
+    linf_mean: float
+    l2_max: float
+    l2_mean: float
+
+
+class Gates(Record):
+    """What the gates did, clean against attacked. Rates are shares of images; lists follow the model's gates."""
+
+    flip_rate: float = Field(description="share of (image, gate) pairs whose decision changed, noise held equal")
+    noise_flip_rate: float | None = Field(
+        description="the same under random ±eps noise; null where no control ran"
+    )
+    shift: float = Field(description="mean over images of the sum over gates of (p_adv - p_clean)^2")
+    per_gate: list[GateShift]
+    per_class: list[ClassShift]
+
+
+class GateShift(Record):
+    """One gate over all images."""
+
+    gate: str
+    rate_clean: float
+    rate_adv: float
+    flip_rate: float
+    noise_flip_rate: float | None
+
+
+class ClassShift(Record):
+    """Execution rate of every gate over the images of one true class."""
+
+    label: str
+    n: int
+    rates_clean: list[float]
+    rates_adv: list[float]
+
+
+class Compute(Record):
+    """Executed multiply-accumulates per image."""
+
+    clean_macs: float
+    adversarial_macs: float
+    change: float = Field(description="(adversarial - clean) / clean")
+    recovered: float | None = Field(
+        description="(adversarial - clean) / (all open - clean); null where nothing was saved"
+    )
+    p95: float = Field(description="95th percentile of the attacked images")
+
+
+class Cost(Record):
+    """What the attack spent: passes per image, and wall time."""
+
+    forwards: float
+    backwards: float
+    seconds: float
+
+
+class Evaluation(Record):
+    """The result of one measurement."""
+
+    id: str
+    model: str
+    gate_policy: str
+    attack: str
+    role: Role
+    provider: str
+    provider_version: str
+    threat: ThreatRecord | None
+    status: Status
+    errors: int = Field(description="images whose attack or judgement failed; they count as lost")
+    n: int
+    clean_accuracy: Accuracy
+    robust_accuracy: Accuracy
+    distance: Distance | None
+    gates: Gates | None = Field(description="null for a plain model")
+    compute: Compute
+    cost: Cost
+
+
+class WorstCase(Record):
+    """The union: every image under the attack that is worst for it, chosen and scored on disjoint draws."""
+
+    model: str
+    gate_policy: str
+    threat: ThreatRecord
+    attacks: list[str]
+    status: Status
+    accuracy: Accuracy
+    strongest: dict[str, int] = Field(description="attack -> images for which it was chosen")
+
+
+class Comparison(Record):
+    """Gated minus plain on the same images, in shares (not points)."""
+
+    gated: str
+    gate_policy: str
+    plain: str
+    attack: str = Field(description="recipe name, 'clean', or 'union'")
+    threat: ThreatRecord | None
+    status: Status
+    n: int
+    difference: float
+    low: float
+    high: float
+    only_gated: float = Field(description="images that only the gated model got right (draws averaged)")
+    only_plain: float
+    p_value: float | None = Field(description="exact McNemar; null where a policy is random")
+    both_correct: Accuracies | None = Field(
+        description="among images both get right unattacked (majority vote)"
+    )
+
+
+class Accuracies(Record):
+    """Accuracy of the two models on one set of images."""
+
+    gated: Accuracy
+    plain: Accuracy
+
+
+class Check(Record):
+    """An automatic test of whether a number deserves belief."""
+
+    id: str
+    verdict: Literal["pass", "warn", "fail", "n/a"]
+    sentence: str
+    evidence: dict[str, Any] = Field(default_factory=dict)
+
+
+class Claim(Record):
+    """A sentence with a verdict."""
+
+    id: str
+    sentence: str
+    verdict: Literal[
+        "supported", "explained by randomness", "explained by masking", "unsupported", "inconclusive"
+    ]
+    evidence: dict[str, Any] = Field(default_factory=dict)
+
+
+class Report(Record):
+    """`report.json`: every number a function of the sample table."""
+
+    schema_version: str = SCHEMA_VERSION
+    status: Literal["complete", "partial", "error"]
+    created: str
+    command: str
+    seed: int
+    digest: str
+    environment: dict[str, Any]
+    data: DataRecord
+    models: list[ModelRecord]
+    evaluations: list[Evaluation]
+    worst_case: list[WorstCase]
+    comparisons: list[Comparison]
+    checks: list[Check] = Field(default_factory=list)
+    claims: list[Claim] = Field(default_factory=list)
+
+
+def report_json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of `report.json`."""
+    schema = Report.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return schema

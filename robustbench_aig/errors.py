@@ -6,7 +6,7 @@ AigrobError
 │   ├── RecipeError   a recipe that does not parse or validate
 │   ├── DataError     a data set that cannot be read
 │   └── RunError      a run or report directory that is missing, damaged or foreign
-├── AttackFailure     an attack crashed, returned NaN or left the ball: its images are errors, never robust
+├── AttackError       an attack crashed, returned NaN or left the ball: its images are errors, never robust
 └── Interrupted       stopped by the user; what is finished is on disk (exit 3)
 """
 
@@ -40,7 +40,7 @@ class RunError(InputError):
     """A run or report directory that is missing, damaged or foreign."""
 
 
-class AttackFailure(AigrobError):
+class AttackError(AigrobError):
     """An attack crashed, returned NaN or left the ball."""
 
 

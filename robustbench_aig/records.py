@@ -160,9 +160,7 @@ class Gates(Record):
     """What the gates did, clean against attacked. Rates are shares of images; lists follow the model's gates."""
 
     flip_rate: float = Field(description="share of (image, gate) pairs whose decision changed, noise held equal")
-    noise_flip_rate: float | None = Field(
-        description="the same under random ±eps noise; null where no control ran"
-    )
+    noise_flip_rate: float | None = Field(description="the same under random ±eps noise; null where no control ran")
     shift: float = Field(description="mean over images of the sum over gates of (p_adv - p_clean)^2")
     per_gate: list[GateShift]
     per_class: list[ClassShift]
@@ -257,9 +255,7 @@ class Comparison(Record):
     only_gated: float = Field(description="images that only the gated model got right (draws averaged)")
     only_plain: float
     p_value: float | None = Field(description="exact McNemar; null where a policy is random")
-    both_correct: Accuracies | None = Field(
-        description="among images both get right unattacked (majority vote)"
-    )
+    both_correct: Accuracies | None = Field(description="among images both get right unattacked (majority vote)")
 
 
 class Accuracies(Record):
@@ -283,9 +279,7 @@ class Claim(Record):
 
     id: str
     sentence: str
-    verdict: Literal[
-        "supported", "explained by randomness", "explained by masking", "unsupported", "inconclusive"
-    ]
+    verdict: Literal["supported", "explained by randomness", "explained by masking", "unsupported", "inconclusive"]
     evidence: dict[str, Any] = Field(default_factory=dict)
 
 

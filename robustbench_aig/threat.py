@@ -43,9 +43,7 @@ class Threat:
             raise ThreatError(f"unknown norm '{norm}': {did_you_mean(norm, get_args(Norm))}")
         eps = _exact(text)
         if eps <= 0:
-            raise ThreatError(
-                f"epsilon '{text}' must be above 0, like 4/255 (clean accuracy is always measured too)"
-            )
+            raise ThreatError(f"epsilon '{text}' must be above 0, like 4/255 (clean accuracy is always measured too)")
         if norm == "linf" and (eps > 1 or text.strip() == "1"):
             raise ThreatError(
                 f"epsilon '{text}' spans more than the pixel range [0, 1]: did you mean {text.strip()}/255?"
@@ -121,7 +119,8 @@ class Threat:
 
 
 def _length(delta: Tensor) -> Tensor:
-    return delta.flatten(1).norm(dim=1).view(-1, *[1] * (delta.dim() - 1))
+    length: Tensor = delta.flatten(1).norm(dim=1)
+    return length.view(-1, *[1] * (delta.dim() - 1))
 
 
 def _exact(text: str) -> Fraction:

@@ -1,0 +1,85 @@
+"""The gate of a residual block, after Veit and Belongie (arXiv 1711.11503) and their official code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from robustbench_aig.gating.execution import add_gated
+from robustbench_aig.gating.policies import Argmax, Sampled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from robustbench_aig.gating.context import Trace
+
+_SAMPLED = Sampled()
+_ARGMAX = Argmax()
+
+
+class Gate(nn.Module):
+    """Base of all gates: subclasses compute logits (B, 2) from features; `decide` asks the policy in force.
+
+    Outside a `gating` context a gate samples in training mode and takes the likelier side in eval mode.
+    """
+
+    trace: Trace | None = None
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Skip and run logits (B, 2) for the features (B, C, H, W) at the block's input."""
+        raise NotImplementedError
+
+    def decide(self, logits: Tensor) -> Tensor:
+        """The decisions (B,) for logits (B, 2); a foreign network's own gate may call this directly."""
+        if self.trace is not None:
+            return self.trace.ask(logits)
+        return (_SAMPLED if self.training else _ARGMAX).decide(logits, 0, 0)
+
+    def forward(self, x: Tensor, skip: Tensor, residual: Callable[[Tensor], Tensor]) -> Tensor:
+        """`skip` + z · residual(x), where z (B,) is this gate's decision for each image."""
+        z = self.decide(self.logits(x))
+        sparse = self.trace is not None and self.trace.sparse
+        if sparse and self.training:
+            raise RuntimeError("sparse execution needs eval mode: batch-norm must not see a part of the batch")
+        return add_gated(skip, residual, x, z, sparse=sparse)
+
+
+class PooledGate(Gate):
+    """Global average pool → FC to `hidden` → batch-norm → ReLU → FC to 2.
+
+    The batch-norm is in the official code, not in the paper. The last layer starts at N(0, 0.001) with bias
+    (0.1, 2), so that gates start open with p = sigmoid(1.9) = 0.87.
+
+    Args:
+        channels: C of the block's input.
+        hidden: width of the hidden layer.
+        norm: whether to use the batch-norm.
+    """
+
+    def __init__(self, channels: int, *, hidden: int = 16, norm: bool = True) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(channels, hidden)
+        self.norm = nn.BatchNorm1d(hidden) if norm else nn.Identity()
+        self.fc2 = nn.Linear(hidden, 2)
+        nn.init.normal_(self.fc2.weight, 0, 0.001)
+        with torch.no_grad():
+            self.fc2.bias.copy_(torch.tensor([0.1, 2.0]))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(B, 2) from features (B, C, H, W)."""
+        hidden: Tensor = self.norm(self.fc1(x.mean((2, 3)))).relu()
+        logits: Tensor = self.fc2(hidden)
+        return logits
+
+
+class OpenGate(Gate):
+    """A gate that is forced open under every policy: the block's target rate is 1."""
+
+    def forward(self, x: Tensor, skip: Tensor, residual: Callable[[Tensor], Tensor]) -> Tensor:
+        """`skip` + residual(x); recorded as p = z = 1."""
+        if self.trace is not None:
+            ones = x.new_ones(len(x))
+            self.trace.record(ones, ones)
+        return skip + residual(x)

@@ -1,0 +1,152 @@
+"""Gate policies: how the decision of a gate is made from its logits.
+
+Notation: a gate's two logits (skip, run) have the difference D = run - skip, its open probability is
+p = sigmoid(D), and its decision z is 1 where the block runs. Gumbel-max on the two logits is the same as
+z = 1[D + G > 0] with G logistic, which needs one random number instead of two (Jang et al., arXiv 1611.01144).
+
+A new mode is one small class: subclass `Policy` and pass an instance to `gating`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from robustbench_aig.randomness import Stream
+
+
+class Policy(ABC):
+    """How decisions are made in a forward pass.
+
+    Attributes:
+        name: what reports call it.
+        random: whether two passes over one image may decide differently.
+    """
+
+    name: ClassVar[str]
+    random: ClassVar[bool] = False
+
+    @abstractmethod
+    def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
+        """The decisions (B,) in [0, 1] of one gate.
+
+        Args:
+            logits: (B, 2), skip and run.
+            gate: position of the gate in the network, from 0.
+            draw: number of the forward pass inside the current `gating` context, from 0.
+        """
+
+
+class Argmax(Policy):
+    """Open where running is likelier than not; the gradient is that of the softmax (straight-through)."""
+
+    name = "argmax"
+
+    def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
+        """1[D > 0], backward through sigmoid(D)."""
+        difference = logits[:, 1] - logits[:, 0]
+        return _straight_through(difference)
+
+
+class Sampled(Policy):
+    """Gumbel-max: open with probability p; hard forward, backward through the softmax at a temperature.
+
+    The test mode of the official code of Veit and Belongie (arXiv 1711.11503), whose temperature is 1.
+
+    Args:
+        stream: (B,) streams that fix every image's noise; None draws from torch's global generator.
+        temperature: of the softmax in the backward pass.
+    """
+
+    name = "sampled"
+    random = True
+
+    def __init__(self, stream: Stream | None = None, temperature: float = 1.0) -> None:
+        self.stream = stream
+        self.temperature = temperature
+
+    def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
+        """1[D + G > 0], backward through sigmoid((D + G) / temperature)."""
+        difference = logits[:, 1] - logits[:, 0]
+        noise = _global_logistic(difference) if self.stream is None else _noise(self.stream, gate, draw)
+        return _straight_through((difference + noise.to(difference.dtype)) / self.temperature)
+
+
+class Expected(Policy):
+    """Every block runs, scaled by its open probability: the paper's starred mode."""
+
+    name = "expected"
+
+    def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
+        """Sigmoid(D), fully differentiable."""
+        return (logits[:, 1] - logits[:, 0]).sigmoid()
+
+
+class Open(Policy):
+    """Every block runs at full strength."""
+
+    name = "open"
+
+    def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
+        """Ones, without a gradient to the gate."""
+        return torch.ones_like(logits[:, 0])
+
+
+class Frozen(Policy):
+    """Decisions given from outside, such as those of the clean image.
+
+    Args:
+        decisions: (B, G), one row per image of the batch.
+    """
+
+    name = "frozen"
+
+    def __init__(self, decisions: Tensor) -> None:
+        self.decisions = decisions.detach()
+
+    def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
+        """The given column, without a gradient to the gate."""
+        return self.decisions[:, gate].to(logits)
+
+
+class Random(Policy):
+    """Open at fixed rates, independently of the input.
+
+    Args:
+        rates: (G,) probabilities.
+        stream: as for `Sampled`.
+    """
+
+    name = "random"
+    random = True
+
+    def __init__(self, rates: Tensor, stream: Stream | None = None) -> None:
+        self.rates = rates
+        self.stream = stream
+
+    def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
+        """1[u < rate], without a gradient to the gate."""
+        column = logits[:, 0].detach()
+        if self.stream is None:
+            uniform = torch.rand_like(column)
+        else:
+            uniform = self.stream.child(draw).child(gate).uniform(1)[:, 0]
+        return (uniform < self.rates[gate].to(uniform)).to(column)
+
+
+def _straight_through(score: Tensor) -> Tensor:
+    """1[score > 0] with the gradient of sigmoid(score); exactly 0 or 1, since soft - soft is exactly 0."""
+    soft = score.sigmoid()
+    return (score > 0).to(score) + (soft - soft.detach())
+
+
+def _noise(stream: Stream, gate: int, draw: int) -> Tensor:
+    return stream.child(draw).child(gate).logistic()
+
+
+def _global_logistic(like: Tensor) -> Tensor:
+    uniform = torch.rand_like(like, dtype=torch.float32).clamp_min(2.0**-25)
+    return uniform.log() - (-uniform).log1p()

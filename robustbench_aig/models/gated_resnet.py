@@ -1,0 +1,71 @@
+"""The gated twin of the residual network: ConvNet-AIG (Veit and Belongie, arXiv 1711.11503)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from robustbench_aig.gating import Gate, OpenGate, PooledGate
+from robustbench_aig.models.resnet import ResNet, conv_pair, projection
+
+
+class GatedBlock(nn.Module):
+    """relu(shortcut(x) + z · residual(x)), z decided by the gate from the block's input.
+
+    Args:
+        channels: of the input.
+        width: of the output.
+        stride: of the first convolution and the shortcut.
+        gate: decides for each image whether the residual branch runs.
+    """
+
+    def __init__(self, channels: int, width: int, stride: int, gate: Gate) -> None:
+        super().__init__()
+        self.shortcut = projection(channels, width, stride)
+        self.gate = gate
+        self.residual = conv_pair(channels, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, H, W) to (B, width, H / stride, W / stride)."""
+        out: Tensor = self.gate(x, self.shortcut(x), self.residual)
+        return out.relu()
+
+
+class GatedResNet(ResNet):
+    """A `ResNet` in which every block, those that change the resolution included, has a gate.
+
+    Args:
+        depth: 6n + 2; the network has 3n gates.
+        classes: number of logits.
+        mean: per channel, as for `ResNet`.
+        std: the same.
+        widths: channels of the three stages.
+        targets: execution rate that each gate is trained towards; a gate with target 1 is forced open.
+        hidden: width of the gates' hidden layer.
+        gate_norm: batch-norm in the gate, as in the official code but not in the paper.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        classes: int,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        widths: Sequence[int] = (16, 32, 64),
+        targets: Sequence[float],
+        hidden: int = 16,
+        gate_norm: bool = True,
+    ) -> None:
+        if len(targets) != (depth - 2) // 2:
+            raise ValueError(f"depth {depth} has {(depth - 2) // 2} gates, got {len(targets)} targets")
+        self.targets = tuple(targets)
+        self._hidden, self._gate_norm = hidden, gate_norm
+        super().__init__(depth, classes, mean=mean, std=std, widths=widths)
+
+    def make_block(self, position: int, channels: int, width: int, stride: int) -> nn.Module:
+        """A gated block; its gate is forced open where the target rate is 1."""
+        forced = self.targets[position] >= 1
+        gate = OpenGate() if forced else PooledGate(channels, hidden=self._hidden, norm=self._gate_norm)
+        return GatedBlock(channels, width, stride, gate)

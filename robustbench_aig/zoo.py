@@ -1,0 +1,88 @@
+"""Finds recipes by name: `cifar10/aig20`, `aig20` where that is unambiguous, or a path to a TOML file. No torch."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from robustbench_aig.errors import RecipeError, did_you_mean
+from robustbench_aig.recipes import AttackRecipe, ModelRecipe, SuiteRecipe, read_toml, validate
+
+
+def _folder(kind: str) -> Path:
+    """`models/` or `attacks/`: inside an installed wheel, else in the checkout (docs/adr/0001)."""
+    package = Path(__file__).parent
+    installed = package / "_data" / kind
+    return installed if installed.is_dir() else package.parent / kind
+
+
+@cache
+def _files(kind: str) -> dict[str, Path]:
+    root = _folder(kind)
+    return {path.relative_to(root).with_suffix("").as_posix(): path for path in sorted(root.rglob("*.toml"))}
+
+
+def model_names() -> list[str]:
+    """All model recipes, as `dataset/name`."""
+    return list(_files("models"))
+
+
+def attack_names() -> list[str]:
+    """All attack recipes that configure an algorithm."""
+    return [name for name, path in _files("attacks").items() if "suite" not in read_toml(path)]
+
+
+def suite_names() -> list[str]:
+    """All suites of attacks."""
+    return [name for name, path in _files("attacks").items() if "suite" in read_toml(path)]
+
+
+def find_model(name: str, data: str | None = None) -> tuple[str, ModelRecipe]:
+    """The full name and recipe of a model.
+
+    Args:
+        name: full name, last part of it, or a path to a TOML file.
+        data: which data set's recipe to prefer where a short name fits several.
+
+    Raises:
+        RecipeError: unknown or ambiguous name (with the nearest one), or a recipe that does not validate.
+    """
+    if name.endswith(".toml"):
+        return Path(name).stem, validate(ModelRecipe, read_toml(Path(name)), name)
+    files = _files("models")
+    fitting = [full for full in files if name in (full, full.split("/")[-1])]
+    preferred = [full for full in fitting if full.split("/")[0] == data] or fitting
+    if len(preferred) > 1:
+        raise RecipeError(f"model '{name}' is ambiguous: write {' or '.join(preferred)}")
+    if not preferred:
+        short = {full.split("/")[-1] for full in files}
+        raise RecipeError(f"unknown model '{name}': {did_you_mean(name, {*files, *short})}")
+    full = preferred[0]
+    return full, validate(ModelRecipe, read_toml(files[full]), files[full])
+
+
+def default_pair(family: str) -> list[tuple[str, ModelRecipe]]:
+    """The plain and the gated recipe that `aigrob train` takes for a folder of `models/`."""
+    for name in _files("models"):
+        full, recipe = find_model(name)
+        if full.startswith(f"{family}/") and recipe.default and recipe.twin:
+            return [find_model(recipe.twin), (full, recipe)]
+    raise RecipeError(f"no default pair for '{family}': name the models to train (aigrob models lists them)")
+
+
+def find_attack(name: str) -> tuple[str, AttackRecipe]:
+    """The name and recipe of an attack; RecipeError as for `find_model`."""
+    if name.endswith(".toml"):
+        return Path(name).stem, validate(AttackRecipe, read_toml(Path(name)), name)
+    path = _files("attacks").get(name)
+    if path is None or name in suite_names():
+        raise RecipeError(f"unknown attack '{name}': {did_you_mean(name, attack_names())}")
+    return name, validate(AttackRecipe, read_toml(path), path)
+
+
+def find_suite(name: str) -> list[tuple[str, AttackRecipe]]:
+    """The attacks of a suite, in its order."""
+    path = Path(name) if name.endswith(".toml") else _files("attacks").get(name)
+    if path is None or (not name.endswith(".toml") and name not in suite_names()):
+        raise RecipeError(f"unknown suite '{name}': {did_you_mean(name, suite_names())}")
+    return [find_attack(attack) for attack in validate(SuiteRecipe, read_toml(path), path).suite]

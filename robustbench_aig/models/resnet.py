@@ -112,7 +112,7 @@ class ResNet(nn.Module):
             self.stages.append(blocks)
         self.head = nn.Linear(channels, classes)
 
-    def make_block(self, position: int, channels: int, width: int, stride: int) -> nn.Module:  # noqa: ARG002
+    def make_block(self, position: int, channels: int, width: int, stride: int) -> nn.Module:
         """The block at a position of the network, counted from 0; a gated network overrides this."""
         return Block(channels, width, stride)
 

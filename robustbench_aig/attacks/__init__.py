@@ -1,0 +1,19 @@
+"""Attacks: the protocol and its guard, our own gradient attacks, other providers', noise as a control."""
+
+from robustbench_aig.attacks.build import build_attack, provider_version
+from robustbench_aig.attacks.gradient import Fgsm, Pgd
+from robustbench_aig.attacks.guard import Attacked, run_attack
+from robustbench_aig.attacks.noise import Corners
+from robustbench_aig.attacks.protocol import Attack, View
+
+__all__ = [
+    "Attack",
+    "Attacked",
+    "Corners",
+    "Fgsm",
+    "Pgd",
+    "View",
+    "build_attack",
+    "provider_version",
+    "run_attack",
+]

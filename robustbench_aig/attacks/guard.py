@@ -1,0 +1,123 @@
+"""One guard around every attack, ours or foreign: nothing leaks out, nothing it says of itself is believed."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from robustbench_aig.attacks.protocol import Attack, View
+from robustbench_aig.errors import AttackError
+from robustbench_aig.gating import Policy, gating
+from robustbench_aig.randomness import Stream
+from robustbench_aig.threat import Threat
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What came out of an attack.
+
+    Attributes:
+        images: (B, C, H, W), detached; the clean image where the attack failed.
+        failed: (B,) bool, images for which the attack crashed, returned NaN or left the ball or the box.
+        reason: why, for the first failure; None where all went well.
+        forwards: forward passes per image.
+        backwards: backward passes per image.
+    """
+
+    images: Tensor
+    failed: Tensor
+    reason: str | None
+    forwards: float
+    backwards: float
+
+
+def run_attack(
+    attack: Attack, model: nn.Module, policy: Policy, x: Tensor, y: Tensor, threat: Threat, *, stream: Stream, seed: int
+) -> Attacked:
+    """Attack `x` under a gate policy and measure what was really returned.
+
+    Args:
+        attack: ours or a provider's.
+        model: images to logits; its modes, flags and the global state are restored afterwards.
+        policy: how the gates decide while the attack works.
+        x: (B, C, H, W) float32 in [0, 1].
+        y: (B,) int64.
+        threat: the ball that the result is checked against.
+        stream: (B,) random streams for an attack whose noise is its own.
+        seed: of the global generators, for one whose noise isn't.
+
+    Raises:
+        AttackError: the input isn't what an attack may be given; nothing was run.
+    """
+    _check_input(x, y)
+    view = View(model)
+    reason = None
+    with _frozen_eval(view), _forked_state(seed, x.device), gating(model, policy), torch.enable_grad():
+        try:
+            returned = attack(view, x, y, threat, stream).detach()
+        except Exception as error:  # noqa: BLE001 - any crash of any provider must end as an error row
+            returned = torch.full_like(x, torch.nan)
+            reason = f"{type(error).__name__}: {error}"
+    if returned.shape != x.shape:
+        reason = f"returned shape {tuple(returned.shape)} for {tuple(x.shape)}"
+        returned = torch.full_like(x, torch.nan)
+    returned = returned.to(x)
+    failed = ~threat.contains(returned, x)
+    if reason is None and failed.any():
+        reason = _leave_reason(returned[failed], x[failed], threat)
+    keep = failed.view(-1, 1, 1, 1)
+    return Attacked(torch.where(keep, x, returned), failed, reason, view.forwards / len(x), view.backwards / len(x))
+
+
+def _check_input(x: Tensor, y: Tensor) -> None:
+    if x.dtype != torch.float32 or y.dtype != torch.int64 or x.dim() != 4 or len(x) != len(y) or not len(x):
+        raise AttackError(
+            f"images must be float32 (B, C, H, W) with int64 labels, got {x.dtype} {tuple(x.shape)}, {y.dtype} {len(y)}"
+        )
+    if not ((x >= 0) & (x <= 1)).all():
+        raise AttackError(f"images must lie in [0, 1], got {x.min().item():.3g} to {x.max().item():.3g}")
+
+
+def _leave_reason(returned: Tensor, x: Tensor, threat: Threat) -> str:
+    if not returned.isfinite().all():
+        return "returned NaN or infinite pixels"
+    return f"left the ball or the box: distance {threat.distance(returned, x).max().item():.6g} at {threat}"
+
+
+@contextmanager
+def _frozen_eval(model: nn.Module) -> Iterator[None]:
+    """Eval mode and frozen parameters inside; every submodule's mode and every flag restored after."""
+    modes = [(module, module.training) for module in model.modules()]
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    model.eval().requires_grad_(False)
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+
+
+@contextmanager
+def _forked_state(seed: int, device: torch.device) -> Iterator[None]:
+    """Seeded global generators inside; they and the trace function are as before after it."""
+    tracer, python, numpy = sys.gettrace(), random.getstate(), np.random.get_state()
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            sys.settrace(tracer)
+            random.setstate(python)
+            np.random.set_state(numpy)

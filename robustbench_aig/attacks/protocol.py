@@ -1,0 +1,64 @@
+"""What an attack is, and what it sees of a network."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from robustbench_aig.randomness import Stream
+from robustbench_aig.threat import Norm, Threat
+
+
+class Attack(ABC):
+    """A configured algorithm: construction holds the strategy, the call holds the problem.
+
+    Attributes:
+        provider: whose code runs.
+        own_noise: whether all its randomness comes from the images' streams. If not, it draws from torch's global
+            generator, which the guard seeds once per chunk.
+        norms: the balls it can search.
+    """
+
+    provider: ClassVar[str]
+    own_noise: ClassVar[bool]
+    norms: tuple[Norm, ...] = ("linf", "l2")
+
+    @abstractmethod
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
+        """Attacked images (B, C, H, W) inside the threat's ball around `x`.
+
+        Args:
+            model: images in [0, 1] to logits (B, classes), in eval mode with frozen parameters.
+            x: (B, C, H, W) float32 in [0, 1].
+            y: (B,) int64 labels.
+            threat: norm and epsilon.
+            stream: (B,) random streams of the images.
+        """
+
+
+class View(nn.Module):
+    """A network as an attack sees it: images to logits, with a count of what was asked of it.
+
+    Attributes:
+        forwards: images that went forward.
+        backwards: images whose gradient came back.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.forwards = 0
+        self.backwards = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W) to logits (B, classes)."""
+        self.forwards += len(x)
+        logits: Tensor = self.model(x)
+        if logits.requires_grad:
+            logits.register_hook(self._count)  # type: ignore[no-untyped-call]
+        return logits
+
+    def _count(self, gradient: Tensor) -> None:
+        self.backwards += len(gradient)

@@ -61,7 +61,8 @@ def run_attack(
     reason = None
     with _frozen_eval(view), _forked_state(seed, x.device), gating(model, policy), torch.enable_grad():
         try:
-            returned = attack(view, x, y, threat, stream).detach()
+            # Copies, because an attack may write into what it is given.
+            returned = attack(view, x.clone(), y.clone(), threat, stream).detach()
         except Exception as error:  # noqa: BLE001 - any crash of any provider must end as an error row
             returned = torch.full_like(x, torch.nan)
             reason = f"{type(error).__name__}: {error}"

@@ -2,9 +2,20 @@
 
 from robustbench_aig.gating.context import Execution, Trace, gating
 from robustbench_aig.gating.gate import Gate, OpenGate, PooledGate
-from robustbench_aig.gating.policies import Argmax, Expected, Frozen, Open, Policy, Random, Sampled
+from robustbench_aig.gating.policies import (
+    DEPLOYABLE,
+    Argmax,
+    Expected,
+    Frozen,
+    Open,
+    Policy,
+    Random,
+    Sampled,
+    deployed_policy,
+)
 
 __all__ = [
+    "DEPLOYABLE",
     "Argmax",
     "Execution",
     "Expected",
@@ -17,5 +28,6 @@ __all__ = [
     "Random",
     "Sampled",
     "Trace",
+    "deployed_policy",
     "gating",
 ]

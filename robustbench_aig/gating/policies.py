@@ -150,3 +150,19 @@ def _noise(stream: Stream, gate: int, draw: int) -> Tensor:
 def _global_logistic(like: Tensor) -> Tensor:
     uniform = torch.rand_like(like, dtype=torch.float32).clamp_min(2.0**-25)
     return uniform.log() - (-uniform).log1p()
+
+
+DEPLOYABLE: dict[str, type[Policy]] = {p.name: p for p in (Argmax, Sampled, Expected, Open)}
+"""Policies under which a network can be deployed: they need nothing from outside."""
+
+
+def deployed_policy(name: str, stream: Stream | None = None) -> Policy:
+    """A policy by name.
+
+    Args:
+        name: one of `DEPLOYABLE`, or "none" for a plain network, which asks no policy.
+        stream: (B,) random streams of the images, for a random policy.
+    """
+    if name == Sampled.name:
+        return Sampled(stream)
+    return Argmax() if name == "none" else DEPLOYABLE[name]()

@@ -1,0 +1,131 @@
+"""The judge: what a network does with finished images, in fp32, under the policy that it is deployed with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from robustbench_aig.gating import deployed_policy, gating
+from robustbench_aig.models import MacProfile
+from robustbench_aig.randomness import Stream
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network under evaluation.
+
+    Attributes:
+        name: of its run.
+        model: images in [0, 1] to logits, in eval mode.
+        profile: what its parts cost.
+        policy: how its gates decide when deployed; "none" for a plain network.
+    """
+
+    name: str
+    model: nn.Module
+    profile: MacProfile
+    policy: str
+
+    @property
+    def random(self) -> bool:
+        """Whether two passes over one image may differ."""
+        return deployed_policy(self.policy).random
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Verdicts on a batch. All tensors start with B and lie on the model's device.
+
+    Attributes:
+        finite: whether all logits of all draws were finite; an image where they were not is an error.
+        predictions: class with most votes over the scoring draws (the lowest of equals).
+        margins: logit of the label minus the highest other, mean over the scoring draws.
+        correct: how many of the `draws` scoring draws were right.
+        draws: number of scoring draws; 1 where the policy is deterministic.
+        choice_margins: as `margins`, over a disjoint set of as many draws, for choosing the worst of several attacks.
+        choice_correct: as `correct`, over the same set.
+        decisions: (B, G) bool, gates at the first scoring draw.
+        probabilities: (B, G) open probability along that draw's path.
+        macs: executed multiply-accumulates, mean over the scoring draws.
+    """
+
+    finite: Tensor
+    predictions: Tensor
+    margins: Tensor
+    correct: Tensor
+    draws: int
+    choice_margins: Tensor
+    choice_correct: Tensor
+    decisions: Tensor
+    probabilities: Tensor
+    macs: Tensor
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """Passes over one batch: (K, B, …) each, but for the gates of the first pass."""
+
+    logits: Tensor
+    macs: Tensor
+    decisions: Tensor
+    probabilities: Tensor
+
+
+def judge(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, draws: int) -> Judgement:
+    """Judge images under the deployed policy.
+
+    The gate noise of an image depends on (seed, image, draw) alone. It is thus the same for the clean and for every
+    attacked version of an image: decisions that differ differ because of the image. No attack can know it, since an
+    attack's own noise comes from other streams.
+
+    Args:
+        subject: network and policy.
+        x: (B, C, H, W) in [0, 1].
+        y: (B,) int64 labels.
+        ids: (B,) int64 image ids.
+        seed: of the evaluation.
+        draws: scoring draws K for a random policy, which costs 2K passes; a deterministic one takes a single pass.
+    """
+    stream = Stream.of(ids, seed, "judge")
+    passes = _forward(subject, x, stream, 2 * draws if subject.random else 1)
+    scoring = draws if subject.random else 1
+    margins = _margins(passes.logits, y)
+    score, choice = margins[:scoring], margins[-scoring:]
+    classes = passes.logits.shape[2]
+    votes = torch.nn.functional.one_hot(passes.logits[:scoring].argmax(2), classes).sum(0)
+    return Judgement(
+        finite=passes.logits.isfinite().all(2).all(0),
+        predictions=votes.argmax(1),
+        margins=score.mean(0),
+        correct=(score > 0).sum(0),
+        draws=scoring,
+        choice_margins=choice.mean(0),
+        choice_correct=(choice > 0).sum(0),
+        decisions=passes.decisions,
+        probabilities=passes.probabilities,
+        macs=passes.macs[:scoring].mean(0),
+    )
+
+
+@torch.no_grad()
+def _forward(subject: Subject, x: Tensor, stream: Stream, passes: int) -> _Draws:
+    logits, macs = [], []
+    policy = deployed_policy(subject.policy, stream)
+    decisions = probabilities = x.new_zeros(len(x), 0)
+    with gating(subject.model, policy, execution="sparse") as trace, torch.autocast(x.device.type, enabled=False):
+        for number in range(passes):
+            logits.append(subject.model(x))
+            gates = trace.decisions if trace.gates else x.new_zeros(len(x), 0)
+            macs.append(subject.profile.executed(gates))
+            if number == 0 and trace.gates:
+                decisions, probabilities = gates != 0, trace.probabilities
+    return _Draws(torch.stack(logits), torch.stack(macs), decisions.bool(), probabilities)
+
+
+def _margins(logits: Tensor, y: Tensor) -> Tensor:
+    """(K, B) logit of the label minus the highest other; a tie is a mistake, a NaN compares as one."""
+    index = y.expand(len(logits), -1).unsqueeze(2)
+    label = logits.gather(2, index).squeeze(2)
+    return label - logits.scatter(2, index, -torch.inf).amax(2)

@@ -1,0 +1,109 @@
+"""The plan of an evaluation: everything that decides its numbers, fixed before the first pass."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from robustbench_aig.attacks import provider_version
+from robustbench_aig.errors import InputError
+from robustbench_aig.recipes import AttackRecipe
+from robustbench_aig.records import DataRecord, EvaluationPlan, ModelRecord, Plan, ThreatRecord
+from robustbench_aig.threat import Threat
+
+NamedAttack = tuple[str, AttackRecipe]
+
+
+def plan_evaluations(
+    models: Sequence[tuple[ModelRecord, Sequence[str]]], attacks: Sequence[NamedAttack], threats: Sequence[Threat]
+) -> list[EvaluationPlan]:
+    """Every attack at every threat for every model under every policy, the clean image first.
+
+    Args:
+        models: each with the policies it is judged under; ("none",) for a plain network.
+        attacks: named recipes.
+        threats: at least one; repeated epsilons are measured once.
+    """
+    distinct: dict[str, Threat] = {}
+    for threat in threats:
+        distinct.setdefault(threat.key, threat)
+    evaluations = []
+    for model, policies in models:
+        for policy in policies:
+            evaluations.append(_clean(model.name, policy))
+            evaluations += [
+                _attacked(model.name, policy, attack, threat) for threat in distinct.values() for attack in attacks
+            ]
+    return evaluations
+
+
+def _clean(model: str, policy: str) -> EvaluationPlan:
+    return EvaluationPlan(
+        id=f"{model}.{policy}.clean",
+        model=model,
+        policy=policy,
+        attack="clean",
+        role="clean",
+        provider="aigrob",
+        provider_version=provider_version("aigrob"),
+    )
+
+
+def _attacked(model: str, policy: str, attack: NamedAttack, threat: Threat) -> EvaluationPlan:
+    name, recipe = attack
+    return EvaluationPlan(
+        id=f"{model}.{policy}.{name}.{threat.norm}-{threat.text.replace('/', '_')}",
+        model=model,
+        policy=policy,
+        attack=name,
+        role="control" if recipe.control else "attack",
+        provider=recipe.attack.provider,
+        provider_version=provider_version(recipe.attack.provider),
+        settings=recipe.attack.model_dump(),
+        threat=ThreatRecord(norm=threat.norm, eps=threat.text, value=threat.value),
+    )
+
+
+def make_plan(
+    *,
+    data: DataRecord,
+    models: Sequence[ModelRecord],
+    evaluations: Sequence[EvaluationPlan],
+    seed: int,
+    chunk: int,
+    draws: int,
+    command: str,
+    environment: dict[str, Any],
+) -> Plan:
+    """A plan with its digest.
+
+    The digest covers data, weights, attacks with their providers' versions, threats, policies, seed, chunk and draws,
+    and the versions of torch; not the command, the date or the machine.
+    """
+    if not evaluations:
+        raise InputError("nothing to evaluate: name at least one attack and one epsilon")
+    decisive = {
+        "data": data.model_dump(),
+        "models": [model.model_dump() for model in models],
+        "evaluations": [evaluation.model_dump() for evaluation in evaluations],
+        "seed": seed,
+        "chunk": chunk,
+        "draws": draws,
+        "versions": environment.get("versions"),
+    }
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True, default=str).encode()).hexdigest()
+    return Plan(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
+        seed=seed,
+        digest=digest,
+        chunk=chunk,
+        draws=draws,
+        environment=environment,
+        data=data,
+        models=list(models),
+        evaluations=list(evaluations),
+    )

@@ -1,0 +1,47 @@
+"""Writing files so that a reader never sees half of one, whenever the writer is killed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from robustbench_aig.errors import InputError
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents; InputError names what stands in the way."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Replace a file by new content, whole or not at all: written beside it, flushed to disk, renamed.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    # One fixed name: what a killed writer leaves behind, the next one overwrites.
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: Path | str, error: OSError) -> InputError:
+    """The one line for a file or folder that cannot be written."""
+    return InputError(f"cannot write {path}: {error.strerror or error}; free some space or choose another --out")
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,98 @@
+"""A small evaluation: a plain and a gated network, three attacks, two epsilons, 25 images in chunks of 10."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from robustbench_aig.attacks import Attack, build_attack
+from robustbench_aig.evaluation import Evaluator, Images, Store, Subject, make_plan, plan_evaluations
+from robustbench_aig.models import profile_macs
+from robustbench_aig.records import DataRecord, GateRecord, ModelRecord, Plan
+from robustbench_aig.threat import Threat
+from robustbench_aig.zoo import find_attack
+from tests.networks import gated, images, plain
+
+COUNT, CHUNK, DRAWS = 25, 10, 4
+SHAPE = (3, 12, 12)
+
+
+def subjects() -> dict[tuple[str, str], Subject]:
+    networks = {"plain": plain(8), "gated": gated(8)}
+    pairs = [("plain", "none"), ("gated", "argmax"), ("gated", "sampled")]
+    return {(n, p): Subject(n, networks[n], profile_macs(networks[n], SHAPE), p) for n, p in pairs}
+
+
+def model_records() -> list[tuple[ModelRecord, Sequence[str]]]:
+    known = {name: subject for (name, _), subject in subjects().items()}
+    records: list[tuple[ModelRecord, Sequence[str]]] = []
+    for name, policies in (("plain", ["none"]), ("gated", ["argmax", "sampled"])):
+        profile = known[name].profile
+        record = ModelRecord(
+            name=name,
+            recipe=f"test/{name}",
+            family="gated" if profile.blocks else "plain",
+            parameters=1,
+            total_macs=profile.total,
+            gates=[GateRecord(name=f"{i + 1}.1", macs=m) for i, m in enumerate(profile.blocks)],
+            weights_digest="0",
+        )
+        records.append((record, policies))
+    return records
+
+
+def make(attacks: Sequence[str] = ("fgsm", "pgd-torchattacks", "corners"), chunk: int = CHUNK, seed: int = 0) -> Plan:
+    models = model_records()
+    threats = [Threat.parse("2/255"), Threat.parse("8/255")]
+    return make_plan(
+        data=DataRecord(
+            name="made",
+            split="test",
+            n=COUNT,
+            available=COUNT,
+            shape=SHAPE,
+            classes=[str(i) for i in range(10)],
+            digest="0",
+        ),
+        models=[record for record, _ in models],
+        evaluations=plan_evaluations(models, [find_attack(name) for name in attacks], threats),
+        seed=seed,
+        chunk=chunk,
+        draws=DRAWS,
+        command="test",
+        environment={},
+    )
+
+
+def evaluator(directory: Path, plan: Plan, attacks: dict[str, Attack] | None = None, keep: int = 64) -> Evaluator:
+    pixels, labels, ids = images(COUNT)
+    names = {e.attack for e in plan.evaluations if e.threat}
+    built = {name: build_attack(find_attack(name)[1].attack) for name in names}
+    store = Store(directory)
+    store.open(plan, resume=True)
+    return Evaluator(
+        plan,
+        subjects(),
+        attacks or built,
+        Images(pixels, labels, ids),
+        store,
+        torch.device("cpu"),
+        keep,
+    )
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("finished")
+    list(evaluator(directory, make()))
+    return directory
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Every file that must not depend on how the work was cut or interrupted."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for folder in ("samples", "images")
+        for path in sorted((directory / folder).iterdir())
+    }

@@ -1,0 +1,167 @@
+"""The loop over chunks: rows, resume, errors."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from robustbench_aig.attacks import Attack, Fgsm
+from robustbench_aig.errors import RunError
+from robustbench_aig.evaluation import Store, plan_evaluations
+from robustbench_aig.gating import Argmax, gating
+from robustbench_aig.randomness import Stream
+from robustbench_aig.records import ROW
+from robustbench_aig.threat import Threat
+from robustbench_aig.zoo import find_attack
+from tests.evaluation.conftest import COUNT, contents, evaluator, make, model_records, subjects
+from tests.networks import images
+
+ONE = "gated.argmax.fgsm.linf-8_255"
+
+
+def table(directory: Path, evaluation: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(directory / "samples" / f"{evaluation}.parquet").to_pylist()
+    return rows
+
+
+def test_every_evaluation_has_one_row_per_image_in_order(finished: Path) -> None:
+    plan = make()
+    assert len(plan.evaluations) == 3 * (1 + 2 * 3)
+    ids = sorted(images(COUNT)[2].tolist())
+    for evaluation in plan.evaluations:
+        read = pq.read_table(finished / "samples" / f"{evaluation.id}.parquet")
+        assert read.schema.equals(ROW)
+        assert read["image"].to_pylist() == ids
+        assert set(read["status"].to_pylist()) == {"ok"}
+    assert not (finished / "parts").exists()
+
+
+def test_a_row_says_what_happened_to_its_image(finished: Path) -> None:
+    """Every column against the stored attacked image, judged again by hand."""
+    x, y, ids = images(COUNT)
+    pictures = load_file(finished / "images" / f"{ONE}.safetensors")
+    adv = dict(zip(pictures["ids"].tolist(), pictures["images"], strict=True))
+    subject = subjects()["gated", "argmax"]
+    for row in table(finished, ONE):
+        at = ids.tolist().index(row["image"])
+        pair = torch.stack([x[at], adv[row["image"]]])
+        with torch.no_grad(), gating(subject.model, Argmax()) as trace:
+            logits = subject.model(pair)
+        bits = trace.decisions.bool().numpy()
+        assert (row["label"], row["prediction"]) == (y[at], logits[1].argmax())
+        assert (row["draws"], row["correct_draws"]) == (1, int(logits[1].argmax() == y[at]))
+        assert row["gates_clean"] == np.packbits(bits[0]).tobytes()
+        assert row["gates_adv"] == np.packbits(bits[1]).tobytes()
+        np.testing.assert_allclose(np.array(row["p_adv"], float), trace.probabilities[1], atol=1e-3)
+        assert row["macs_adv"] == subject.profile.executed(trace.decisions)[1]
+        assert row["linf"] == pytest.approx((pair[1] - pair[0]).abs().max().item())
+        assert row["l2"] == pytest.approx((pair[1] - pair[0]).norm().item(), rel=1e-5)
+        assert (row["attack"], row["threat"], row["forwards"], row["backwards"]) == ("fgsm", "linf 8/255", 1, 1)
+
+
+def test_clean_rows_have_no_change(finished: Path) -> None:
+    for row in table(finished, "gated.sampled.clean"):
+        assert (row["linf"], row["l2"], row["forwards"]) == (0, 0, 0)
+        assert row["gates_clean"] == row["gates_adv"]
+        assert row["draws"] == row["choice_draws"] == 4
+
+
+def test_killed_at_any_chunk_and_resumed_the_files_are_equal(finished: Path, tmp_path: Path) -> None:
+    plan = make()
+    rng = np.random.default_rng(0)
+    while True:
+        work = iter(evaluator(tmp_path, plan))
+        for _ in range(int(rng.integers(20, 45))):
+            if next(work, None) is None:
+                assert contents(tmp_path) == contents(finished)
+                return
+        work.close()  # type: ignore[attr-defined]
+
+
+def test_resume_does_no_work_twice(finished: Path) -> None:
+    assert all(done.resumed for done in evaluator(finished, make(), attacks={"none": Fgsm()}))
+
+
+def test_chunk_size_moves_nothing_but_rounding(finished: Path, tmp_path: Path) -> None:
+    """Starts, gate noise and scoring noise belong to the image; only foreign attacks draw per chunk."""
+    list(evaluator(tmp_path, make(attacks=("fgsm", "pgd", "corners"), chunk=16)))
+    for evaluation in ("gated.sampled.clean", "gated.sampled.fgsm.linf-8_255", "gated.sampled.corners.linf-8_255"):
+        for one, other in zip(table(finished, evaluation), table(tmp_path, evaluation), strict=True):
+            assert one["gates_clean"] == other["gates_clean"]
+            assert one["margin"] == pytest.approx(other["margin"], abs=1e-3)
+
+
+def test_progress_counts_images(tmp_path: Path) -> None:
+    steps = list(evaluator(tmp_path, make(attacks=("corners",))))
+    assert [s.done for s in steps[:3]] == [10, 20, 25]
+    assert steps[-1].done == steps[-1].total == 3 * 3 * COUNT
+
+
+def test_kept_images_are_the_front_of_the_order(tmp_path: Path) -> None:
+    list(evaluator(tmp_path, make(attacks=("corners",)), keep=12))
+    kept = load_file(tmp_path / "images" / "plain.none.corners.linf-2_255.safetensors")
+    assert torch.equal(kept["ids"], images(COUNT)[2][:12])
+    assert kept["images"].shape == (12, 3, 12, 12)
+
+
+@dataclass(frozen=True)
+class Broken(Attack):
+    """Crashes on one chunk, returns NaN for one image of another."""
+
+    provider: ClassVar[str] = "aigrob"
+    own_noise: ClassVar[bool] = True
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
+        if len(x) == 5:
+            raise MemoryError("planted")
+        out = x.clone()
+        out[0, 0, 0, 0] = torch.nan
+        return out
+
+
+def test_a_crash_or_a_nan_is_an_error_and_never_robust(tmp_path: Path) -> None:
+    reasons = {done.reason for done in evaluator(tmp_path, make(attacks=("fgsm",)), attacks={"fgsm": Broken()})}
+    assert reasons == {None, "MemoryError: planted", "returned NaN or infinite pixels"}
+    rows = table(tmp_path, ONE)
+    bad = [row for row in rows if row["status"] == "error"]
+    assert len(bad) == 5 + 2
+    for row in bad:
+        assert (row["prediction"], row["correct_draws"], row["choice_correct"]) == (-1, 0, 0)
+        assert all(np.isnan(row[column]) for column in ("margin", "linf", "l2"))
+
+
+def test_another_plan_does_not_touch_the_directory(finished: Path) -> None:
+    before = contents(finished)
+    store = Store(finished)
+    with pytest.raises(RunError, match=r"another evaluation \(seed differ"):
+        store.open(make(seed=1), resume=True)
+    with pytest.raises(RunError, match="--resume"):
+        store.open(make(), resume=False)
+    assert contents(finished) == before
+
+
+def test_digest_sees_what_decides_the_numbers_and_nothing_else() -> None:
+    plan = make()
+    assert make().digest == plan.digest
+    assert make(seed=1).digest != plan.digest
+    assert make(chunk=11).digest != plan.digest
+    assert make(attacks=("fgsm",)).digest != plan.digest
+
+
+def test_times_are_kept_apart(finished: Path) -> None:
+    times = json.loads((finished / "times.json").read_text())
+    assert set(times) == {e.id for e in make().evaluations}
+    assert all(seconds > 0 for seconds in times.values())
+
+
+def test_repeated_epsilons_are_measured_once() -> None:
+    threats = [Threat.parse("4/255"), Threat.parse("8/510"), Threat.parse("2/255")]
+    planned = plan_evaluations(model_records()[:1], [find_attack("fgsm")], threats)
+    assert [e.threat.eps for e in planned if e.threat] == ["4/255", "2/255"]

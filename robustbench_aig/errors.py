@@ -6,7 +6,7 @@ AigrobError
 │   ├── RecipeError   a recipe that does not parse or validate
 │   ├── DataError     a data set that cannot be read
 │   └── RunError      a run or report directory that is missing, damaged or foreign
-├── AttackError       an attack crashed, returned NaN or left the ball: its images are errors, never robust
+├── AttackError       an attack crashed, returned NaN or left the ball: its images are errors, never robust (exit 1)
 └── Interrupted       stopped by the user; what is finished is on disk (exit 3)
 """
 
@@ -42,6 +42,8 @@ class RunError(InputError):
 
 class AttackError(AigrobError):
     """An attack crashed, returned NaN or left the ball."""
+
+    exit_code = 1
 
 
 class Interrupted(AigrobError):

@@ -223,7 +223,7 @@ class Evaluation(Record):
     robust_accuracy: Accuracy
     distance: Distance | None
     gates: Gates | None = Field(description="null for a plain model")
-    compute: Compute
+    compute: Compute | None = Field(description="null where every image failed")
     cost: Cost
 
 

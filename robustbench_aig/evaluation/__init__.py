@@ -1,12 +1,13 @@
 """Evaluation: the plan, the loop over chunks, the judge, the rows and the store they go to."""
 
 from robustbench_aig.evaluation.judge import Judgement, Subject, judge
-from robustbench_aig.evaluation.loop import ChunkDone, Evaluator, Images
+from robustbench_aig.evaluation.loop import KEPT, ChunkDone, Evaluator, Images
 from robustbench_aig.evaluation.plan import make_plan, plan_evaluations
 from robustbench_aig.evaluation.store import Store
 from robustbench_aig.evaluation.subjects import PLAIN, subjects_of
 
 __all__ = [
+    "KEPT",
     "PLAIN",
     "ChunkDone",
     "Evaluator",

@@ -81,7 +81,7 @@ def make_plan(
     """A plan with its digest.
 
     The digest covers data, weights, attacks with their providers' versions, threats, policies, seed, chunk and draws,
-    and the versions of torch; not the command, the date or the machine.
+    and the version of torch; not the command, the date or the machine.
     """
     if not evaluations:
         raise InputError("nothing to evaluate: name at least one attack and one epsilon")
@@ -92,7 +92,7 @@ def make_plan(
         "seed": seed,
         "chunk": chunk,
         "draws": draws,
-        "versions": environment.get("versions"),
+        "torch": environment.get("torch"),
     }
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True, default=str).encode()).hexdigest()
     return Plan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,8 +27,7 @@ def subjects_of(record: RunRecord, model: nn.Module, policies: Sequence[str]) ->
         policies: for a gated network; a plain one has a single subject.
     """
     profile = profile_macs(model, record.data.shape)
-    model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    metrics = record.metrics.model_dump() if record.metrics else {}
+    model.eval().to(memory_format=torch.channels_last)
     described = ModelRecord(
         name=record.name,
         recipe=record.recipe_name,
@@ -36,9 +36,22 @@ def subjects_of(record: RunRecord, model: nn.Module, policies: Sequence[str]) ->
         total_macs=profile.total,
         gates=_gates(record, model, profile.blocks),
         weights_digest=record.weights_digest or "",
-        training={"data": record.data.name, "epochs": record.recipe.training.epochs, "seed": record.seed, **metrics},
+        training=_training(record),
     )
     return described, [Subject(record.name, model, profile, p) for p in (policies if record.gated else [PLAIN])]
+
+
+def _training(record: RunRecord) -> dict[str, Any]:
+    """What a reader of the report should know of the training; the run itself knows the rest."""
+    assert record.metrics is not None
+    scores = {"validation": record.metrics.validation, "test": record.metrics.test}
+    return {
+        "data": record.data.name,
+        "epochs": record.recipe.training.epochs,
+        "seed": record.seed,
+        **{f"{split} accuracy": {p: s.accuracy for p, s in by_policy.items()} for split, by_policy in scores.items()},
+        "mean execution rate, test": {p: s.mean_rate for p, s in record.metrics.test.items() if s.rates},
+    }
 
 
 def _gates(record: RunRecord, model: nn.Module, macs: Sequence[int]) -> list[GateRecord]:

@@ -43,16 +43,26 @@ def conv_pair(channels: int, width: int, stride: int) -> nn.Sequential:
     )
 
 
+class Projection(nn.Module):
+    """1×1 convolution with a stride, and batch-norm: the shortcut where the shape changes."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.conv = nn.Conv2d(channels, width, 1, bias=False)
+        self.bn = nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, H, W) to (B, width, H / stride, W / stride)."""
+        # Dropping pixels first is the same as a strided 1×1 convolution, whose backward pass in channels-last layout
+        # crashes torch 2.14's CPU kernels for some narrow widths (4 to 6 channels, 3 to 5).
+        out: Tensor = self.bn(self.conv(x[:, :, :: self.stride, :: self.stride]))
+        return out
+
+
 def projection(channels: int, width: int, stride: int) -> nn.Module:
-    """The shortcut: identity, or 1×1 convolution and batch-norm where the shape changes."""
-    if channels == width and stride == 1:
-        return nn.Identity()
-    return nn.Sequential(
-        OrderedDict(
-            conv=nn.Conv2d(channels, width, 1, stride=stride, bias=False),
-            bn=nn.BatchNorm2d(width),
-        )
-    )
+    """The shortcut: identity where the shape stays."""
+    return nn.Identity() if channels == width and stride == 1 else Projection(channels, width, stride)
 
 
 class Block(nn.Module):

@@ -1,0 +1,135 @@
+"""`aigrob`: its commands, loaded when they are called, and how errors reach the user."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from robustbench_aig import __version__
+from robustbench_aig.errors import AigrobError, InputError, Interrupted, did_you_mean
+from robustbench_aig.files import unwritable
+
+_CLI = "robustbench_aig.cli"
+COMMANDS = {
+    "demo": (f"{_CLI}.demo:demo", "Train the default pair on small images, attack it, write the report."),
+    "train": (f"{_CLI}.train:train", "Train networks, by default a gated ResNet and its plain twin."),
+    "attack": (f"{_CLI}.attack:attack", "Attack trained networks, write the sample table and the report."),
+    "report": (f"{_CLI}.report:report", "Render a report directory anew from its sample table."),
+    "models": (f"{_CLI}.models:models", "List the networks that can be trained."),
+    "attacks": (f"{_CLI}.attacks:attacks", "List the attacks and suites."),
+}
+"""Name to target and help, so that `aigrob --help` needn't import what takes seconds."""
+
+_FULL_OR_FORBIDDEN = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
+
+
+class App(click.Group):
+    """Loads a command when it's called, and tells every error in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The order in which a stranger meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but with the nearest name for an unknown one."""
+        if args and args[0] not in COMMANDS:
+            raise InputError(f"unknown command '{args[0]}': {did_you_mean(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `--help`, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what was typed, for records and advice."""
+        ctx.meta["aigrob.arguments"] = list(args)
+        return super().parse_args(ctx, args)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,  # noqa: ANN401 - click's own signature
+    ) -> Any:  # noqa: ANN401
+        """Run and exit: 0 ok, 1 a failure inside, 2 bad usage or input, 3 interrupted and resumable."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        try:
+            result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except Exception as error:
+            if os.environ.get("AIGROB_DEBUG") == "1":
+                raise
+            line, code = _told(error)
+            click.echo(f"aigrob: {' '.join(line.split())}", err=True)
+            sys.exit(code)
+        sys.exit(result if isinstance(result, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command returns
+        """Run a command; Ctrl-C becomes an error like any other."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; what was finished is on disk") from None
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """An error's line and exit code."""
+    match error:
+        case AigrobError():
+            return str(error), error.exit_code
+        case click.UsageError():
+            command = error.ctx.command_path if error.ctx else "aigrob"
+            return f"{error.format_message()} (see {command} --help)", 2
+        case click.ClickException():
+            return error.format_message(), 2
+        case click.Abort():
+            return "interrupted", 3
+        case OSError() if error.errno in _FULL_OR_FORBIDDEN:
+            return str(unwritable(error.filename or "the output", error)), 2
+        case _:
+            return (
+                f"internal error, {type(error).__name__}: {error} (AIGROB_DEBUG=1 shows where; please report it)"
+            ), 1
+
+
+@click.group(
+    cls=App,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  aigrob train                    the default pair, on small images, in a minute
+  aigrob attack --eps 4/255       attack it and write the report
+  aigrob train --help             all that a command can do
+""",
+)
+@click.version_option(__version__, prog_name="aigrob")
+@click.pass_context
+def app(ctx: click.Context) -> None:
+    """Measure networks that choose their own computation, and their plain twins, under attack."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main() -> None:
+    """Entry point of the installed command."""
+    app()

@@ -1,0 +1,96 @@
+"""`aigrob attack`: attack trained networks, write the sample table and the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from robustbench_aig.cli import options
+from robustbench_aig.cli.assemble import LARGE_EPS, SMALL_EPS, Request, assemble
+from robustbench_aig.cli.counting import count_images
+from robustbench_aig.cli.progress import console, reading
+from robustbench_aig.cli.tables import show
+from robustbench_aig.errors import AttackError, Interrupted
+from robustbench_aig.gating import DEPLOYABLE
+
+EXAMPLES = """\b
+Examples:
+  aigrob attack --eps 4/255
+      the newest run and its twin, FGSM and PGD by three providers
+  aigrob attack --eps 0.5/255 --eps 1/255 --eps 2/255 --limit 1000
+  aigrob attack digits-aig14-s0 --policy argmax --attack pgd --eps 8/255
+  aigrob attack --norm l2 --eps 0.25
+  aigrob attack --eps 4/255 --resume
+      goes on where the same command was interrupted
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.option(
+    "--eps",
+    multiple=True,
+    metavar="E",
+    help="Radius of the ball, repeatable: 4/255, 0.5/255, 0.03.  "
+    f"[default: {', '.join(LARGE_EPS)}; below 24 pixels {', '.join(SMALL_EPS)}]",
+)
+@click.option("--norm", default="linf", show_default=True, metavar="NORM", help="linf or l2.")
+@click.option("--attack", "attacks", multiple=True, metavar="NAME", help="An attack, repeatable, instead of a suite.")
+@click.option("--suite", default="default", show_default=True, metavar="NAME", help="A suite of attacks.")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    type=click.Choice(list(DEPLOYABLE)),
+    default=("argmax", "sampled"),
+    show_default=True,
+    help="How gated networks decide when deployed, repeatable.",
+)
+@click.option("--data", metavar="NAME|DIR", help="Where the images are, if they have moved since the training.")
+@click.option(
+    "--runs",
+    "runs_root",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder that runs are looked for in.",
+)
+@click.option("--chunk", default=100, show_default=True, metavar="N", help="Images per unit of work.")
+@click.option("--draws", default=10, show_default=True, metavar="K", help="Scoring passes per image of random gates.")
+@click.option("--keep-images", is_flag=True, help="Store every attacked image, not 64 per evaluation.")
+@options.shared(out="reports", limit=1000, verb="attack")
+def attack(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the options declare
+    """Attack trained networks; report accuracy, gates and compute on the same images.
+
+    RUN is the name of a run or its directory. Without RUN it's the newest run, together with its twin.
+    """
+    quiet, as_json = chosen.pop("quiet"), chosen.pop("json")
+    carry_out(Request(**chosen, command=options.command_line()), quiet=quiet, as_json=as_json)
+
+
+def carry_out(request: Request, *, quiet: bool, as_json: bool) -> Path:
+    """Assemble, evaluate, report; returns the report directory.
+
+    Raises:
+        AttackError: images ended as errors; raised after everything else is measured and written.
+        Interrupted: by Ctrl-C, naming the command that goes on.
+    """
+    from robustbench_aig.reporting import write_report  # noqa: PLC0415 - takes a second, and errors come first
+
+    shown = console(quiet=quiet)
+    try:
+        with reading(shown) as progress:
+            evaluator, notes = assemble(request, progress)
+        for note in notes:
+            shown.print(note, markup=False)
+        reasons = count_images(evaluator, shown)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; finished chunks are on disk, go on with: {request.command} --resume") from None
+    directory = evaluator.store.directory
+    show(write_report(directory), directory, Console(), as_json=as_json)
+    if reasons:
+        raise AttackError(f"{len(reasons)} chunks hold images that ended as errors and count as lost: {reasons[0]}")
+    return directory

@@ -1,0 +1,26 @@
+"""`aigrob demo`: the whole job on the embedded digits."""
+
+from __future__ import annotations
+
+import click
+
+from robustbench_aig.cli import options
+from robustbench_aig.cli.assemble import SMALL_EPS
+from robustbench_aig.cli.attack import attack
+from robustbench_aig.cli.train import train
+from robustbench_aig.errors import Interrupted
+
+
+@click.command(epilog="\b\nExample:\n  aigrob demo\n")
+@options.quiet_option
+@click.pass_context
+def demo(ctx: click.Context, *, quiet: bool) -> None:
+    """Train the default pair on the embedded digits, attack it at several epsilons, write the report.
+
+    What is there already from an earlier demo is kept.
+    """
+    try:
+        ctx.invoke(train, resume=True, quiet=quiet)
+        ctx.invoke(attack, resume=True, quiet=quiet, name="demo", eps=SMALL_EPS)
+    except Interrupted:
+        raise Interrupted("interrupted; what was finished is kept, go on with: aigrob demo") from None

@@ -1,0 +1,75 @@
+"""Options that mean the same in every command."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from robustbench_aig.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+json_option = click.option("--json", is_flag=True, help="One JSON document on stdout instead of tables.")
+quiet_option = click.option("--quiet", is_flag=True, help="No progress on stderr.")
+
+
+def shared(*, out: str, verb: str, limit: int | None = None) -> Callable[[F], F]:
+    """Options of the commands that work for long and leave a directory.
+
+    The command gets `out, name, seed, device, limit, resume, quiet, json`.
+
+    Args:
+        out: default folder for what is written.
+        verb: what the command does, for the help.
+        limit: default number of images; None leaves the option out.
+    """
+    several = [
+        click.option("--out", type=_FOLDER, default=Path(out), show_default=True, help="Folder for what is written."),
+        click.option("--name", metavar="NAME", help="Name of the directory below --out.  [default: made up]"),
+        click.option("--seed", type=int, default=0, show_default=True, help="Of everything random."),
+        click.option(
+            "--device",
+            type=click.Choice(["auto", "cpu", "cuda"]),
+            default="auto",
+            show_default=True,
+            help="Where to compute; auto takes CUDA where there is one.",
+        ),
+        click.option("--resume", is_flag=True, help=f"Go on with an interrupted {verb}; keep a finished one."),
+        quiet_option,
+        json_option,
+    ]
+    if limit is not None:
+        text = f"{verb.capitalize()} the first N images of a fixed, seeded order."
+        several.insert(4, click.option("--limit", type=int, default=limit, show_default=True, metavar="N", help=text))
+
+    def decorate(command: F) -> F:
+        for option in reversed(several):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto`, `cpu` or `cuda` to a device; InputError where CUDA is asked for and missing."""
+    import torch  # noqa: PLC0415 - commands that compute nothing start without it
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: there is no CUDA device here; use --device cpu or auto")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def command_line() -> str:
+    """What was typed, without --resume and --overwrite: the command that the result is the result of."""
+    arguments: list[str] = click.get_current_context().meta["aigrob.arguments"]
+    return shlex.join(["aigrob", *(a for a in arguments if a not in ("--resume", "--overwrite"))])

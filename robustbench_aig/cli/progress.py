@@ -1,0 +1,69 @@
+"""Progress on stderr: a live line on a terminal, one line per epoch elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from robustbench_aig.runs import RunRecord
+from robustbench_aig.training import EpochEvent, Event, FinishedEvent
+
+
+def console(*, quiet: bool) -> Console:
+    """Stderr, or nothing at all."""
+    return Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def reading(to: Console) -> Iterator[Callable[[int, int], None]]:
+    """Yields a callback that shows how many images are read, on a terminal."""
+    columns = (TextColumn("reading images"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=to, transient=True, disable=not to.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def follow(events: Iterator[Event], name: str, to: Console) -> RunRecord:
+    """Show a training until it's finished, and return its record."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=to, disable=not to.is_terminal) as bar:
+        task: TaskID | None = None
+        for event in events:
+            if isinstance(event, FinishedEvent):
+                return event.record
+            if isinstance(event, EpochEvent):
+                if not to.is_terminal:
+                    to.print(f"{name}  {_epoch_line(event)}", markup=False)
+                elif task is not None:
+                    bar.update(task, completed=event.step)
+                continue
+            if task is None:
+                # A resumed training must not count what was done before as done just now.
+                task = bar.add_task(name, total=event.steps, completed=event.step, state="")
+            state = _state(event.epoch, event.epochs, event.loss, event.accuracy, event.rate)
+            bar.update(task, completed=event.step, state=state)
+    raise AssertionError("a training ends with its record")
+
+
+def _state(epoch: int, epochs: int, loss: float, accuracy: float, rate: float | None) -> str:
+    gates = "" if rate is None else f"  gates {rate:.2f}"
+    return f"epoch {epoch}/{epochs}  loss {loss:.3f}  accuracy {accuracy:.1%}{gates}"
+
+
+def _epoch_line(event: EpochEvent) -> str:
+    record = event.record
+    loss = record.cross_entropy + (record.rate_loss or 0)
+    state = _state(record.epoch, event.epochs, loss, record.train_accuracy, record.train_mean_rate)
+    found = ", ".join(
+        f"{score.accuracy:.1%}" + ("" if policy == "none" else f" {policy}")
+        for policy, score in record.validation.items()
+    )
+    return f"{state}  validation {found}  {record.images_per_second:.0f} images/s"

@@ -1,0 +1,67 @@
+"""Results as tables on the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from robustbench_aig.records import Report
+
+UNION = "worst case"
+
+
+def show(report: Report, directory: Path, to: Console, *, as_json: bool) -> None:
+    """The table and where the page is; or the report's JSON and nothing else."""
+    if as_json:
+        click.echo(report.model_dump_json())
+        return
+    to.print(report_table(report))
+    to.print(f"report: {directory / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def report_table(report: Report) -> Table:
+    """Accuracy by epsilon and attack (rows) for every model under every gate policy (columns)."""
+    subjects = list(dict.fromkeys((e.model, e.gate_policy) for e in report.evaluations))
+    table = Table(title=f"Accuracy on {report.data.n} images of {report.data.name}, %", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("threat")
+    table.add_column("attack", overflow="fold")
+    for model, policy in subjects:
+        table.add_column(model if policy == "none" else f"{model}\n{policy} gates", justify="right", overflow="fold")
+    cells = _cells(report)
+    shown = None
+    for threat, attack in dict.fromkeys(key[:2] for key in sorted(cells, key=lambda key: _order(report, key))):
+        if threat != shown:
+            table.add_section()
+        row = [cells.get((threat, attack, *subject), "–") for subject in subjects]
+        style = "bold" if attack in {"clean", UNION} else None
+        table.add_row("" if threat == shown else threat, attack, *row, style=style)
+        shown = threat
+    return table
+
+
+def _cells(report: Report) -> dict[tuple[str, str, str, str], str]:
+    """(threat, attack, model, policy) to the text of a cell."""
+    cells = {}
+    for e in report.evaluations:
+        attack = f"{e.attack} (control)" if e.role == "control" else e.attack
+        threat = f"{e.threat.norm} {e.threat.eps}" if e.threat else ""
+        cells[threat, attack, e.model, e.gate_policy] = _percent(e.robust_accuracy.value, e.status)
+    for w in report.worst_case:
+        threat = f"{w.threat.norm} {w.threat.eps}"
+        cells[threat, UNION, w.model, w.gate_policy] = _percent(w.accuracy.value, w.status)
+    return cells
+
+
+def _order(report: Report, key: tuple[str, str, str, str]) -> tuple[float, int]:
+    """Epsilons upwards; within one the attacks, then their worst case, then the control."""
+    values = {f"{e.threat.norm} {e.threat.eps}": e.threat.value for e in report.evaluations if e.threat}
+    threat, attack = key[:2]
+    return values.get(threat, 0.0), 2 if attack.endswith("(control)") else int(attack == UNION)
+
+
+def _percent(share: float, status: str) -> str:
+    return f"{100 * share:.1f}" if status == "ok" else "error"

@@ -1,0 +1,132 @@
+"""From the sample tables to the report: counts first, the ratio last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from robustbench_aig.records import Compute, Cost, Distance, Evaluation, EvaluationPlan, Report
+from robustbench_aig.reporting.accuracy import Scores, accuracy
+from robustbench_aig.reporting.comparison import comparisons
+from robustbench_aig.reporting.gates import gates
+from robustbench_aig.reporting.loading import Evidence, load_evidence
+from robustbench_aig.reporting.rows import Rows
+from robustbench_aig.reporting.union import unions
+
+
+def aggregate(directory: Path) -> Report:
+    """Every number of a report from the plan and the rows in `directory`; reads, and writes nothing.
+
+    Equal rows give an equal report, whatever the time and place. Evaluations that are not finished are left out
+    and make the report "partial".
+
+    Raises:
+        RunError: if a file is missing, damaged or foreign.
+    """
+    return summarise(load_evidence(directory))
+
+
+def summarise(evidence: Evidence) -> Report:
+    """The report of loaded evidence."""
+    plan = evidence.plan
+    evaluations = [_evaluation(evidence, planned) for planned in evidence.finished()]
+    united = unions(evidence)
+    return Report(
+        status=_status(plan.evaluations, evaluations),
+        created=plan.created,
+        command=plan.command,
+        seed=plan.seed,
+        digest=plan.digest,
+        environment=plan.environment,
+        data=plan.data,
+        models=plan.models,
+        evaluations=evaluations,
+        worst_case=[union.record for union in united],
+        comparisons=comparisons(evidence, united),
+    )
+
+
+def _status(planned: list[EvaluationPlan], finished: list[Evaluation]) -> Literal["complete", "partial", "error"]:
+    if len(finished) < len(planned):
+        return "partial"
+    return "error" if any(evaluation.errors for evaluation in finished) else "complete"
+
+
+def _evaluation(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
+    rows = evidence.rows[planned.id]
+    clean = evidence.clean(planned.model, planned.policy)
+    assert clean is not None
+    model, seed = evidence.model(planned.model), evidence.plan.seed
+    errors = int((~rows.ok).sum())
+    noise = _noise(evidence, planned)
+    return Evaluation(
+        id=planned.id,
+        model=planned.model,
+        gate_policy=planned.policy,
+        attack=planned.attack,
+        role=planned.role,
+        provider=planned.provider,
+        provider_version=planned.provider_version,
+        threat=planned.threat,
+        status="error" if errors else "ok",
+        errors=errors,
+        n=rows.image.size,
+        clean_accuracy=accuracy(Scores.of(clean), seed=seed),
+        robust_accuracy=accuracy(Scores.of(rows), seed=seed),
+        distance=None if planned.role == "clean" else _distance(rows),
+        gates=gates(rows, noise, model, evidence.plan.data.classes),
+        compute=_compute(rows, model.total_macs),
+        cost=_cost(rows, evidence.seconds.get(planned.id, 0.0)),
+    )
+
+
+def _noise(evidence: Evidence, planned: EvaluationPlan) -> Rows | None:
+    """Rows of the first finished control of the same model, policy and threat."""
+    same = (planned.model, planned.policy, planned.threat)
+    return next(
+        (
+            evidence.rows[e.id]
+            for e in evidence.finished()
+            if e.role == "control" and (e.model, e.policy, e.threat) == same
+        ),
+        None,
+    )
+
+
+def _distance(rows: Rows) -> Distance | None:
+    linf, l2 = rows.linf[rows.ok], rows.l2[rows.ok]
+    if not linf.size:
+        return None
+    return Distance(
+        linf_max=float(linf.max()),
+        linf_mean=float(linf.mean()),
+        l2_max=float(l2.max()),
+        l2_mean=float(l2.mean()),
+    )
+
+
+def _compute(rows: Rows, total: int) -> Compute | None:
+    """Executed compute of the images that did not fail; None where every image failed."""
+    if not rows.ok.any():
+        return None
+    clean, attacked = float(rows.macs_clean[rows.ok].mean()), float(rows.macs_adv[rows.ok].mean())
+    saved = total - clean
+    return Compute(
+        clean_macs=clean,
+        adversarial_macs=attacked,
+        change=(attacked - clean) / clean if clean else 0.0,
+        recovered=(attacked - clean) / saved if saved >= 1e-9 * total else None,
+        p95=float(np.percentile(rows.macs_adv[rows.ok], 95)),
+    )
+
+
+def _cost(rows: Rows, seconds: float) -> Cost:
+    """Passes per image that did not fail."""
+    count = max(int(rows.ok.sum()), 1)
+    return Cost(
+        forwards=float(rows.forwards[rows.ok].sum()) / count,
+        backwards=float(rows.backwards[rows.ok].sum()) / count,
+        seconds=seconds,
+    )

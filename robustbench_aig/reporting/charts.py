@@ -1,0 +1,210 @@
+"""Charts as static SVG: Altair writes Vega-Lite, vl-convert draws it. Every mark carries its number in words.
+
+Each panel is narrow enough for a phone; the page lays panels side by side where there is room. Colours are the
+page's variables, so that a chart follows the colour scheme.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import numpy as np
+import vl_convert
+
+from robustbench_aig.records import Evaluation, ModelRecord, Report, ThreatRecord
+from robustbench_aig.reporting.rows import Rows
+from robustbench_aig.reporting.series import Series, accuracy_of, threats
+from robustbench_aig.reporting.words import accuracy_text, percent, threat_text
+
+WIDTH = 360
+_BINS = 24
+_INK, _FAINT, _ACCENT = "currentColor", "var(--line)", "var(--s1)"
+
+Datum = dict[str, Any]
+
+
+def worst_case(report: Report, series: list[Series]) -> str:
+    """Union accuracy of every series at every epsilon, with intervals: the picture of the first screen."""
+    groups: list[ThreatRecord | None] = [None, *threats(report)]
+    data = [
+        _point(report, one, "union", threat) | {"group": "clean images" if threat is None else threat_text(threat)}
+        for threat in groups
+        for one in series
+        if accuracy_of(report, one, "union", threat)
+    ]
+    order = list(dict.fromkeys(point["group"] for point in data))
+    y = alt.Y("series:N", sort=None, axis=None)
+    base = _chart(data).encode(y=y)
+    track = base.mark_rule(color=_FAINT, strokeWidth=2).encode(x=alt.value(0), x2=alt.value(WIDTH))
+    spread = base.mark_bar(height=9, opacity=0.35).encode(x=_along("low"), x2="high:Q", color=_colour(series))
+    point = base.mark_point(filled=True, size=90, opacity=1).encode(
+        x=_along("value"), color=_colour(series), shape=_shape(series), description="says:N"
+    )
+    name = base.mark_text(align="left", dy=-13, fontSize=12, color=_INK).encode(x=alt.value(0), text="series:N")
+    value = base.mark_text(align="right", dy=-13, fontSize=12, fontWeight="bold", color=_INK).encode(
+        x=alt.value(WIDTH), text="short:N"
+    )
+    layers = alt.layer(track, spread, point, name, value).properties(width=WIDTH, height={"step": 38})
+    header = alt.Header(
+        title=None, labelOrient="top", labelAnchor="start", labelFontSize=13, labelFontWeight="bold", labelColor=_INK
+    )
+    return _svg(layers.facet(row=alt.Row("group:N", sort=order, header=header), spacing=6))
+
+
+def accuracy(report: Report, series: list[Series], attack: str, norm: str) -> str | None:
+    """Accuracy against epsilon under one attack, a line per series; None where nothing finished."""
+    groups: list[ThreatRecord | None] = [None, *(t for t in threats(report) if t.norm == norm)]
+    data = [
+        _point(report, one, attack, threat) | {"eps": "clean" if threat is None else threat.eps}
+        for one in series
+        for threat in groups
+        if accuracy_of(report, one, attack, threat)
+    ]
+    if all(point["eps"] == "clean" for point in data):
+        return None
+    order = [threat.eps if threat else "clean" for threat in groups]
+    base = _chart(data).encode(
+        x=alt.X(
+            "eps:N", sort=order, title="ε (steps not to scale)", axis=alt.Axis(labelAngle=0),
+            scale=alt.Scale(type="band", paddingInner=0.6, paddingOuter=0.2),
+        ),
+        xOffset=alt.XOffset("series:N", sort=[one.label for one in series]),
+        color=_colour(series),
+    )  # fmt: skip
+    line = base.mark_line(strokeWidth=1.5).encode(y=_share("value"), strokeDash=_dash(series))
+    spread = base.mark_rule(strokeWidth=1.5).encode(y=_share("low"), y2="high:Q")
+    point = base.mark_point(filled=True, size=55, opacity=1).encode(
+        y=_share("value"), shape=_shape(series), description="says:N"
+    )
+    return _svg(alt.layer(line, spread, point).properties(width=220, height=180))
+
+
+def flips(evaluation: Evaluation) -> str | None:
+    """Flip rate of every gate as a bar, the noise control as a line across it; None where no gate was seen."""
+    if evaluation.gates is None:
+        return None
+    data: list[Datum] = []
+    for shift in evaluation.gates.per_gate:
+        noise = shift.noise_flip_rate
+        beside = "" if noise is None else f", {percent(noise)} under noise"
+        data.append(
+            {
+                "gate": shift.gate,
+                "flips": shift.flip_rate,
+                "noise": noise,
+                "says": f"gate {shift.gate}: {percent(shift.flip_rate)} flip{beside}",
+            }
+        )
+    x = alt.X("gate:N", sort=None, title="gate (stage.block)", axis=alt.Axis(labelAngle=0, labelOverlap=True))
+    base = _chart(data).encode(x=x, description="says:N")
+    bars = base.mark_bar(color=_ACCENT, opacity=0.8).encode(y=_rate("flips"))
+    noise_line = base.transform_filter("datum.noise !== null").mark_tick(color=_INK, thickness=2.5)
+    return _svg(alt.layer(bars, noise_line.encode(y=_rate("noise"))).properties(width=WIDTH - 50, height=180))
+
+
+def compute(rows: Rows, model: ModelRecord) -> str | None:
+    """Executed share of the model's compute, over images: bars unattacked, outlines attacked."""
+    if not rows.ok.any():
+        return None
+    before, after = rows.macs_clean[rows.ok] / model.total_macs, rows.macs_adv[rows.ok] / model.total_macs
+    both = np.concatenate([before, after])
+    centre, half = (both.max() + both.min()) / 2, max((both.max() - both.min()) / 2, 0.02)
+    edges = np.linspace(centre - half, centre + half, _BINS + 1)
+    layers = []
+    for name, values, style in (
+        ("unattacked", before, {"color": "var(--soft)"}),
+        ("attacked", after, {"fill": None, "stroke": _ACCENT, "strokeWidth": 2}),
+    ):
+        counts, _ = np.histogram(values, edges)
+        data = [
+            {
+                "from": float(low),
+                "to": float(high),
+                "images": int(count) / values.size,
+                "zero": 0,
+                "says": f"{name}: {count} images run {percent(low)} to {percent(high)} of the compute",
+            }
+            for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
+            if count
+        ]
+        x = alt.X("from:Q", title="executed share of all-open compute", axis=alt.Axis(format="%", tickCount=5))
+        layers.append(
+            _chart(data)
+            .mark_bar(**style)
+            .encode(
+                x=x.scale(domain=[float(edges[0]), float(edges[-1])]),
+                x2="to:Q",
+                y=_rate("images", "share of images"),
+                y2="zero:Q",
+                description="says:N",
+            )
+        )
+    return _svg(alt.layer(*layers).properties(width=WIDTH - 50, height=180))
+
+
+def _chart(data: list[Datum]) -> alt.Chart:
+    return alt.Chart(alt.InlineData(values=data))
+
+
+def _point(report: Report, series: Series, attack: str, threat: ThreatRecord | None) -> Datum:
+    found = accuracy_of(report, series, attack, threat)
+    assert found is not None
+    result, status = found
+    failed = " (with failed images)" if status == "error" else ""
+    return {
+        "series": series.label,
+        "value": result.value,
+        "low": result.low,
+        "high": result.high,
+        "short": percent(result.value),
+        "says": f"{series.label}, {threat_text(threat)}: {accuracy_text(result)}{failed}",
+    }
+
+
+def _along(field: str) -> alt.X:
+    """A share along a row, without an axis: the number stands beside it."""
+    return alt.X(f"{field}:Q", scale=alt.Scale(domain=[0, 1]), axis=None)
+
+
+def _share(field: str) -> alt.Y:
+    axis = alt.Axis(format="%", tickCount=5)
+    return alt.Y(f"{field}:Q", scale=alt.Scale(domain=[0, 1]), title="accuracy", axis=axis)
+
+
+def _rate(field: str, title: str = "decisions changed") -> alt.Y:
+    return alt.Y(f"{field}:Q", title=title, axis=alt.Axis(format="%", tickCount=4))
+
+
+def _colour(series: list[Series]) -> alt.Color:
+    scale = alt.Scale(domain=[one.label for one in series], range=[one.colour for one in series])
+    return alt.Color("series:N", scale=scale, legend=None)
+
+
+def _shape(series: list[Series]) -> alt.Shape:
+    scale = alt.Scale(domain=[one.label for one in series], range=[one.shape for one in series])
+    return alt.Shape("series:N", scale=scale, legend=None)
+
+
+def _dash(series: list[Series]) -> alt.StrokeDash:
+    scale = alt.Scale(domain=[one.label for one in series], range=[one.dash for one in series])
+    return alt.StrokeDash("series:N", scale=scale, legend=None)
+
+
+def _svg(chart: alt.LayerChart | alt.FacetChart) -> str:
+    """Draw with the page's font and colours, on no background."""
+    styled = (
+        chart.configure(background="transparent", font="system-ui, sans-serif", padding=4)
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=_INK,
+            titleColor=_INK,
+            labelFontSize=12,
+            titleFontSize=12,
+            titleFontWeight="normal",
+            gridColor=_FAINT,
+            domainColor=_FAINT,
+            tickColor=_FAINT,
+        )
+    )
+    return str(vl_convert.vegalite_to_svg(styled.to_dict()))

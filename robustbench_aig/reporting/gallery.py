@@ -1,0 +1,135 @@
+"""A seeded choice of attacked images with their perturbation and the gates that changed."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from robustbench_aig.records import Evaluation, Report
+from robustbench_aig.reporting.loading import Evidence, load_images
+from robustbench_aig.reporting.rows import Rows
+from robustbench_aig.reporting.series import Series, headline
+
+MOST_CARDS = 12
+_SIDE = 64
+_PIXELS = MOST_CARDS * 32 * 32
+"""Cards are fewer where images are larger: noise does not compress, and the page must stay small."""
+
+Pixels = NDArray[np.float32]
+
+
+class GateChange(NamedTuple):
+    """One gate on one image: its decision under attack, and whether that is new."""
+
+    name: str
+    opened: bool
+    flipped: bool
+
+
+class Card(NamedTuple):
+    """One attacked image; pictures are data URIs, `before` and `after` what the model said."""
+
+    image: int
+    label: str
+    before: str
+    after: str
+    clean: str
+    change: str
+    attacked: str
+    gates: list[GateChange]
+
+
+class Shelf(NamedTuple):
+    """The cards of one gated model under a policy; without cards, `missing` says why."""
+
+    series: Series
+    evaluation: Evaluation
+    factor: float
+    every: int
+    cards: list[Card]
+    missing: str
+
+
+def shelves(report: Report, evidence: Evidence, directory: Path, series: list[Series]) -> list[Shelf]:
+    """One shelf per gated series, under the attack that cost it most at the largest epsilon.
+
+    Raises:
+        RunError: if an image file is damaged.
+    """
+    found = [(one, headline(report, one)) for one in series if one.gated]
+    return [_shelf(one, e, evidence, directory) for one, e in found if e is not None]
+
+
+def _shelf(series: Series, evaluation: Evaluation, evidence: Evidence, directory: Path) -> Shelf:
+    clean_id = next(
+        e.id for e in evidence.plan.evaluations if (e.model, e.policy, e.role) == (series.model, series.policy, "clean")
+    )
+    clean, attacked = load_images(directory, clean_id), load_images(directory, evaluation.id)
+    rows = evidence.rows[evaluation.id]
+    empty = Shelf(series, evaluation, 0.0, 1, [], "")
+    if clean is None or attacked is None:
+        return empty._replace(missing="No images were kept for this evaluation.")
+    ids = np.intersect1d(np.intersect1d(clean.ids, attacked.ids), rows.image[rows.ok])
+    if not ids.size:
+        return empty._replace(missing="None of the kept images was attacked without failure.")
+    every = -(-max(clean.pixels.shape[2:]) // _SIDE)
+    before = _thin(clean.pixels, every)
+    count = min(ids.size, int(np.clip(_PIXELS // before[0, 0].size, 4, MOST_CARDS)))
+    chosen = np.sort(np.random.default_rng(evidence.plan.seed).choice(ids, count, replace=False))
+    before = before[_positions(clean.ids, chosen)]
+    after = _thin(attacked.pixels, every)[_positions(attacked.ids, chosen)]
+    largest = float(np.abs(after - before).max())
+    factor = 0.5 / largest if largest else 1.0
+    cards = [_card(int(image), (before[i], after[i]), factor, evidence, evaluation) for i, image in enumerate(chosen)]
+    return Shelf(series, evaluation, factor, every, cards, "")
+
+
+def _card(image: int, pixels: tuple[Pixels, Pixels], factor: float, evidence: Evidence, evaluation: Evaluation) -> Card:
+    rows, names = evidence.rows[evaluation.id], evidence.plan.data.classes
+    unattacked = evidence.clean(evaluation.model, evaluation.gate_policy)
+    assert unattacked is not None
+    row = int(np.searchsorted(rows.image, image))
+    gates = zip(evidence.model(evaluation.model).gates, rows.gates_clean[row], rows.gates_adv[row], strict=True)
+    before, after = pixels
+    return Card(
+        image=image,
+        label=names[rows.label[row]],
+        before=_said(unattacked, row, names),
+        after=_said(rows, row, names),
+        clean=_png(before),
+        change=_png(0.5 + factor * (after - before)),
+        attacked=_png(after),
+        gates=[GateChange(gate.name, bool(new), bool(old != new)) for gate, old, new in gates],
+    )
+
+
+def _said(rows: Rows, row: int, names: list[str]) -> str:
+    if not rows.ok[row]:
+        return "failed"
+    draws = f" ({rows.correct[row]} of {rows.draws[row]} draws right)" if rows.draws[row] > 1 else ""
+    return f"{names[rows.prediction[row]]}{draws}"
+
+
+def _positions(ids: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    order = np.argsort(ids)
+    return np.asarray(order[np.searchsorted(ids, chosen, sorter=order)])
+
+
+def _thin(pixels: Pixels, every: int) -> Pixels:
+    """Every k-th pixel: averaging would shrink the perturbation."""
+    return pixels[:, :, ::every, ::every]
+
+
+def _png(pixels: Pixels) -> str:
+    """Data URI of an image (C, H, W) with C 1 or 3."""
+    levels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    picture = Image.fromarray(levels[0] if len(levels) == 1 else np.moveaxis(levels, 0, -1))
+    buffer = io.BytesIO()
+    picture.save(buffer, "png", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

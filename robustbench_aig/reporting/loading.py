@@ -1,0 +1,185 @@
+"""Reads a report directory: plan, sample tables, times, images. Damage is told in one line, with a way out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from robustbench_aig.errors import RunError
+from robustbench_aig.records import SCHEMA_VERSION, EvaluationPlan, ModelRecord, Plan
+from robustbench_aig.reporting.rows import Ints, Rows
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the numbers of a report are made from.
+
+    Attributes:
+        plan: what was to be measured.
+        rows: evaluation id -> its rows; unfinished evaluations are absent.
+        seconds: evaluation id -> wall time.
+    """
+
+    plan: Plan
+    rows: dict[str, Rows]
+    seconds: dict[str, float]
+
+    def model(self, name: str) -> ModelRecord:
+        """The model of that name."""
+        return next(model for model in self.plan.models if model.name == name)
+
+    def clean(self, model: str, policy: str) -> Rows | None:
+        """The unattacked rows of a model under a policy; None while unfinished."""
+        ids = (e.id for e in self.plan.evaluations if (e.model, e.policy, e.role) == (model, policy, "clean"))
+        return next((self.rows[i] for i in ids if i in self.rows), None)
+
+    def finished(self) -> list[EvaluationPlan]:
+        """Evaluations, in the plan's order, whose rows and whose clean rows are there."""
+        return [e for e in self.plan.evaluations if e.id in self.rows and self.clean(e.model, e.policy) is not None]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Some images of one evaluation.
+
+    Attributes:
+        ids: (N,) index in the split.
+        pixels: (N, C, H, W) float32 in [0, 1].
+    """
+
+    ids: Ints
+    pixels: NDArray[np.float32]
+
+
+def load_plan(directory: Path) -> Plan:
+    """Read `plan.json`.
+
+    Raises:
+        RunError: if it is missing, no JSON, or written by another version.
+    """
+    path = directory / "plan.json"
+    if not path.is_file():
+        raise RunError(f"{directory} is no report directory (it has no plan.json): name one that `attack` wrote")
+    content = _read_json(path)
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RunError(
+            f"{path}: schema_version is {version!r}, this version reads '{SCHEMA_VERSION}': "
+            "use the aigrob that wrote it, or attack again"
+        )
+    try:
+        plan = Plan.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RunError(f"{path}: {where}: {first['msg']}; attack again to write a valid plan") from None
+    _check_plan(plan, path)
+    return plan
+
+
+def load_evidence(directory: Path) -> Evidence:
+    """Read the plan and every finished sample table.
+
+    Raises:
+        RunError: naming the first damaged file and the way out.
+    """
+    plan = load_plan(directory)
+    rows: dict[str, Rows] = {}
+    for evaluation in plan.evaluations:
+        path = directory / "samples" / f"{evaluation.id}.parquet"
+        if path.is_file():
+            rows[evaluation.id] = _load_rows(path, evaluation, plan)
+    _check_same_images(rows, directory)
+    return Evidence(plan, rows, _load_seconds(directory / "times.json"))
+
+
+def load_images(directory: Path, evaluation_id: str) -> Images | None:
+    """The kept images of an evaluation; None if none were kept.
+
+    Raises:
+        RunError: if the file is damaged.
+    """
+    path = directory / "images" / f"{evaluation_id}.safetensors"
+    if not path.is_file():
+        return None
+    try:
+        tensors = load_file(path)
+        return Images(tensors["ids"].astype(np.int64), tensors["images"].astype(np.float32))
+    except (SafetensorError, KeyError, OSError) as error:
+        raise RunError(f"{path}: cannot be read ({_line(error)}): delete it, or attack again") from None
+
+
+def _read_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise RunError(f"{path}: is not JSON ({_line(error)}): delete it and attack again") from None
+
+
+def _load_seconds(path: Path) -> dict[str, float]:
+    if not path.is_file():
+        return {}
+    try:
+        return TypeAdapter(dict[str, float]).validate_python(_read_json(path))
+    except ValidationError:
+        raise RunError(f"{path}: is not a map from evaluation to seconds: delete it") from None
+
+
+def _load_rows(path: Path, evaluation: EvaluationPlan, plan: Plan) -> Rows:
+    model = next(model for model in plan.models if model.name == evaluation.model)
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(
+            f"{path}: cannot be read ({_line(error)}): delete it and run the same attack with --resume"
+        ) from None
+    try:
+        _check_size(table, plan)
+        return Rows.of(table, evaluation, len(model.gates))
+    except RunError as error:
+        raise RunError(f"{path}: {error}") from None
+
+
+def _check_size(table: pa.Table, plan: Plan) -> None:
+    if table.num_rows != plan.data.n:
+        raise RunError(f"has {table.num_rows} rows for {plan.data.n} images: delete it and use --resume")
+    labels = set(table["label"].unique().to_pylist()) if "label" in table.column_names else set()
+    if not labels <= set(range(len(plan.data.classes))):
+        raise RunError("has labels beyond the plan's classes: the file is from another data set")
+
+
+def _check_plan(plan: Plan, path: Path) -> None:
+    models = {model.name for model in plan.models}
+    ids = [evaluation.id for evaluation in plan.evaluations]
+    if len(set(ids)) < len(ids):
+        raise RunError(f"{path}: two evaluations share an id: attack again")
+    for evaluation in plan.evaluations:
+        if evaluation.model not in models:
+            raise RunError(f"{path}: {evaluation.id} names the unknown model '{evaluation.model}'")
+        if "/" in evaluation.id or "\\" in evaluation.id or evaluation.id in {"", ".", ".."}:
+            raise RunError(f"{path}: '{evaluation.id}' is no file name: attack again")
+        if (evaluation.role == "clean") != (evaluation.threat is None):
+            raise RunError(f"{path}: {evaluation.id} must have a threat, unless its role is 'clean'")
+
+
+def _check_same_images(rows: dict[str, Rows], directory: Path) -> None:
+    if not rows:
+        return
+    first, reference = next(iter(rows.items()))
+    for name, other in rows.items():
+        if not (np.array_equal(other.image, reference.image) and np.array_equal(other.label, reference.label)):
+            raise RunError(f"{directory}: {first} and {name} hold different images: attack again from scratch")
+
+
+def _line(error: BaseException) -> str:
+    """The first line of a library's message: the rest is for its developers."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]

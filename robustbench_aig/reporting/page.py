@@ -1,0 +1,140 @@
+"""The page: one HTML file that needs no network, no script and no other file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Plan, Report
+from robustbench_aig.reporting import charts, gallery, heatmap, words
+from robustbench_aig.reporting.loading import Evidence
+from robustbench_aig.reporting.palette import heat_css
+from robustbench_aig.reporting.series import Series, accuracy_of, all_series, attacks, headline, threats
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+class Verdict(NamedTuple):
+    """Gated against plain on clean images or under the union at one epsilon."""
+
+    comparison: Comparison
+    gated: tuple[Series, Accuracy]
+    plain: tuple[Series, Accuracy]
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words."""
+        gated, plain = self.gated, self.plain
+        return words.verdict(self.comparison, (gated[0].phrase, gated[1]), (plain[0].phrase, plain[1]))
+
+
+class Movement(NamedTuple):
+    """What the gates of one series did under the attack that cost it most."""
+
+    series: Series
+    evaluation: Evaluation
+    model: ModelRecord
+    flips: str | None
+    compute: str | None
+
+
+class Panel(NamedTuple):
+    """One chart of accuracy against epsilon."""
+
+    title: str
+    svg: str
+
+
+def render(report: Report, evidence: Evidence, directory: Path) -> str:
+    """The report as HTML; a function of its arguments and of `directory`/images.
+
+    Raises:
+        RunError: if an image file is damaged.
+    """
+    series = all_series(report)
+    labels = {(one.model, one.policy): one.label for one in series}
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["words"] = words
+    return environment.get_template("page.html").render(
+        report=report,
+        series=series,
+        threats=threats(report),
+        attacks=attacks(report),
+        controls=list(dict.fromkeys(e.attack for e in report.evaluations if e.role == "control")),
+        accuracy_of=lambda *query: accuracy_of(report, *query),
+        label=lambda model, policy: labels[model, policy],
+        models={model.name: model for model in report.models},
+        picture=charts.worst_case(report, series) if series else None,
+        verdicts=_verdicts(report, series),
+        movements=_movements(report, evidence, series),
+        panels=_panels(report, series),
+        attack_settings=_attack_settings(evidence.plan),
+        heat_cell=heatmap.cell,
+        heat=heatmap.heat_maps(report, labels),
+        heat_choices=heatmap.choices(report, labels),
+        heat_chosen=next((heatmap.choice(e, labels) for e in _headlines(report, series)), None),
+        shelves=gallery.shelves(report, evidence, directory, series),
+        unfinished=[e.id for e in evidence.plan.evaluations if e.id not in {r.id for r in report.evaluations}],
+        heat_css=heat_css(),
+    )
+
+
+def _headlines(report: Report, series: list[Series]) -> list[Evaluation]:
+    found = [headline(report, one) for one in series if one.gated]
+    return [e for e in found if e is not None and e.gates is not None]
+
+
+def _verdicts(report: Report, series: list[Series]) -> list[Verdict]:
+    by_name = {(one.model, one.policy): one for one in series}
+    verdicts = []
+    for comparison in report.comparisons:
+        if comparison.attack not in {"clean", "union"}:
+            continue
+        gated = by_name[comparison.gated, comparison.gate_policy]
+        plain = next(one for one in series if one.model == comparison.plain)
+        found = [accuracy_of(report, one, comparison.attack, comparison.threat) for one in (gated, plain)]
+        if found[0] and found[1]:
+            verdicts.append(Verdict(comparison, (gated, found[0][0]), (plain, found[1][0])))
+    return verdicts
+
+
+def _movements(report: Report, evidence: Evidence, series: list[Series]) -> list[Movement]:
+    movements = []
+    for one in series:
+        evaluation = headline(report, one) if one.gated else None
+        if evaluation is None:
+            continue
+        model = evidence.model(one.model)
+        flips, compute = charts.flips(evaluation), charts.compute(evidence.rows[evaluation.id], model)
+        movements.append(Movement(one, evaluation, model, flips, compute))
+    return movements
+
+
+def _panels(report: Report, series: list[Series]) -> list[Panel]:
+    norms = list(dict.fromkeys(threat.norm for threat in threats(report)))
+    panels = []
+    for norm in norms:
+        suffix = f" ({'L∞' if norm == 'linf' else 'L2'})" if len(norms) > 1 else ""
+        for attack in ["union", *attacks(report)]:
+            svg = charts.accuracy(report, series, attack, norm)
+            if svg is not None:
+                title = "worst case (union)" if attack == "union" else attack
+                panels.append(Panel(title + suffix, svg))
+    return panels
+
+
+def _attack_settings(plan: Plan) -> list[tuple[str, dict[str, object]]]:
+    """What was run under each name, once for every provider that ran it."""
+    found: dict[str, dict[str, object]] = {}
+    for e in plan.evaluations:
+        if e.role != "clean":
+            found.setdefault(f"{e.attack} ({e.provider} {e.provider_version})", e.settings)
+    return list(found.items())

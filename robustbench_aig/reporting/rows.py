@@ -1,0 +1,165 @@
+"""The rows of one evaluation as columns: what `samples/<evaluation>.parquet` holds, checked and unpacked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from robustbench_aig.errors import RunError
+from robustbench_aig.records import ROW, EvaluationPlan
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+_FINITE = ("margin", "linf", "l2", "choice_margin", "macs_clean", "macs_adv", "forwards", "backwards")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The columns of `records.ROW` over N images and G gates (0 for a plain model).
+
+    Where `ok` is False the attack or the judgement failed: only image, label and ok mean anything.
+
+    Attributes:
+        image: (N,) index in the split, ascending.
+        label: (N,) true class.
+        ok: (N,) False for a failed image.
+        prediction: (N,) plurality class.
+        linf, l2: (N,) measured size of the change.
+        draws, correct: (N,) scoring draws, and how many were right.
+        choice_score, choice_margin: (N,) share of right answers and margin on the draws kept for choosing.
+        gates_clean, gates_adv: (N, G) decisions; True = the block ran.
+        p_clean, p_adv: (N, G) open probabilities.
+        macs_clean, macs_adv: (N,) executed multiply-accumulates.
+        forwards, backwards: (N,) passes the attack spent.
+    """
+
+    image: Ints
+    label: Ints
+    ok: Bools
+    prediction: Ints
+    linf: Floats
+    l2: Floats
+    draws: Ints
+    correct: Ints
+    choice_score: Floats
+    choice_margin: Floats
+    gates_clean: Bools
+    gates_adv: Bools
+    p_clean: Floats
+    p_adv: Floats
+    macs_clean: Floats
+    macs_adv: Floats
+    forwards: Floats
+    backwards: Floats
+
+    @classmethod
+    def of(cls, table: pa.Table, evaluation: EvaluationPlan, gates: int) -> Rows:
+        """Unpack and check a pyarrow table of `records.ROW`.
+
+        Raises:
+            RunError: saying in what the rows differ from the contract or from the plan.
+        """
+        _check_identity(table, evaluation)
+        column = {name: table[name].combine_chunks() for name in ROW.names}
+        ok = _ok(column["status"])
+        numbers = {
+            name: column[name].to_numpy().astype(np.float64 if name in _FINITE else np.int64)
+            for name in ROW.names
+            if not (pa.types.is_nested(ROW.field(name).type) or _is_text(ROW.field(name).type))
+        }
+        _check_numbers(numbers, ok)
+        return cls(
+            image=numbers["image"],
+            label=numbers["label"],
+            ok=ok,
+            prediction=numbers["prediction"],
+            linf=numbers["linf"],
+            l2=numbers["l2"],
+            draws=numbers["draws"],
+            correct=numbers["correct_draws"],
+            choice_score=numbers["choice_correct"] / np.maximum(numbers["choice_draws"], 1),
+            choice_margin=numbers["choice_margin"],
+            gates_clean=_decisions(column["gates_clean"], gates, ok),
+            gates_adv=_decisions(column["gates_adv"], gates, ok),
+            p_clean=_probabilities(column["p_clean"], gates, ok),
+            p_adv=_probabilities(column["p_adv"], gates, ok),
+            macs_clean=numbers["macs_clean"],
+            macs_adv=numbers["macs_adv"],
+            forwards=numbers["forwards"],
+            backwards=numbers["backwards"],
+        )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
+
+
+def _check_identity(table: pa.Table, evaluation: EvaluationPlan) -> None:
+    if not table.schema.equals(ROW):
+        raise RunError("has other columns than this version's sample table: attack again with this version")
+    threat = evaluation.threat
+    expected = {
+        "model": evaluation.model,
+        "policy": evaluation.policy,
+        "attack": evaluation.attack,
+        "threat": f"{threat.norm} {threat.eps}" if threat else "none",
+    }
+    for name, value in expected.items():
+        found = table[name].unique().to_pylist()
+        if found != [value]:
+            raise RunError(f"holds {name} {found}, the plan says '{value}': the file is from another run")
+
+
+def _ok(status: pa.Array) -> Bools:
+    known = set(status.unique().to_pylist())
+    if not known <= {"ok", "error"}:
+        raise RunError(
+            f"has rows with status {sorted(known - {'ok', 'error'})}, which this version cannot count: "
+            "attack every image (cascade = false)"
+        )
+    return np.asarray(status.to_numpy(zero_copy_only=False) == "ok", dtype=np.bool_)
+
+
+def _check_numbers(numbers: dict[str, NDArray[Any]], ok: Bools) -> None:
+    if (np.diff(numbers["image"]) <= 0).any():
+        raise RunError("is not sorted by image, or holds an image twice: attack again")
+    for name in _FINITE:
+        if not np.isfinite(numbers[name][ok]).all():
+            raise RunError(f"has {name} that is not a number in rows with status ok: attack again")
+    for draws, correct in (("draws", "correct_draws"), ("choice_draws", "choice_correct")):
+        if (numbers[draws][ok] < 1).any() or (numbers[correct] > numbers[draws]).any():
+            raise RunError(f"has rows whose {correct} does not fit {draws} >= 1: attack again")
+    if numbers["correct_draws"][~ok].any():
+        raise RunError("counts failed images as right: attack again")
+
+
+def _fill(parts: list[NDArray[Any]], width: int, ok: Bools, what: str) -> NDArray[Any]:
+    """Stack the rows that are ok, each of `width`; failed rows, which may hold nothing, become zeros."""
+    if any(part.size != width for part in parts):
+        raise RunError(f"has {what} that do not fit the model's gates: the file is from another model")
+    out = np.zeros((ok.size, width), parts[0].dtype if parts else np.uint8)
+    if parts:
+        out[ok] = np.stack(parts)
+    return out
+
+
+def _decisions(column: pa.Array, gates: int, ok: Bools) -> Bools:
+    packed = [np.frombuffer(cell, np.uint8) for cell in column.filter(pa.array(ok)).to_pylist()]
+    filled = _fill(packed, (gates + 7) // 8, ok, "gate decisions")
+    return np.unpackbits(filled, axis=1, count=gates).astype(np.bool_)
+
+
+def _probabilities(column: pa.Array, gates: int, ok: Bools) -> Floats:
+    kept = column.filter(pa.array(ok))
+    lengths = kept.value_lengths().to_numpy()
+    if (lengths != gates).any():
+        raise RunError("has gate probabilities that do not fit the model's gates: the file is from another model")
+    out = np.zeros((ok.size, gates))
+    out[ok] = kept.flatten().to_numpy().reshape(int(ok.sum()), gates)
+    return out

@@ -1,0 +1,85 @@
+"""The union over attacks: every image under the attack that is worst for it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from robustbench_aig.records import EvaluationPlan, Plan, ThreatRecord, WorstCase
+from robustbench_aig.reporting.accuracy import Scores, accuracy
+from robustbench_aig.reporting.loading import Evidence
+from robustbench_aig.reporting.rows import Bools, Ints, Rows
+
+
+class Union(NamedTuple):
+    """A union with the scores behind it, which comparisons need."""
+
+    record: WorstCase
+    scores: Scores
+
+
+def unions(evidence: Evidence) -> list[Union]:
+    """The union of every (model, policy, threat), in the plan's order.
+
+    One that still lacks a planned attack is left out: over fewer attacks a model looks stronger than it is.
+    """
+    return [
+        _union(threat, members, evidence)
+        for threat, members in _members(evidence.plan)
+        if all(member.id in evidence.rows for member in members)
+    ]
+
+
+def _members(plan: Plan) -> list[tuple[ThreatRecord, list[EvaluationPlan]]]:
+    """Per (model, policy, threat): the clean evaluation, then the attacks. Controls do not count."""
+    clean = {(e.model, e.policy): e for e in plan.evaluations if e.role == "clean"}
+    grouped: dict[tuple[str, str, ThreatRecord], list[EvaluationPlan]] = {}
+    for e in plan.evaluations:
+        if e.role == "attack" and e.threat is not None and (e.model, e.policy) in clean:
+            grouped.setdefault((e.model, e.policy, e.threat), [clean[e.model, e.policy]]).append(e)
+    return [(threat, members) for (_, _, threat), members in grouped.items()]
+
+
+def _union(threat: ThreatRecord, members: list[EvaluationPlan], evidence: Evidence) -> Union:
+    rows = [evidence.rows[member.id] for member in members]
+    chosen = _choose(rows)
+    ok = np.logical_and.reduce([part.ok for part in rows])
+    scores = _score(rows, chosen, ok)
+    strongest = dict.fromkeys((member.attack for member in members), 0)
+    for index, member in enumerate(members):
+        strongest[member.attack] += int((chosen[ok] == index).sum())
+    record = WorstCase(
+        model=members[0].model,
+        gate_policy=members[0].policy,
+        threat=threat,
+        attacks=[member.attack for member in members[1:]],
+        status="ok" if ok.all() else "error",
+        accuracy=accuracy(scores, seed=evidence.plan.seed),
+        strongest=strongest,
+    )
+    return Union(record, scores)
+
+
+def _choose(rows: list[Rows]) -> Ints:
+    """(N,) index of the evaluation that is worst for each image, judged on the draws kept for choosing.
+
+    Choosing on the scoring draws would report the smallest of several noisy scores, which lies below every one
+    of their means (the winner's curse).
+    """
+    score = np.stack([part.choice_score for part in rows])
+    margin = np.stack([part.choice_margin for part in rows])
+    worst = np.where(score == score.min(axis=0), margin, np.inf)
+    return np.asarray(worst.argmin(axis=0), dtype=np.int64)
+
+
+def _score(rows: list[Rows], chosen: Ints, ok: Bools) -> Scores:
+    """The chosen evaluation's scoring draws; an image that failed under any attack is lost."""
+    parts = [Scores.of(part) for part in rows]
+    image = np.arange(chosen.size)
+
+    def pick(name: str) -> Ints:
+        return np.asarray(np.stack([getattr(part, name) for part in parts])[chosen, image])
+
+    correct = np.where(ok, pick("correct"), 0)
+    return Scores(ok, correct, pick("draws"), pick("majority").astype(np.bool_) & ok)

@@ -1,0 +1,140 @@
+"""Numbers and findings in words. Nothing is said that the numbers do not carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, ThreatRecord
+
+NBSP = "\u00a0"
+
+
+def number(value: float, digits: int = 1) -> str:
+    """A fixed number of digits with a true minus sign, and no negative zero."""
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\u2212")
+
+
+def percent(share: float) -> str:
+    """A share as `12.0 %`."""
+    return f"{number(100 * share)}{NBSP}%"
+
+
+def signed(share: float, digits: int = 1) -> str:
+    """A difference of shares in points: `+1.6`."""
+    text = number(100 * share, digits)
+    return text if text.startswith("\u2212") or text == number(0, digits) else f"+{text}"
+
+
+def bracket(low: float, high: float) -> str:
+    """An interval of shares in percent or points: `[10.4, 14.1]`."""
+    return f"[{number(100 * low)},{NBSP}{number(100 * high)}]"
+
+
+def accuracy_text(accuracy: Accuracy) -> str:
+    """Value and interval: `12.0 % [10.4, 14.1]`."""
+    return f"{percent(accuracy.value)} {bracket(accuracy.low, accuracy.high)}"
+
+
+def macs(value: float) -> str:
+    """Multiply-accumulates with an SI prefix: `41.2 M`."""
+    for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.1f}{NBSP}{prefix}"
+    return f"{value:.0f}"
+
+
+def p_text(p: float | None) -> str:
+    """A p-value, or why there is none."""
+    if p is None:
+        return "random gates"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def threat_text(threat: ThreatRecord | None) -> str:
+    """`ε = 4/255 (L∞)`, or `clean`."""
+    if threat is None:
+        return "clean"
+    return f"ε = {threat.eps} ({'L∞' if threat.norm == 'linf' else 'L2'})"
+
+
+def listing(names: Sequence[str]) -> str:
+    """`fgsm, pgd and apgd`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def flatten(tree: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as (dotted name, text) lines, for a two-column table."""
+    lines: list[tuple[str, str]] = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            lines += flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, list | tuple):
+            lines.append((prefix + key, ", ".join(map(str, value))))
+        else:
+            lines.append((prefix + key, "none" if value is None else str(value)))
+    return lines
+
+
+def reading(comparison: Comparison) -> str:
+    """What the interval of a difference allows to say."""
+    if comparison.status == "error":
+        return "has failed images"
+    if comparison.low > 0:
+        return "gated keeps more"
+    if comparison.high < 0:
+        return "plain keeps more"
+    return "not distinguishable"
+
+
+def verdict(comparison: Comparison, gated: tuple[str, Accuracy], plain: tuple[str, Accuracy]) -> str:
+    """One sentence on gated against plain, each (phrase, accuracy), under the union at one epsilon."""
+    endings = {
+        "has failed images": "failed images count as lost, so this is no verdict",
+        "gated keeps more": "the gated model keeps more",
+        "plain keeps more": "the plain model keeps more",
+        "not distinguishable": f"not distinguishable on {comparison.n} images",
+    }
+    return (
+        f"Under the strongest of these attacks at {threat_text(comparison.threat)} {gated[0]} keeps "
+        f"{accuracy_text(gated[1])}, {plain[0]} {accuracy_text(plain[1])}: difference {signed(comparison.difference)} "
+        f"points {bracket(comparison.low, comparison.high)}, {endings[reading(comparison)]}."
+    )
+
+
+def movement(phrase: str, evaluation: Evaluation, model: ModelRecord) -> str:
+    """One sentence on gates and compute under one attack of a gated model."""
+    compute, gates = evaluation.compute, evaluation.gates
+    start = f"With {evaluation.attack} at {threat_text(evaluation.threat)}, {phrase}"
+    if gates is None or compute is None:
+        return f"{start} failed on every image, so nothing is known of its gates."
+    before, after = compute.clean_macs / model.total_macs, compute.adversarial_macs / model.total_macs
+    noise = (
+        f"{percent(gates.noise_flip_rate)} under random noise of the same ε"
+        if gates.noise_flip_rate is not None
+        else "no noise control ran, so how much of that is noise is unknown"
+    )
+    return (
+        f"{start} goes from {percent(before)} to {percent(after)} of its all-open compute, and "
+        f"{percent(gates.flip_rate)} of its gate decisions change ({noise})."
+    )
+
+
+def limits(attacks: Sequence[str]) -> list[str]:
+    """What the numbers do not show; said on the first screen of every report."""
+    over = listing(attacks) if attacks else "no attack"
+    return [
+        f"The worst case is a union over {over}: an upper bound of the robustness. {_STRONGER}",
+        _GATE_AWARE,
+        _INTERVALS,
+    ]
+
+
+_STRONGER = "A stronger attack can lower every number, and need not lower them equally."
+_GATE_AWARE = (
+    "Attacks that aim at the gates are not part of this suite yet. A gated model that keeps more here may owe it "
+    "to a hidden gradient or to the randomness of its gates; this report does not decide that."
+)
+_INTERVALS = (
+    "Intervals are 95 % over images, for these trained weights; another training seed may differ by more. They "
+    "are not corrected for the number of comparisons."
+)

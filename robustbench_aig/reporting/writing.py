@@ -1,0 +1,38 @@
+"""Writes a report beside its evidence: `report.json`, its schema, and the page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from robustbench_aig.errors import RunError
+from robustbench_aig.files import write_atomic
+from robustbench_aig.records import Report, report_json_schema
+from robustbench_aig.reporting.aggregation import summarise
+from robustbench_aig.reporting.loading import load_evidence
+from robustbench_aig.reporting.page import render
+
+
+def write_report(directory: Path) -> Report:
+    """Aggregate `directory` and write `report.json`, `report.schema.json` and `report.html` into it.
+
+    Each file replaces its forerunner at once, so a reader never sees half of one.
+
+    Raises:
+        RunError: if the evidence is missing, damaged or foreign, or a number is not finite.
+        InputError: if the folder cannot be written.
+    """
+    evidence = load_evidence(directory)
+    report = summarise(evidence)
+    write_atomic(directory / "report.json", _json(report.model_dump(), directory))
+    write_atomic(directory / "report.schema.json", _json(report_json_schema(), directory))
+    write_atomic(directory / "report.html", render(report, evidence, directory))
+    return report
+
+
+def _json(content: dict[str, object], directory: Path) -> str:
+    # Not pydantic's own JSON, which writes a number that is not finite as null.
+    try:
+        return json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise RunError(f"{directory}: a number of the report is not finite ({error}): attack again") from None

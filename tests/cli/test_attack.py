@@ -1,0 +1,328 @@
+"""`aigrob attack` and `aigrob report` as a user types them, on a pair trained in seconds."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
+
+from robustbench_aig.cli.app import app
+from robustbench_aig.data import load_data
+from robustbench_aig.recipes import ModelRecipe, validate
+from robustbench_aig.training import Job, train
+
+SMALL = {"depth": 8, "widths": [4, 6, 8]}
+TRAINING = {"epochs": 2, "batch": 64, "optimizer": {"lr": 0.1}}
+RATE_LOSS = {"weight": 2.0}
+FAST = ["--attack", "fgsm", "--attack", "pgd-torchattacks", "--attack", "corners", "--limit", "60", "--chunk", "25"]
+
+
+def recipe(gated: bool) -> ModelRecipe:
+    content = {
+        "summary": "small",
+        "reference": "none",
+        "twin": "test/plain" if gated else "test/gated",
+        "model": {"algorithm": "gated-resnet" if gated else "resnet", **SMALL},
+        "training": TRAINING | ({"rate_loss": RATE_LOSS} if gated else {}),
+    }
+    return validate(ModelRecipe, content, "test")
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder `runs/` with a finished plain and a finished gated run."""
+    root = tmp_path_factory.mktemp("pair") / "runs"
+    data = load_data("digits", seed=0)
+    for name in ("plain", "gated"):
+        job = Job(root / name, f"test/{name}", recipe(name == "gated"), data, 0, torch.device("cpu"))
+        for _ in train(job):
+            pass
+    return root
+
+
+@pytest.fixture
+def runs(pair: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage; its parent is the working directory."""
+    return Path(shutil.copytree(pair, tmp_path / "runs"))
+
+
+def aigrob(where: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "robustbench_aig.cli", *arguments],
+        cwd=where,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1", **environment},
+    )
+
+
+def aigrob_here(where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same in this process, which spares the imports."""
+    before = Path.cwd()
+    os.chdir(where)
+    try:
+        result = CliRunner().invoke(app, arguments)
+    finally:
+        os.chdir(before)
+    return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
+
+
+def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Exit 2 and one line on stderr that has the words."""
+    assert result.returncode == 2, result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("aigrob: ")
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+def evidence(report: Path) -> dict[str, object]:
+    """Sample tables and images byte for byte, and report.json but for times and dates."""
+    found: dict[str, object] = {
+        str(path.relative_to(report)): path.read_bytes()
+        for folder in ("samples", "images")
+        for path in sorted((report / folder).iterdir())
+    }
+    content = json.loads((report / "report.json").read_text())
+    for evaluation in content["evaluations"]:
+        evaluation["cost"].pop("seconds")
+    content.pop("created")
+    found["report.json"] = content
+    return found
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(pair: Path) -> Path:
+    where = pair.parent
+    result = aigrob_here(where, "attack", "--eps", "8/255", "--eps", "32/255", "--name", "whole", "--json", *FAST)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["status"] == "complete"
+    return where / "reports" / "whole"
+
+
+def test_defaults_attack_the_newest_pair(uninterrupted: Path) -> None:
+    report = json.loads((uninterrupted / "report.json").read_text())
+    assert [model["name"] for model in report["models"]] == ["plain", "gated"]
+    subjects = {(e["model"], e["gate_policy"]) for e in report["evaluations"]}
+    assert subjects == {("plain", "none"), ("gated", "argmax"), ("gated", "sampled")}
+    assert report["command"].startswith("aigrob attack --eps 8/255")
+    schema = json.loads((uninterrupted / "report.schema.json").read_text())
+    jsonschema.validate(report, schema, cls=jsonschema.Draft202012Validator)
+    assert (uninterrupted / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_killed_in_mid_attack_and_resumed_nothing_differs(pair: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """kill -9 at three moments; then --resume finishes the work to the same evidence."""
+    shutil.copytree(pair, tmp_path / "runs")
+    arguments = ["attack", "--eps", "8/255", "--eps", "32/255", "--name", "whole", "--resume", *FAST]
+    report = tmp_path / "reports" / "whole"
+    for wanted in (3, 20, 40):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "robustbench_aig.cli", *arguments],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        while process.poll() is None and chunks_done(report) < wanted:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (report / "report.json").exists()
+    result = aigrob(tmp_path, *arguments)
+    assert result.returncode == 0, result.stderr
+    theirs, ours = evidence(uninterrupted), evidence(report)
+    for key in ("command",):
+        theirs["report.json"].pop(key)  # type: ignore[attr-defined]
+        ours["report.json"].pop(key)  # type: ignore[attr-defined]
+    assert ours == theirs
+
+
+def chunks_done(report: Path) -> int:
+    parts, tables = report / "parts", report / "samples"
+    if not parts.is_dir():
+        return 0
+    return len(list(parts.glob("*.parquet"))) + 3 * len(list(tables.glob("*.parquet")))
+
+
+def test_ctrl_c_exits_3_and_says_how_to_go_on(runs: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "robustbench_aig.cli", "attack", "--eps", "8/255", "--quiet", *FAST],
+        cwd=runs.parent,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    while process.poll() is None and not list(runs.parent.glob("reports/*/parts/*.parquet")):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate()
+    assert process.returncode == 3, stderr
+    assert stderr.startswith("aigrob: interrupted")
+    assert len(stderr.strip().splitlines()) == 1
+    assert "aigrob attack --eps 8/255 --quiet" in stderr
+    assert "--resume" in stderr
+
+
+def test_report_renders_again_from_the_sample_table(uninterrupted: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(uninterrupted, tmp_path / "copy"))
+    before = (copy / "report.json").read_bytes()
+    (copy / "report.json").unlink()
+    (copy / "report.html").unlink()
+    result = aigrob_here(tmp_path, "report", "copy")
+    assert result.returncode == 0, result.stderr
+    assert (copy / "report.json").read_bytes() == before
+    assert "worst case" in result.stdout
+    assert "report.html" in result.stdout
+
+
+def test_a_second_time_costs_nothing_and_needs_resume(uninterrupted: Path) -> None:
+    where = uninterrupted.parent.parent
+    arguments = ["attack", "--eps", "8/255", "--eps", "32/255", "--name", "whole", *FAST]
+    refused(aigrob_here(where, *arguments, "--quiet"), "--resume")
+    again = aigrob_here(where, *arguments, "--resume")
+    assert again.returncode == 0
+    refused(aigrob_here(where, *arguments, "--resume", "--quiet", "--seed", "1"), "another evaluation", "--name")
+
+
+def test_json_is_one_document_and_nothing_else(runs: Path) -> None:
+    arguments = ["attack", "gated", "--policy", "argmax", "--attack", "fgsm", "--limit", "20", "--json"]
+    result = aigrob_here(runs.parent, *arguments)
+    assert result.returncode == 0
+    report = json.loads(result.stdout)
+    assert {e["threat"]["eps"] for e in report["evaluations"] if e["threat"]} == {
+        "4/255",
+        "8/255",
+        "16/255",
+        "32/255",
+    }
+
+
+def test_l2_leaves_out_what_cannot_search_it_and_says_so(runs: Path) -> None:
+    result = aigrob_here(runs.parent, "attack", "--norm", "l2", "--eps", "0.5", "--limit", "20", "--draws", "2")
+    assert result.returncode == 0, result.stderr
+    assert "left out" in result.stderr
+    assert "fgsm-torchattacks" in result.stderr
+    rows = pq.read_table(next(runs.parent.glob("reports/*/samples/plain.none.pgd.l2-0.5.parquet")))
+    assert np.asarray(rows["l2"]).max() <= 0.5 + 2e-6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--eps", "8"], ["'8'", "did you mean 8/255?"]),
+        (["--eps=-1/255"], ["above 0"]),
+        (["--eps", "4/0"], ["divides by zero"]),
+        (["--eps", "abc"], ["'abc'", "4/255"]),
+        (["--eps", "nan"], ["'nan'", "not a number"]),
+        (["--norm", "l3", "--eps", "1/255"], ["unknown norm", "did you mean"]),
+        (["--norm", "l2"], ["--eps"]),
+        (["--attack", "pdg", "--eps", "1/255"], ["unknown attack 'pdg'", "did you mean 'pgd'"]),
+        (["--suite", "defalt", "--eps", "1/255"], ["unknown suite", "did you mean 'default'"]),
+        (["gatd", "--eps", "1/255"], ["no run", "did you mean 'gated'"]),
+        (["--policy", "argmx", "--eps", "1/255"], ["argmx", "--help"]),
+        (["--limit", "0", "--eps", "1/255"], ["--limit"]),
+        (["--data", "digit", "--eps", "1/255"], ["unknown data set 'digit'", "did you mean 'digits'"]),
+        (["--epz", "1/255"], ["--epz", "--help"]),
+        (["--norm", "l2", "--eps", "1", "--attack", "fgsm-torchattacks"], ["l2", "--attack"]),
+    ],
+)
+def test_bad_arguments(runs: Path, arguments: Sequence[str], words: Sequence[str]) -> None:
+    refused(aigrob_here(runs.parent, "attack", "--quiet", *arguments), *words)
+    assert not (runs.parent / "reports").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_cuda_where_there_is_none(runs: Path) -> None:
+    refused(aigrob_here(runs.parent, "attack", "--eps", "1/255", "--device", "cuda"), "no CUDA device", "--device cpu")
+
+
+def damage(runs: Path, kind: str) -> None:
+    run = runs / "gated"
+    weights = run / "model.safetensors"
+    match kind:
+        case "empty":
+            shutil.rmtree(run)
+            run.mkdir()
+        case "unfinished":
+            record = json.loads((run / "run.json").read_text())
+            (run / "run.json").write_text(json.dumps(record | {"status": "training"}))
+        case "half-written":
+            (run / "run.json").write_text((run / "run.json").read_text()[:100])
+        case "truncated":
+            weights.write_bytes(weights.read_bytes()[:-100])
+        case "no weights":
+            weights.unlink()
+        case "foreign":
+            save_file({"a": torch.zeros(3)}, weights)
+        case "changed":
+            tensors = load_file(weights)
+            tensors["head.bias"] += 1
+            save_file(tensors, weights)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("empty", ["no run", "run.json"]),
+        ("unfinished", ["interrupted", "--resume"]),
+        ("half-written", ["run.json", "damaged"]),
+        ("truncated", ["model.safetensors", "truncated"]),
+        ("no weights", ["model.safetensors", "no such file"]),
+        ("foreign", ["model.safetensors", "another network"]),
+        ("changed", ["model.safetensors", "changed"]),
+    ],
+)
+def test_damaged_run(runs: Path, kind: str, words: Sequence[str]) -> None:
+    damage(runs, kind)
+    refused(aigrob_here(runs.parent, "attack", "gated", "--eps", "1/255", "--quiet"), *(word.lower() for word in words))
+
+
+def test_no_runs_at_all(tmp_path: Path) -> None:
+    refused(aigrob_here(tmp_path, "attack", "--eps", "1/255"), "no finished run", "aigrob train")
+    refused(aigrob_here(tmp_path, "report", "nowhere"), "nowhere")
+
+
+@pytest.mark.parametrize("target", ["reports", "/proc"])
+def test_output_that_cannot_be_written(runs: Path, target: str) -> None:
+    """A file where the folder should be, and a file system that takes no files."""
+    if target == "reports":
+        (runs.parent / "reports").write_text("in the way")
+    result = aigrob_here(runs.parent, "attack", "--eps", "1/255", "--out", target, "--quiet")
+    assert result.returncode == 2, result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+LIMITED = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (15000, 15000))
+from robustbench_aig.cli import main
+main()
+"""
+
+
+def test_full_disk_keeps_what_is_finished(runs: Path) -> None:
+    """No file may grow beyond 15,000 bytes: chunks fit, a merged table does not."""
+    arguments = ["attack", "--eps", "8/255", "--name", "full", "--quiet", "--resume", *FAST]
+    command = [sys.executable, "-c", LIMITED, *arguments]
+    refused(
+        subprocess.run(command, cwd=runs.parent, capture_output=True, text=True, check=False), "cannot write", "--out"
+    )
+    report = runs.parent / "reports" / "full"
+    assert chunks_done(report) > 0
+    assert aigrob(runs.parent, *arguments).returncode == 0

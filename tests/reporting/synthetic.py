@@ -1,0 +1,229 @@
+"""A small report directory out of seeded random numbers: what the attack side would have written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from robustbench_aig.records import (
+    ROW,
+    DataRecord,
+    EvaluationPlan,
+    GateRecord,
+    ModelRecord,
+    Plan,
+    Role,
+    ThreatRecord,
+)
+
+N, CLASSES, GATES, DRAWS, SIZE = 60, 5, 9, 10, 8
+BLOCK_MACS, FIXED_MACS = 1000, 2000
+TOTAL_MACS = FIXED_MACS + GATES * BLOCK_MACS
+EPSILONS = ("4/255", "8/255")
+MODELS = (("resnet-digits", "none"), ("aig-digits", "argmax"), ("aig-digits", "sampled"))
+ATTACKS: tuple[tuple[str, Role], ...] = (("fgsm", "attack"), ("pgd", "attack"), ("corners", "control"))
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Study:
+    """A plan and the rows of its evaluations, to be changed by a test before they are written."""
+
+    plan: Plan
+    rows: dict[str, list[Row]]
+
+    def write(self, directory: Path, *, images: bool = True) -> Path:
+        """Write all files of a report directory and return it."""
+        (directory / "samples").mkdir(parents=True, exist_ok=True)
+        (directory / "plan.json").write_text(self.plan.model_dump_json(indent=1))
+        for name, rows in self.rows.items():
+            pq.write_table(pa.Table.from_pylist(rows, schema=ROW), directory / "samples" / f"{name}.parquet")
+        seconds = {name: 1.5 + index for index, name in enumerate(self.rows)}
+        (directory / "times.json").write_text(json.dumps(seconds))
+        if images:
+            self._write_images(directory / "images")
+        return directory
+
+    def _write_images(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        rng = np.random.default_rng(7)
+        ids = np.sort(rng.choice(N, 20, replace=False)).astype(np.int64)
+        clean = rng.random((20, 1, SIZE, SIZE), dtype=np.float32)
+        for e in self.plan.evaluations:
+            change = rng.choice([-1.0, 1.0], clean.shape) * (e.threat.value if e.threat else 0.0)
+            pixels = np.clip(clean + change, 0, 1).astype(np.float32)
+            save_file({"ids": ids, "images": pixels}, folder / f"{e.id}.safetensors")
+
+
+def threat(eps: str) -> ThreatRecord:
+    numerator, denominator = eps.split("/")
+    return ThreatRecord(norm="linf", eps=eps, value=int(numerator) / int(denominator))
+
+
+def evaluation(model: str, policy: str, attack: str, role: Role, eps: str | None) -> EvaluationPlan:
+    return EvaluationPlan(
+        id=f"{model}-{policy}-{attack}-{eps.replace('/', '_') if eps else 'none'}",
+        model=model,
+        policy=policy,
+        attack=attack,
+        role=role,
+        provider="aigrob",
+        provider_version="0.1.0",
+        settings={} if role == "clean" else {"algorithm": attack, "steps": 20 if attack == "pgd" else 1},
+        threat=threat(eps) if eps else None,
+    )
+
+
+def make_plan() -> Plan:
+    gates = [
+        GateRecord(name=f"{s}.{b}", macs=BLOCK_MACS, target=0.7, transition=b == 1 and s > 1)
+        for s in (1, 2, 3)
+        for b in (1, 2, 3)
+    ]
+    evaluations = [
+        evaluation(model, policy, attack, role, eps)
+        for model, policy in MODELS
+        for attack, role, eps in [
+            ("clean", "clean", None),
+            *((attack, role, eps) for eps in EPSILONS for attack, role in ATTACKS),
+        ]
+    ]
+    return Plan(
+        created="2026-11-24T05:00:00Z",
+        command="aigrob attack aig-digits resnet-digits --eps 4/255 --eps 8/255",
+        seed=3,
+        digest="5f0c" * 16,
+        chunk=20,
+        draws=DRAWS,
+        environment={"python": "3.11.7", "torch": "2.9.0", "platform": "Linux x86_64", "device": "cpu"},
+        data=DataRecord(
+            name="digits",
+            split="test",
+            n=N,
+            available=360,
+            shape=(1, SIZE, SIZE),
+            classes=["zero", "one", "two", "three", "four"],
+            digest="ab12" * 16,
+        ),
+        models=[
+            ModelRecord(
+                name="resnet-digits",
+                recipe="digits/resnet",
+                family="plain",
+                parameters=70_000,
+                total_macs=TOTAL_MACS,
+                weights_digest="cd34" * 16,
+                training={"epochs": 30, "optimizer": {"name": "sgd", "lr": 0.1}, "adversarial": None},
+            ),
+            ModelRecord(
+                name="aig-digits",
+                recipe="digits/aig",
+                family="gated",
+                parameters=74_000,
+                total_macs=TOTAL_MACS,
+                gates=gates,
+                weights_digest="ef56" * 16,
+                training={"epochs": 30, "target_rate": 0.7},
+            ),
+        ],
+        evaluations=evaluations,
+    )
+
+
+def make_study(seed: int = 0) -> Study:
+    rng = np.random.default_rng(seed)
+    plan = make_plan()
+    return Study(plan, {e.id: _rows(e, rng) for e in plan.evaluations})
+
+
+def _rows(e: EvaluationPlan, rng: np.random.Generator) -> list[Row]:
+    strength = {"clean": 0.0, "corners": 0.15, "fgsm": 0.5, "pgd": 0.7}[e.attack]
+    strength *= (e.threat.value * 255 / 8) ** 0.5 if e.threat else 0.0
+    ease = np.clip(np.random.default_rng(1).normal(1.0, 0.25, N) - strength, 0.02, 0.97)
+    gated, draws = e.policy != "none", DRAWS if e.policy == "sampled" else 1
+    return [_row(index, e, float(ease[index]), draws, gated, strength, rng) for index in range(N)]
+
+
+def _row(
+    index: int,
+    e: EvaluationPlan,
+    ease: float,
+    draws: int,
+    gated: bool,
+    strength: float,
+    rng: np.random.Generator,
+) -> Row:
+    label = index % CLASSES
+    correct = int(rng.binomial(draws, ease))
+    choice = correct if draws == 1 else int(rng.binomial(draws, ease))
+    p_clean = (rng.random(GATES) if gated else np.zeros(0)).astype(np.float16)
+    p_adv = np.clip(p_clean + rng.normal(0, 0.3, p_clean.size) * strength, 0, 1).astype(np.float16)
+    uniform = rng.random(p_clean.size)
+    before, after = uniform < p_clean, uniform < p_adv
+    size = e.threat.value if e.threat else 0.0
+    passes = {"clean": 0, "corners": 0, "fgsm": 1, "pgd": 20}[e.attack]
+    return {
+        "image": index,
+        "label": label,
+        "model": e.model,
+        "policy": e.policy,
+        "attack": e.attack,
+        "threat": f"{e.threat.norm} {e.threat.eps}" if e.threat else "none",
+        "chunk": index // 20,
+        "status": "ok",
+        "lost_to": None,
+        "prediction": label if 2 * correct > draws else (label + 1) % CLASSES,
+        "margin": ease - 0.5 + float(rng.normal(0, 0.1)),
+        "linf": size,
+        "l2": size * SIZE,
+        "draws": draws,
+        "correct_draws": correct,
+        "choice_draws": draws,
+        "choice_correct": choice,
+        "choice_margin": ease - 0.5 + float(rng.normal(0, 0.1)),
+        "gates_clean": _pack(before),
+        "gates_adv": _pack(after),
+        "p_clean": p_clean,
+        "p_adv": p_adv,
+        "macs_clean": _macs(before, gated),
+        "macs_adv": _macs(after, gated),
+        "forwards": float(passes),
+        "backwards": float(passes),
+    }
+
+
+def _pack(decisions: NDArray[np.bool_]) -> bytes:
+    return np.packbits(decisions).tobytes()
+
+
+def _macs(decisions: NDArray[np.bool_], gated: bool) -> float:
+    return float(FIXED_MACS + BLOCK_MACS * (decisions.sum() if gated else GATES))
+
+
+def fail(row: Row) -> None:
+    """Turn a row into what a crashed attack leaves behind."""
+    row.update(
+        status="error",
+        prediction=-1,
+        margin=float("nan"),
+        linf=float("nan"),
+        l2=float("nan"),
+        correct_draws=0,
+        choice_correct=0,
+        choice_margin=float("nan"),
+        gates_clean=b"",
+        gates_adv=b"",
+        p_clean=np.zeros(0, np.float16),
+        p_adv=np.zeros(0, np.float16),
+        macs_clean=float("nan"),
+        macs_adv=float("nan"),
+    )

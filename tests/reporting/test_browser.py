@@ -1,0 +1,127 @@
+"""The page in a real browser: silent, self-contained, accessible, and usable on a phone and by keyboard."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+pytestmark = pytest.mark.browser
+
+Scheme = Literal["light", "dark"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        reason = "needs Chromium on the PATH (apt-get install chromium)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+def open_page(
+    browser: Browser, directory: Path, *, width: int = 1280, scheme: Scheme = "light", script: bool = True
+) -> Page:
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=script, offline=True
+    )
+    page = context.new_page()
+    page.goto((directory / "report.html").as_uri())
+    return page
+
+
+def test_page_is_silent_and_loads_only_itself(browser: Browser, written: Path) -> None:
+    page = browser.new_page()
+    requests: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((written / "report.html").as_uri())
+    page.mouse.move(400, 400)
+    page.wait_for_load_state("networkidle")
+    assert [url for url in requests if not url.startswith("data:")] == [(written / "report.html").as_uri()]
+    assert complaints == []
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1280, "light")])
+def test_page_fits_and_is_accessible(browser: Browser, written: Path, width: int, scheme: Scheme) -> None:
+    page = open_page(browser, written, width=width, scheme=scheme)
+    page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = Axe().run(page).response["violations"]
+    assert [(v["id"], [node["html"][:120] for node in v["nodes"][:3]]) for v in found] == []
+    page.context.close()
+
+
+def test_selects_choose_the_heat_map(browser: Browser, written: Path) -> None:
+    page = open_page(browser, written)
+    assert "gated · argmax, pgd, ε = 8/255" in page.inner_text("#heat-shown")
+    before = page.inner_text("#heat-maps")
+    page.get_by_role("combobox", name="Model and gates").select_option("gated · sampled")
+    page.get_by_role("combobox", name="Attack").select_option("fgsm")
+    page.get_by_role("combobox", name="Strength").select_option("ε = 4/255 (L∞)")
+    assert "gated · sampled, fgsm, ε = 4/255" in page.inner_text("#heat-shown")
+    assert page.inner_text("#heat-maps") != before
+    page.context.close()
+
+
+def test_script_draws_what_stands_there_without_it(browser: Browser, written: Path) -> None:
+    drawn = []
+    for script in (True, False):
+        page = open_page(browser, written, script=script)
+        drawn.append(
+            page.locator("#heat-maps tbody").evaluate_all("all => all.map(one => one.innerHTML.replace(/\\s/g, ''))")
+        )
+        assert page.locator("#heat-choose").is_visible() == script
+        page.context.close()
+    assert drawn[0] == drawn[1]
+    assert len(drawn[0]) == 3
+
+
+def test_hover_tells_the_number(browser: Browser, written: Path) -> None:
+    page = open_page(browser, written)
+    mark = page.locator(".picture .role-mark [aria-roledescription='point']").first
+    said = mark.get_attribute("aria-label")
+    assert said
+    assert "plain, clean: " in said
+    mark.hover()
+    assert page.inner_text("#tip") == said
+    page.locator(".heat td").first.hover()
+    assert "gate 1.1, all:" in page.inner_text("#tip")
+    page.mouse.move(2, 2)
+    assert page.locator("#tip").is_hidden()
+    page.context.close()
+
+
+def test_keyboard_reaches_what_can_be_used(browser: Browser, written: Path) -> None:
+    page = open_page(browser, written)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the answer"
+    names = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        names.add(page.evaluate("document.activeElement.tagName"))
+    assert {"A", "SELECT", "SUMMARY", "DIV"} <= names
+    page.context.close()

@@ -1,0 +1,189 @@
+"""The page as text: what it says, what it must not load, and the pieces it is made of."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from robustbench_aig.errors import RunError
+from robustbench_aig.records import Report, report_json_schema
+from robustbench_aig.reporting import aggregate, words, write_report
+from robustbench_aig.reporting.heatmap import MOST_CLASSES, cell, heat_maps
+from robustbench_aig.reporting.palette import contrast, steps
+from robustbench_aig.reporting.series import all_series, headline
+from tests.reporting.synthetic import Study, evaluation, fail
+
+PGD = evaluation("aig-digits", "argmax", "pgd", "attack", "8/255").id
+
+
+@pytest.fixture(scope="module")
+def report(written: Path) -> Report:
+    return Report.model_validate_json((written / "report.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def html(written: Path) -> str:
+    return (written / "report.html").read_text()
+
+
+def text_of(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html)).replace("&nbsp;", " ").replace("\xa0", " ")
+
+
+def test_written_report_is_the_aggregated_one(written: Path, report: Report) -> None:
+    assert report == aggregate(written)
+
+
+def test_report_follows_its_schema(written: Path) -> None:
+    content = json.loads((written / "report.json").read_text())
+    schema = json.loads((written / "report.schema.json").read_text())
+    assert schema == report_json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(content, schema, cls=jsonschema.Draft202012Validator)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content | {"unknown": 1}, schema, cls=jsonschema.Draft202012Validator)
+
+
+def test_equal_evidence_gives_equal_bytes_wherever_it_lies(written: Path, study: Study, tmp_path: Path) -> None:
+    write_report(study.write(tmp_path))
+    for name in ("report.json", "report.schema.json", "report.html"):
+        assert (tmp_path / name).read_bytes() == (written / name).read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_numbers_that_json_cannot_hold_are_refused(study: Study, tmp_path: Path) -> None:
+    plan = study.plan.model_copy(update={"environment": {"load": float("inf")}})
+    Study(plan, study.rows).write(tmp_path)
+    path = tmp_path / "plan.json"
+    path.write_text(path.read_text().replace('"load": null', '"load": Infinity'))
+    with pytest.raises(RunError, match="not finite"):
+        write_report(tmp_path)
+
+
+def test_page_needs_nothing_from_outside(html: str) -> None:
+    assert "default-src 'none'" in html
+    without_names = re.sub(r'xmlns(:\w+)?="[^"]*"', "", html)
+    assert not re.search(r"https?://|@import|url\(", without_names)
+    assert len(html) < 2_000_000
+
+
+def test_first_screen_says_the_verdict_with_its_interval(html: str, report: Report) -> None:
+    text = text_of(html)
+    for c in report.comparisons:
+        if c.attack == "union" and c.gate_policy == "argmax":
+            found = f"difference {words.signed(c.difference)} points {words.bracket(c.low, c.high)}"
+            assert found.replace("\xa0", " ") in text
+    assert "union over fgsm and pgd: an upper bound" in text
+    assert "Attacks that aim at the gates are not part of this suite yet" in text
+    assert "Unfinished" not in text
+
+
+def test_every_accuracy_stands_in_the_table(html: str, report: Report) -> None:
+    text = text_of(html)
+    for accuracy in [e.robust_accuracy for e in report.evaluations] + [w.accuracy for w in report.worst_case]:
+        assert words.accuracy_text(accuracy).replace("\xa0", " ") in text
+
+
+def test_failed_images_raise_a_banner(study: Study, tmp_path: Path) -> None:
+    for row in study.rows[PGD][:3]:
+        fail(row)
+    write_report(study.write(tmp_path))
+    text = text_of((tmp_path / "report.html").read_text())
+    assert "Some images failed." in text
+    assert "3 of 60 images: pgd at ε = 8/255 (L∞) on gated · argmax" in text
+    assert "failed images count as lost, so this is no verdict" in text
+
+
+@pytest.mark.parametrize("kept", ["nothing", "plain", "clean"])
+def test_unfinished_reports_still_render(study: Study, tmp_path: Path, kept: str) -> None:
+    study.write(tmp_path, images=False)
+    for path in (tmp_path / "samples").iterdir():
+        plain, clean = path.stem.startswith("resnet"), "-clean-" in path.stem
+        if not {"nothing": False, "plain": plain, "clean": clean}[kept]:
+            path.unlink()
+    assert write_report(tmp_path).status == "partial"
+    assert "Unfinished." in (tmp_path / "report.html").read_text()
+
+
+def test_missing_images_are_said(study: Study, tmp_path: Path) -> None:
+    write_report(study.write(tmp_path, images=False))
+    assert "No images were kept for this evaluation." in (tmp_path / "report.html").read_text()
+
+
+def test_an_attack_that_failed_everywhere_still_renders(study: Study, tmp_path: Path) -> None:
+    for name, rows in study.rows.items():
+        if name.startswith("aig-digits-argmax") and "clean" not in name:
+            for row in rows:
+                fail(row)
+    write_report(study.write(tmp_path))
+    assert "failed on every image" in (tmp_path / "report.html").read_text()
+
+
+def test_names_are_escaped(study: Study, tmp_path: Path) -> None:
+    data = study.plan.data.model_copy(update={"classes": ["<b>0</b>", "</script>", "2", "3", "4"]})
+    Study(study.plan.model_copy(update={"data": data}), study.rows).write(tmp_path)
+    write_report(tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    assert "<b>0</b>" not in html
+    assert html.count("</script>") == 2
+
+
+def test_headline_is_the_costliest_attack_at_the_largest_epsilon(report: Report) -> None:
+    for series in all_series(report):
+        found = headline(report, series)
+        assert found is not None
+        rivals = [
+            e.robust_accuracy.value
+            for e in report.evaluations
+            if (e.model, e.gate_policy, e.role) == (series.model, series.policy, "attack")
+            and e.threat
+            and e.threat.eps == "8/255"
+        ]
+        assert found.robust_accuracy.value == min(rivals)
+
+
+def test_heat_maps_hold_the_rates(report: Report) -> None:
+    labels = {(one.model, one.policy): one.label for one in all_series(report)}
+    found = heat_maps(report, labels)["gated · argmax|pgd|ε = 8/255 (L∞)"]
+    gates = next(e.gates for e in report.evaluations if e.id == PGD)
+    assert gates is not None
+    assert found["columns"] == ["all", "zero", "one", "two", "three", "four"]
+    assert found["counts"] == [60, 12, 12, 12, 12, 12]
+    assert found["attacked"][3][0] == round(1000 * gates.per_gate[3].rate_adv)
+    assert found["clean"][3][2] == round(1000 * gates.per_class[1].rates_clean[3])
+    assert len(found["columns"]) <= MOST_CLASSES + 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after", "text", "look"),
+    [
+        ("clean", 746, 0, "75", "h7"),
+        ("attacked", 0, 1000, "100", "h10"),
+        ("change", 500, 487, "\u22121", "d5"),
+        ("change", 500, 502, "0", "d5"),
+        ("change", 200, 900, "+70", "d10"),
+        ("change", 900, 750, "\u221215", "d2"),
+    ],
+)
+def test_heat_cells(kind: str, before: int, after: int, text: str, look: str) -> None:
+    assert cell(kind, before, after) == (text, look)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_cell_colour_is_legible(scheme: str) -> None:
+    assert len({name for name, _, _ in steps(scheme)}) == 22
+    assert all(contrast(background, text) >= 4.5 for _, background, text in steps(scheme))
+
+
+def test_words() -> None:
+    assert words.percent(0.1204) == "12.0\xa0%"
+    assert words.signed(-0.016) == "\u22121.6"
+    assert words.signed(-0.0001) == "0.0"
+    assert words.bracket(-0.004, 0.036) == "[\u22120.4,\xa03.6]"
+    assert words.listing(["a", "b", "c"]) == "a, b and c"
+    assert words.macs(253_100_000) == "253.1\xa0M"
+    assert words.flatten({"a": {"b": [1, 2]}, "c": None}) == [("a.b", "1, 2"), ("c", "none")]

@@ -1,0 +1,92 @@
+"""The layout's promises: imports go one way, data folders hold data, light modules stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "robustbench_aig"
+
+LAYERS = {
+    "errors": 0,
+    "threat": 1,
+    "randomness": 1,
+    "files": 1,
+    "recipes": 2,
+    "records": 2,
+    "statistics": 2,
+    "zoo": 3,
+    "environment": 2,
+    "runs": 3,
+    "gating": 3,
+    "models": 4,
+    "attacks": 4,
+    "data": 4,
+    "reporting": 4,
+    "training": 5,
+    "evaluation": 5,
+    "cli": 6,
+}
+"""A module imports its own room and lower layers, never a neighbour on its own."""
+
+NO_TORCH = ["errors", "threat", "files", "recipes", "records", "statistics", "zoo", "runs", "reporting"]
+
+
+def modules() -> list[Path]:
+    return [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Rooms of the package that a file imports, wherever the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path} uses a relative import"
+            names = [node.module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("robustbench_aig.")}
+    return found - {room(path)}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_one_way(path: Path) -> None:
+    own = LAYERS[room(path)]
+    wrong = {other for other in imported_rooms(path) if LAYERS[other] >= own}
+    assert not wrong, f"{room(path)} must not import {wrong}"
+
+
+def test_only_cli_knows_click_and_rich() -> None:
+    for path in modules():
+        text = path.read_text()
+        if room(path) != "cli":
+            assert "import click" not in text, path
+            assert "from rich" not in text, path
+
+
+@pytest.mark.parametrize("module", [*NO_TORCH, "cli"])
+def test_light_modules_do_not_import_torch(module: str) -> None:
+    code = f"import sys, robustbench_aig.{module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("folder", ["models", "attacks", "reports"])
+def test_data_folders_hold_no_code(folder: str) -> None:
+    assert not list((ROOT / folder).rglob("*.py"))
+
+
+def test_no_file_is_a_hall_and_no_function_a_corridor() -> None:
+    for path in modules():
+        text = path.read_text()
+        assert len(text.splitlines()) <= 400, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 80, f"{path}: {node.name}"

@@ -1,0 +1,45 @@
+"""The wheel, installed outside the checkout, and the versions in the environment."""
+
+import subprocess
+import sys
+import venv
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.version import Version
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.slow
+def test_wheel_works_from_any_directory(tmp_path: Path) -> None:
+    """Built, installed into an environment of its own, and run where there is no checkout.
+
+    The environment sees this one's libraries through a .pth file that leaves out the editable install's.
+    """
+    wheels = tmp_path / "wheels"
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(wheels), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = wheels.glob("*.whl")
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    site = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
+    libraries = next(Path(path) for path in sys.path if path.endswith("site-packages"))
+    (site / "libraries.pth").write_text(f"import sys; sys.path.append({str(libraries)!r})\n")
+
+    where = [python, "-c", "import robustbench_aig; print(robustbench_aig.__file__)"]
+    out = subprocess.run(where, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+    assert out.startswith(str(tmp_path))
+    aigrob = tmp_path / "env" / "bin" / "aigrob"
+    for command, expected in (("models", "digits/aig14"), ("attacks", "pgd-foolbox")):
+        shown = subprocess.run([aigrob, command], check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+        assert expected in shown
+
+
+@pytest.mark.parametrize(("package", "at_least"), [("requests", "2.33"), ("urllib3", "2.7"), ("idna", "3.15")])
+def test_the_pin_of_torchattacks_is_overridden(package: str, at_least: str) -> None:
+    """torchattacks pins a requests of 2020 that it never imports; `make` upgrades it and what it drags along."""
+    assert Version(version(package)) >= Version(at_least)

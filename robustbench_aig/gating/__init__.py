@@ -1,6 +1,6 @@
 """Gates, the policies by which they decide, the trace of what they did, and dense and sparse execution."""
 
-from robustbench_aig.gating.context import Execution, Trace, gating
+from robustbench_aig.gating.context import gating
 from robustbench_aig.gating.gate import Gate, OpenGate, PooledGate
 from robustbench_aig.gating.policies import (
     DEPLOYABLE,
@@ -13,6 +13,7 @@ from robustbench_aig.gating.policies import (
     Sampled,
     deployed_policy,
 )
+from robustbench_aig.gating.trace import Execution, Trace
 
 __all__ = [
     "DEPLOYABLE",

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from robustbench_aig.gating.execution import add_gated
 from robustbench_aig.gating.policies import Argmax, Sampled
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from robustbench_aig.gating.context import Trace
+from robustbench_aig.gating.trace import Trace
 
 _SAMPLED = Sampled()
 _ARGMAX = Argmax()

@@ -132,4 +132,7 @@ def app(ctx: click.Context) -> None:
 
 def main() -> None:
     """Entry point of the installed command."""
+    # OpenMP threads that wait for each other by spinning make a shared machine several times slower; read once, when
+    # torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     app()

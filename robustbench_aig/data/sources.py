@@ -1,0 +1,161 @@
+"""`load_data`: from the name of a data set, or the path of a folder, to its three splits."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import torch
+from sklearn.datasets import load_digits
+from torchvision.datasets import CIFAR10
+from torchvision.transforms.v2.functional import resize
+
+from robustbench_aig.data.folder import Folder, measure, scan_pair
+from robustbench_aig.data.images import DataSet, ImageSet, Progress, cut_validation, resident
+from robustbench_aig.errors import DataError, did_you_mean
+
+KNOWN = ("cifar10", "digits")
+LARGEST_DEFAULT = 64
+Shape = tuple[int, int, int]
+
+
+def load_data(
+    source: str,
+    *,
+    seed: int,
+    image_size: int | None = None,
+    shape: Shape | None = None,
+    root: Path | None = None,
+    download: bool = False,
+    progress: Progress | None = None,
+) -> DataSet:
+    """Find a data set and cut its validation split.
+
+    Args:
+        source: `digits`, `cifar10`, or a folder with `train/CLASS/*.png` and `test/CLASS/*.png` (any format that
+            Pillow reads, any size).
+        seed: decides which training images become the validation split; the test split never depends on it.
+        image_size: side of the square that images are scaled and cropped to. Without it images of one size stay
+            as they are, and a folder of mixed sizes takes its smallest side, at most 64 pixels.
+        shape: (C, H, W) that a trained network expects, instead of `image_size`; spares measuring a folder.
+        root: where torchvision's sets live; default `$AIGROB_DATA`, else `~/.cache/aigrob`.
+        download: fetch a torchvision set that is not there.
+        progress: told how many files of a folder are read.
+
+    Raises:
+        DataError: unknown name, or images that are missing, damaged or contradictory; one line with the way out.
+    """
+    if shape is not None and shape[1] == shape[2]:
+        image_size = shape[1]
+    if source == "digits":
+        classes, train, test = _digits()
+    elif source == "cifar10":
+        classes, train, test = _cifar10(root or _default_root(), download=download)
+    else:
+        return _folder(_existing(source), seed, image_size, shape, progress)
+    if image_size is not None:
+        train, test = _resized(train, image_size), _resized(test, image_size)
+    left, validation = cut_validation(train, seed)
+    c, h, w = train.images.shape[1:]
+    return DataSet(source, source, (c, h, w), classes, left, validation, test)
+
+
+def _digits() -> tuple[tuple[str, ...], ImageSet, ImageSet]:
+    """The 1,797 grey 8×8 digits that come with scikit-learn (a part of UCI's optdigits, CC BY 4.0).
+
+    Every fifth image of each class is a test image.
+    """
+    bunch = load_digits()
+    images = torch.from_numpy(bunch.images).float().unsqueeze(1) / 16
+    labels = torch.from_numpy(bunch.target).to(torch.int64)
+    test = torch.zeros(len(labels), dtype=torch.bool)
+    for label in range(10):
+        test[(labels == label).nonzero()[::5, 0]] = True
+    classes = tuple(str(name) for name in bunch.target_names)
+    return classes, resident(images[~test], labels[~test]), resident(images[test], labels[test])
+
+
+def _cifar10(root: Path, *, download: bool) -> tuple[tuple[str, ...], ImageSet, ImageSet]:
+    """CIFAR-10 (Krizhevsky 2009) as torchvision stores it."""
+    try:
+        splits = [CIFAR10(root, train=train) for train in (True, False)]
+    except RuntimeError:
+        if not download:
+            raise DataError(
+                f"no CIFAR-10 in {root}: add --download, or point AIGROB_DATA at a folder that holds it"
+            ) from None
+        splits = _downloaded(root)
+    train, test = (
+        resident(torch.from_numpy(split.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(split.targets))
+        for split in splits
+    )
+    return tuple(splits[0].classes), train, test
+
+
+def _downloaded(root: Path) -> list[CIFAR10]:
+    try:
+        # torchvision reports on stdout, which belongs to the command's own result.
+        with contextlib.redirect_stdout(sys.stderr):
+            return [CIFAR10(root, train=train, download=True) for train in (True, False)]
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"CIFAR-10 cannot be downloaded to {root}: {error}; point AIGROB_DATA at a copy of it"
+        ) from None
+
+
+def _default_root() -> Path:
+    named = os.environ.get("AIGROB_DATA")
+    return Path(named) if named else Path.home() / ".cache" / "aigrob"
+
+
+def _resized(images: ImageSet, side: int) -> ImageSet:
+    if images.images.shape[2:] == (side, side):
+        return images
+    scaled = resize(images.images, [side, side], antialias=True)
+    # A weighted mean of ones can round to more than one.
+    boxed = scaled.clamp(0, 1) if scaled.is_floating_point() else scaled
+    return resident(boxed, images.labels, images.ids)
+
+
+def _existing(source: str) -> Path:
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise DataError(f"{source} is a file: --data takes {', '.join(KNOWN)} or a folder with train/ and test/")
+    if "/" in source:
+        raise DataError(f"no folder {source}: --data takes {', '.join(KNOWN)} or a folder with train/ and test/")
+    raise DataError(
+        f"unknown data set '{source}', {did_you_mean(source, KNOWN)} (or give a folder with train/ and test/)"
+    )
+
+
+def _folder(root: Path, seed: int, image_size: int | None, shape: Shape | None, progress: Progress | None) -> DataSet:
+    train_files, test_files = scan_pair(root)
+    notes: tuple[str, ...] = ()
+    if shape is None:
+        shape, notes = _common_shape(train_files, test_files, image_size)
+    images = train_files.image_set(shape, progress)
+    train, validation = cut_validation(images, seed)
+    test = test_files.image_set(shape, progress)
+    path = root.resolve()
+    return DataSet(path.name, str(path), shape, train_files.classes, train, validation, test, notes)
+
+
+def _common_shape(train: Folder, test: Folder, image_size: int | None) -> tuple[Shape, tuple[str, ...]]:
+    """The shape (C, H, W) that all images will have, and a note where some had to be changed."""
+    sizes, grey = measure(train.files)
+    test_sizes, test_grey = measure(test.files)
+    sizes |= test_sizes
+    channels = 1 if grey and test_grey else 3
+    if image_size is None and len(sizes) == 1:
+        return (channels, *next(iter(sizes))), ()
+    side = image_size or min(LARGEST_DEFAULT, *(min(size) for size in sizes))
+    if sizes == {(side, side)}:
+        return (channels, side, side), ()
+    what = f"images of {len(sizes)} sizes were" if len(sizes) > 1 else "images were"
+    note = f"{what} scaled and cropped to {side}×{side} pixels"
+    advice = "" if image_size else "; choose another side with --image-size"
+    return (channels, side, side), (note + advice,)

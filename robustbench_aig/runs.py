@@ -1,0 +1,222 @@
+"""The run directory: one trained model on disk, and the record that says all about it. No torch.
+
+`run.json` is a `RunRecord`, `model.safetensors` the weights, `history.jsonl` one `EpochRecord` per line, and
+`last.ckpt` the state from which an interrupted training continues.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from robustbench_aig.errors import RunError, did_you_mean
+from robustbench_aig.files import unwritable, write_atomic
+from robustbench_aig.recipes import GatedResNetRecipe, ModelRecipe
+
+RECORD, WEIGHTS, HISTORY, CHECKPOINT = "run.json", "model.safetensors", "history.jsonl", "last.ckpt"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Trained(_Section):
+    """The images a network was trained on: enough to find them, and to rebuild its first and last layer."""
+
+    name: str
+    source: str = Field(description="what `load_data` takes")
+    image_size: int | None = Field(None, description="as asked for; null where the images stayed as they were")
+    seed: int = Field(description="cut the validation split")
+    classes: list[str]
+    shape: tuple[int, int, int] = Field(description="channels, height, width")
+    mean: list[float] = Field(description="per channel in [0, 1]")
+    std: list[float]
+
+
+class Score(_Section):
+    """How a network did on a set of images under one gate policy."""
+
+    accuracy: float = Field(description="share of right answers, over images and draws")
+    n: int = Field(description="images")
+    draws: int = Field(description="passes per image: 1 where the policy is deterministic")
+    mean_rate: float | None = Field(None, description="share of (image, gate) pairs that ran; null: no gates")
+    rates: list[float] = Field(default_factory=list, description="execution rate of every gate")
+
+
+Scores = dict[str, Score]
+"""By gate policy; a plain network has one, "none"."""
+
+
+class Metrics(_Section):
+    """What the finished network scored. The test split was used for this alone."""
+
+    validation: Scores
+    test: Scores
+
+
+class EpochRecord(_Section):
+    """One line of `history.jsonl`. Training numbers are means over the epoch's batches, while it learned."""
+
+    epoch: int = Field(description="from 1")
+    lr: float = Field(description="at the epoch's last step")
+    cross_entropy: float
+    rate_loss: float | None = Field(description="weighted; null for a plain network")
+    train_accuracy: float
+    train_mean_rate: float | None = Field(description="sampled; null for a plain network")
+    train_rates: list[float]
+    validation: Scores
+    seconds: float
+    images_per_second: float
+
+
+class RunRecord(_Section):
+    """`run.json`: everything that is needed to rebuild the network and to know where it comes from."""
+
+    schema_version: Literal["1"] = "1"
+    name: str
+    recipe_name: str
+    recipe: ModelRecipe
+    data: Trained
+    seed: int
+    precision: Literal["fp32", "bf16"] = "fp32"
+    status: Literal["training", "finished"]
+    created: str
+    finished: str | None = None
+    command: str
+    environment: dict[str, Any]
+    parameters: int
+    metrics: Metrics | None = None
+    weights_digest: str | None = Field(None, description="SHA-256 of model.safetensors")
+
+    @property
+    def gated(self) -> bool:
+        """Whether the network has gates."""
+        return isinstance(self.recipe.model, GatedResNetRecipe)
+
+
+def write_run(directory: Path, record: RunRecord) -> None:
+    """Write `run.json` whole or not at all."""
+    write_atomic(directory / RECORD, record.model_dump_json(indent=2) + "\n")
+
+
+def write_history(directory: Path, history: list[EpochRecord]) -> None:
+    """Write `history.jsonl` whole or not at all."""
+    write_atomic(directory / HISTORY, "".join(f"{epoch.model_dump_json()}\n" for epoch in history))
+
+
+def read_history(directory: Path) -> list[EpochRecord]:
+    """All epochs of a run; RunError where the file is missing or damaged."""
+    path = directory / HISTORY
+    try:
+        return [EpochRecord.model_validate_json(line) for line in path.read_bytes().splitlines()]
+    except (OSError, ValidationError):
+        raise RunError(f"{path} is missing or damaged: train again with aigrob train --overwrite") from None
+
+
+def read_run(directory: Path, *, unfinished: bool = False) -> RunRecord:
+    """The record of a run.
+
+    Args:
+        directory: the run directory.
+        unfinished: also accept a training that was interrupted.
+
+    Raises:
+        RunError: no such run (with the nearest name), or one that is empty, half-written, foreign or damaged.
+    """
+    if not directory.is_dir():
+        names = [path.name for path, _ in list_runs(directory.parent)]
+        raise RunError(f"no run {directory}: {did_you_mean(directory.name, names)}")
+    path = directory / RECORD
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise RunError(f"{directory} is no run: it has no readable {RECORD}; make one with aigrob train") from None
+    try:
+        record = RunRecord.model_validate_json(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise RunError(
+            f"{path} is damaged or not a run of this version ({where + ': ' if where else ''}{problem['msg']}): "
+            "train again with aigrob train --overwrite"
+        ) from None
+    if record.status == "training" and not unfinished:
+        raise RunError(f"{directory}: training was interrupted; resume with: {record.command} --resume")
+    return record
+
+
+def differences(old: RunRecord, new: RunRecord) -> list[str]:
+    """What of the settings that decide a training's result differs, as `key was X, now Y`."""
+    before, after = (_flat(run.model_dump(include=_DECISIVE), "") for run in (old, new))
+    # The folder of the images may have moved; its name, classes, shape and statistics must have stayed.
+    keys = (key for key in {**before, **after} if key != "data.source" and before.get(key) != after.get(key))
+    return [f"{key} was {before.get(key)}, now {after.get(key)}" for key in keys]
+
+
+_DECISIVE = {"recipe_name", "recipe", "data", "seed", "precision"}
+
+
+def _flat(value: Any, prefix: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {
+        key: leaf
+        for name, child in value.items()
+        for key, leaf in _flat(child, f"{prefix}.{name}" if prefix else name).items()
+    }
+
+
+def clear_run(directory: Path) -> None:
+    """Delete a run's own files and leave any others."""
+    for name in (RECORD, WEIGHTS, HISTORY, CHECKPOINT):
+        try:
+            (directory / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(directory / name, error) from None
+
+
+def list_runs(root: Path) -> list[tuple[Path, RunRecord]]:
+    """All readable runs below a folder, finished or not, sorted by name; what is no run is passed over."""
+    found = []
+    for path in sorted(root.glob(f"*/{RECORD}")):
+        try:
+            found.append((path.parent, read_run(path.parent, unfinished=True)))
+        except RunError:
+            continue
+    return found
+
+
+def find_run(name: str, root: Path) -> Path:
+    """The directory of a run given by path or by its name below `root`; whether it's a run, `read_run` tells."""
+    path = Path(name)
+    return path if path.is_dir() or len(path.parts) > 1 else root / name
+
+
+def newest_pair(root: Path) -> list[tuple[Path, RunRecord]]:
+    """The run that finished last, and its recipe's twin on the same data: the plain one first.
+
+    The twin is the newest with the same seed, else the newest of any seed; without a twin there is one run.
+
+    Raises:
+        RunError: no finished run.
+    """
+    finished = [(path, record) for path, record in list_runs(root) if record.status == "finished"]
+    if not finished:
+        raise RunError(f"no finished run in {root}: train a pair first with aigrob train")
+    newest = max(finished, key=lambda run: run[1].finished or "")
+    twins = [run for run in finished if _twins(newest[1], run[1])]
+    if not twins:
+        return [newest]
+    twin = max(twins, key=lambda run: (run[1].seed == newest[1].seed, run[1].finished or ""))
+    return sorted([newest, twin], key=lambda run: run[1].gated)
+
+
+def _twins(one: RunRecord, other: RunRecord) -> bool:
+    same_data = (one.data.name, one.data.classes, one.data.shape) == (
+        other.data.name,
+        other.data.classes,
+        other.data.shape,
+    )
+    return same_data and one.recipe.twin == other.recipe_name

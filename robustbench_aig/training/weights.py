@@ -1,0 +1,69 @@
+"""Weights on disk: safetensors alone, checked before they are believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from robustbench_aig.errors import RunError
+from robustbench_aig.files import sha256_of, write_atomic
+from robustbench_aig.models import build_model
+from robustbench_aig.recipes import ModelRecipe
+from robustbench_aig.runs import WEIGHTS, Trained, read_run
+
+
+def build_network(recipe: ModelRecipe, data: Trained) -> nn.Module:
+    """A freshly initialised network for the data it is, or was, trained on."""
+    return build_model(recipe.model, classes=len(data.classes), mean=data.mean, std=data.std)
+
+
+def load_model(directory: Path, device: torch.device | str = "cpu") -> nn.Module:
+    """The finished network of a run, in eval mode.
+
+    Raises:
+        RunError: the run is missing, unfinished or damaged, or its weights are truncated, foreign or changed.
+    """
+    record = read_run(directory)
+    path = directory / WEIGHTS
+    with torch.random.fork_rng(devices=[]):
+        model = build_network(record.recipe, record.data)
+    load_weights(model, path)
+    if sha256_of(path) != record.weights_digest:
+        raise RunError(
+            f"{path} was changed after the training (its SHA-256 is not the one in run.json): "
+            f"train again with {record.command} --overwrite"
+        )
+    return model.to(device).eval()
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Fill a network from a .safetensors file that must fit it exactly; RunError where it doesn't."""
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        raise RunError(
+            f"{path} is truncated or no safetensors file ({error}): train again with aigrob train --overwrite"
+        ) from None
+    except OSError as error:
+        raise RunError(
+            f"cannot read {path}: {error.strerror or 'no such file'}; train again with aigrob train --overwrite"
+        ) from None
+    own = model.state_dict()
+    wrong = {name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape}
+    wrong |= own.keys() ^ weights.keys()
+    if wrong:
+        raise RunError(
+            f"{path} holds another network: {len(wrong)} of {len(own)} tensors don't fit the recipe, "
+            f"such as '{min(wrong)}'; train again with aigrob train --overwrite"
+        )
+    model.load_state_dict(weights)
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write a network's parameters and buffers, whole or not at all."""
+    state: dict[str, Tensor] = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
+    write_atomic(path, save(state))

@@ -1,0 +1,208 @@
+"""The training loop: what it writes, that it learns, and that interruptions change nothing."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from robustbench_aig.errors import AigrobError, RunError
+from robustbench_aig.gating import Argmax, OpenGate, gating
+from robustbench_aig.runs import CHECKPOINT, HISTORY, RECORD, WEIGHTS, RunRecord, read_history, read_run
+from robustbench_aig.training import EpochEvent, Event, FinishedEvent, Job, StepEvent, load_model, train
+from robustbench_aig.training.loop import train as train_network
+from tests.tiny import job, recipe, result
+
+
+def finish(events: Iterator[Event]) -> RunRecord:
+    last = list(events)[-1]
+    assert isinstance(last, FinishedEvent)
+    return last.record
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """An uninterrupted gated training that no test may change."""
+    done = job(tmp_path_factory.mktemp("runs") / "whole")
+    finish(train(done))
+    return done
+
+
+def test_a_run_directory_says_everything(finished: Job) -> None:
+    record = read_run(finished.directory)
+    assert record.status == "finished"
+    assert record.gated
+    assert record.metrics is not None
+    assert set(record.metrics.test) == {"argmax", "sampled"}
+    assert record.metrics.test["sampled"].draws == 10
+    assert record.metrics.test["argmax"].n == 364
+    history = read_history(finished.directory)
+    assert [epoch.epoch for epoch in history] == [1, 2, 3]
+    for epoch in history:
+        assert len(epoch.train_rates) == len(epoch.validation["argmax"].rates) == 3
+        assert epoch.train_mean_rate == pytest.approx(sum(epoch.train_rates) / 3)
+        assert epoch.rate_loss is not None
+    assert history[-1].cross_entropy < history[0].cross_entropy
+    assert not list(finished.directory.glob(".*"))
+
+
+def test_the_loaded_network_scores_what_the_record_says(finished: Job) -> None:
+    network = load_model(finished.directory)
+    test = finished.data.test
+    assert not network.training
+    with torch.no_grad(), gating(network, Argmax()) as trace:
+        right = (network(test.batch(slice(None))).argmax(1) == test.labels).float().mean().item()
+    metrics = read_run(finished.directory).metrics
+    assert metrics is not None
+    assert right == pytest.approx(metrics.test["argmax"].accuracy)
+    assert trace.decisions.mean(0).tolist() == pytest.approx(metrics.test["argmax"].rates)
+
+
+def test_a_plain_network_has_one_policy_and_no_rates(tmp_path: Path) -> None:
+    record = finish(train(job(tmp_path / "plain", gated=False)))
+    assert record.metrics is not None
+    assert set(record.metrics.test) == {"none"}
+    assert record.metrics.test["none"].mean_rate is None
+    assert read_history(tmp_path / "plain")[0].rate_loss is None
+
+
+def test_forced_open_gates_are_recorded_as_one(tmp_path: Path) -> None:
+    done = job(tmp_path / "forced", target=[1.0, 0.5, 1.0], epochs=1)
+    finish(train(done))
+    assert read_history(done.directory)[0].train_rates[::2] == [1.0, 1.0]
+    assert sum(isinstance(module, OpenGate) for module in load_model(done.directory).modules()) == 2
+
+
+def test_a_set_below_one_batch_is_one_batch(tmp_path: Path) -> None:
+    small = job(tmp_path / "small", epochs=1)
+    few = replace(small.data, train=small.data.train.limit(50, 0))
+    events = list(train(replace(small, data=few), tick=0))
+    assert [event.steps for event in events if isinstance(event, StepEvent)] == [1]
+
+
+def test_step_events_are_rare(tmp_path: Path) -> None:
+    steps = [event for event in train(job(tmp_path / "slow"), tick=3600) if isinstance(event, StepEvent)]
+    assert not steps
+
+
+def test_another_seed_is_another_training(finished: Job, tmp_path: Path) -> None:
+    other = job(tmp_path / "other", seed=1)
+    finish(train(other))
+    assert result(other.directory)[0] != result(finished.directory)[0]
+
+
+def test_the_callers_random_numbers_neither_matter_nor_change(finished: Job, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    again = job(tmp_path / "again")
+    finish(train(again))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert result(again.directory) == result(finished.directory)
+
+
+@pytest.mark.parametrize("stop", [1, 4, 6, 9, 13, 17, 18])
+def test_a_training_stopped_anywhere_resumes_to_the_same_bits(finished: Job, tmp_path: Path, stop: int) -> None:
+    """5 steps and an epoch's end make 6 events, three times."""
+    cut = job(tmp_path / "cut")
+    events = train(cut, tick=0)
+    for _ in range(stop):
+        next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert read_run(cut.directory, unfinished=True).status == "training"
+    finish(train(cut, resume=True))
+    assert result(cut.directory) == result(finished.directory)
+
+
+def test_resuming_what_never_began_starts_it(finished: Job, tmp_path: Path) -> None:
+    fresh = job(tmp_path / "fresh")
+    fresh.directory.mkdir()
+    finish(train(fresh, resume=True))
+    assert result(fresh.directory) == result(finished.directory)
+
+
+def test_history_beyond_the_checkpoint_is_trained_again(finished: Job, tmp_path: Path) -> None:
+    """Killed after the history and before the checkpoint of an epoch."""
+    cut = job(tmp_path / "cut")
+    events = train(cut, tick=3600)
+    assert isinstance(next(events), EpochEvent)
+    early = (cut.directory / CHECKPOINT).read_bytes()
+    assert isinstance(next(events), EpochEvent)
+    events.close()  # type: ignore[attr-defined]
+    (cut.directory / CHECKPOINT).write_bytes(early)
+    (cut.directory / f".{CHECKPOINT}.partial").write_bytes(b"half a check")
+    finish(train(cut, resume=True))
+    assert result(cut.directory) == result(finished.directory)
+    assert not list(cut.directory.glob(".*"))
+
+
+def test_a_finished_run_is_kept(finished: Job) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.directory.iterdir()}
+    (event,) = train(finished, resume=True)
+    assert event == FinishedEvent(read_run(finished.directory))
+    assert before == {path: path.stat().st_mtime_ns for path in finished.directory.iterdir()}
+
+
+def test_a_run_in_the_way_is_refused(finished: Job) -> None:
+    with pytest.raises(RunError, match="already trained: --resume keeps it, --overwrite"):
+        next(train(finished))
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"recipe": recipe(lr=0.06)}, "recipe.training.optimizer.lr was 0.05, now 0.06"),
+        ({"recipe": recipe(epochs=9)}, "recipe.training.epochs was 3, now 9"),
+        ({"seed": 4}, "seed was 0, now 4"),
+        ({"amp": True}, "precision was fp32, now bf16"),
+    ],
+)
+def test_changed_settings_are_refused_on_resume(finished: Job, changed: dict[str, object], words: str) -> None:
+    with pytest.raises(RunError, match=words):
+        next(train(replace(finished, **changed), resume=True))  # type: ignore[arg-type]
+
+
+def test_other_images_are_refused_on_resume(finished: Job) -> None:
+    with pytest.raises(RunError, match=r"data\.mean was"):
+        next(train(replace(finished, data=replace(finished.data, train=finished.data.test)), resume=True))
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 truncated", None])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, damage: bytes | None) -> None:
+    cut = job(tmp_path / "cut")
+    events = train(cut, tick=3600)
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    path = cut.directory / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:5000] if damage is None else damage)
+    with pytest.raises(RunError, match=r"last.ckpt is damaged .* --overwrite") as caught:
+        next(train(cut, resume=True))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_another_network_is_refused(finished: Job, tmp_path: Path) -> None:
+    cut = job(tmp_path / "cut", gated=False)
+    events = train(cut, tick=3600)
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    (cut.directory / CHECKPOINT).write_bytes((finished.directory / CHECKPOINT).read_bytes())
+    with pytest.raises(RunError, match=r"last.ckpt is damaged"):
+        next(train(cut, resume=True))
+
+
+def test_a_loss_that_explodes_stops_with_the_epoch_and_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(AigrobError, match=r"the loss became (nan|inf) in epoch 1: .*optimizer.lr \(now 1e\+30\)"):
+        finish(train(job(tmp_path / "wild", lr=1e30)))
+
+
+def test_bf16_trains(tmp_path: Path) -> None:
+    record = finish(train_network(replace(job(tmp_path / "half", epochs=1), amp=True)))
+    assert record.precision == "bf16"
+
+
+def test_nothing_secret_or_executable_is_in_the_checkpoint(finished: Job) -> None:
+    state = torch.load(finished.directory / CHECKPOINT, weights_only=True)
+    assert set(state) == {"model", "optimizer", "history"}
+    assert [json.loads(line)["epoch"] for line in state["history"]] == [1, 2, 3]
+    assert {path.name for path in finished.directory.iterdir()} == {RECORD, WEIGHTS, HISTORY, CHECKPOINT}

@@ -24,13 +24,13 @@ def test_wheel_works_from_any_directory(tmp_path: Path) -> None:
     (wheel,) = wheels.glob("*.whl")
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
-    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
     subprocess.run(install, check=True, capture_output=True)
     site = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
     libraries = next(Path(path) for path in sys.path if path.endswith("site-packages"))
     (site / "libraries.pth").write_text(f"import sys; sys.path.append({str(libraries)!r})\n")
 
-    where = [python, "-c", "import robustbench_aig; print(robustbench_aig.__file__)"]
+    where = [str(python), "-c", "import robustbench_aig; print(robustbench_aig.__file__)"]
     out = subprocess.run(where, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
     assert out.startswith(str(tmp_path))
     aigrob = tmp_path / "env" / "bin" / "aigrob"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robustbench_aig.errors import InputError
+from robustbench_aig.errors import InputError, did_you_mean
 from robustbench_aig.recipes import AttackRecipe
 from robustbench_aig.records import DataRecord, ModelRecord
 from robustbench_aig.runs import RunRecord, find_run, newest_pair, read_run
@@ -119,6 +119,7 @@ def assemble(request: Request, progress: Callable[[int, int], None] | None = Non
 
     device = resolve_device(request.device)
     attacks, left = chosen_attacks(request)
+    _check_policies(request.policies)
     notes = [f"left out, because they cannot search an {request.norm} ball: {', '.join(left)}"] if left else []
     test, data = _images(request, runs[0][1], progress)
     models, subjects = _subjects(runs, request.policies, device)
@@ -138,6 +139,14 @@ def assemble(request: Request, progress: Callable[[int, int], None] | None = Non
     built = {name: build_attack(recipe.attack) for name, recipe in attacks}
     images = Images(test.batch(slice(None)), test.labels, test.ids)
     return Evaluator(plan, subjects, built, images, store, device, keep), notes
+
+
+def _check_policies(policies: Sequence[str]) -> None:
+    from robustbench_aig.gating import DEPLOYABLE  # noqa: PLC0415 - imports torch
+
+    for name in policies:
+        if name not in DEPLOYABLE:
+            raise InputError(f"unknown gate policy '{name}': {did_you_mean(name, DEPLOYABLE)}")
 
 
 def _images(

@@ -10,11 +10,9 @@ from rich.console import Console
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.assemble import LARGE_EPS, SMALL_EPS, Request, assemble
-from robustbench_aig.cli.counting import count_images
-from robustbench_aig.cli.progress import console, reading
+from robustbench_aig.cli.progress import console, count_images, reading
 from robustbench_aig.cli.tables import show
 from robustbench_aig.errors import AttackError, Interrupted
-from robustbench_aig.gating import DEPLOYABLE
 
 EXAMPLES = """\b
 Examples:
@@ -44,10 +42,10 @@ Examples:
     "--policy",
     "policies",
     multiple=True,
-    type=click.Choice(list(DEPLOYABLE)),
     default=("argmax", "sampled"),
     show_default=True,
-    help="How gated networks decide when deployed, repeatable.",
+    metavar="NAME",
+    help="How gated networks decide when deployed, repeatable: argmax, sampled, expected or open.",
 )
 @click.option("--data", metavar="NAME|DIR", help="Where the images are, if they have moved since the training.")
 @click.option(

@@ -1,15 +1,19 @@
-"""Progress on stderr: a live line on a terminal, one line per epoch elsewhere."""
+"""Progress on stderr: a live line on a terminal, one line per epoch or measurement elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from robustbench_aig.runs import RunRecord
-from robustbench_aig.training import EpochEvent, Event, FinishedEvent
+
+if TYPE_CHECKING:
+    from robustbench_aig.evaluation import ChunkDone
+    from robustbench_aig.training import EpochEvent, Event
 
 
 def console(*, quiet: bool) -> Console:
@@ -28,6 +32,8 @@ def reading(to: Console) -> Iterator[Callable[[int, int], None]]:
 
 def follow(events: Iterator[Event], name: str, to: Console) -> RunRecord:
     """Show a training until it's finished, and return its record."""
+    from robustbench_aig.training import EpochEvent, FinishedEvent  # noqa: PLC0415 - torch takes seconds to import
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -67,3 +73,24 @@ def _epoch_line(event: EpochEvent) -> str:
         for policy, score in record.validation.items()
     )
     return f"{state}  validation {found}  {record.images_per_second:.0f} images/s"
+
+
+def count_images(events: Iterable[ChunkDone], to: Console) -> list[str]:
+    """Show an evaluation until it's finished; the reasons of chunks in which images ended as errors."""
+    reasons = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=to, disable=not to.is_terminal) as bar:
+        task: TaskID | None = None
+        last = None
+        for event in events:
+            what = event.evaluation.id
+            if task is None:
+                task = bar.add_task(what, total=event.total)
+            bar.update(task, completed=event.done, description=what)
+            if what != last and not to.is_terminal:
+                to.print(f"{event.done}/{event.total}  {what}", markup=False)
+            last = what
+            if event.reason:
+                reasons.append(f"{what}: {event.reason}")
+                to.print(f"error in {what}: {event.reason}", markup=False)
+    return reasons

@@ -26,7 +26,9 @@ def show(report: Report, directory: Path, to: Console, *, as_json: bool) -> None
 def report_table(report: Report) -> Table:
     """Accuracy by epsilon and attack (rows) for every model under every gate policy (columns)."""
     subjects = list(dict.fromkeys((e.model, e.gate_policy) for e in report.evaluations))
-    table = Table(title=f"Accuracy on {report.data.n} images of {report.data.name}, %", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(
+        title=f"Accuracy on {report.data.n} images of {report.data.name}, %", title_justify="left", box=SIMPLE_HEAD
+    )
     table.add_column("threat")
     table.add_column("attack", overflow="fold")
     for model, policy in subjects:

@@ -1,7 +1,6 @@
 """`aigrob attack` and `aigrob report` as a user types them, on a pair trained in seconds."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -15,40 +14,21 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
-from robustbench_aig.cli.app import app
-from robustbench_aig.data import load_data
-from robustbench_aig.recipes import ModelRecipe, validate
-from robustbench_aig.training import Job, train
+from robustbench_aig.training import train
+from tests.command import aigrob, aigrob_here, refused, start
+from tests.tiny import job
 
-SMALL = {"depth": 8, "widths": [4, 6, 8]}
-TRAINING = {"epochs": 2, "batch": 64, "optimizer": {"lr": 0.1}}
-RATE_LOSS = {"weight": 2.0}
 FAST = ["--attack", "fgsm", "--attack", "pgd-torchattacks", "--attack", "corners", "--limit", "60", "--chunk", "25"]
-
-
-def recipe(gated: bool) -> ModelRecipe:
-    content = {
-        "summary": "small",
-        "reference": "none",
-        "twin": "test/plain" if gated else "test/gated",
-        "model": {"algorithm": "gated-resnet" if gated else "resnet", **SMALL},
-        "training": TRAINING | ({"rate_loss": RATE_LOSS} if gated else {}),
-    }
-    return validate(ModelRecipe, content, "test")
 
 
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder `runs/` with a finished plain and a finished gated run."""
     root = tmp_path_factory.mktemp("pair") / "runs"
-    data = load_data("digits", seed=0)
     for name in ("plain", "gated"):
-        job = Job(root / name, f"test/{name}", recipe(name == "gated"), data, 0, torch.device("cpu"))
-        for _ in train(job):
-            pass
+        list(train(job(root / name, gated=name == "gated")))
     return root
 
 
@@ -56,38 +36,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(pair: Path, tmp_path: Path) -> Path:
     """A copy that a test may damage; its parent is the working directory."""
     return Path(shutil.copytree(pair, tmp_path / "runs"))
-
-
-def aigrob(where: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "robustbench_aig.cli", *arguments],
-        cwd=where,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1", **environment},
-    )
-
-
-def aigrob_here(where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The same in this process, which spares the imports."""
-    before = Path.cwd()
-    os.chdir(where)
-    try:
-        result = CliRunner().invoke(app, arguments)
-    finally:
-        os.chdir(before)
-    return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
-
-
-def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
-    """Exit 2 and one line on stderr that has the words."""
-    assert result.returncode == 2, result.stderr
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("aigrob: ")
-    for word in words:
-        assert word in lines[0], lines[0]
 
 
 def evidence(report: Path) -> dict[str, object]:
@@ -131,17 +79,11 @@ def test_killed_in_mid_attack_and_resumed_nothing_differs(pair: Path, uninterrup
     arguments = ["attack", "--eps", "8/255", "--eps", "32/255", "--name", "whole", "--resume", *FAST]
     report = tmp_path / "reports" / "whole"
     for wanted in (3, 20, 40):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "robustbench_aig.cli", *arguments],
-            cwd=tmp_path,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
+        process = start(tmp_path, *arguments)
         while process.poll() is None and chunks_done(report) < wanted:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.communicate()
     assert not (report / "report.json").exists()
     result = aigrob(tmp_path, *arguments)
     assert result.returncode == 0, result.stderr
@@ -160,13 +102,7 @@ def chunks_done(report: Path) -> int:
 
 
 def test_ctrl_c_exits_3_and_says_how_to_go_on(runs: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "robustbench_aig.cli", "attack", "--eps", "8/255", "--quiet", *FAST],
-        cwd=runs.parent,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    process = start(runs.parent, "attack", "--eps", "8/255", "--quiet", *FAST)
     while process.poll() is None and not list(runs.parent.glob("reports/*/parts/*.parquet")):
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
@@ -234,7 +170,7 @@ def test_l2_leaves_out_what_cannot_search_it_and_says_so(runs: Path) -> None:
         (["--attack", "pdg", "--eps", "1/255"], ["unknown attack 'pdg'", "did you mean 'pgd'"]),
         (["--suite", "defalt", "--eps", "1/255"], ["unknown suite", "did you mean 'default'"]),
         (["gatd", "--eps", "1/255"], ["no run", "did you mean 'gated'"]),
-        (["--policy", "argmx", "--eps", "1/255"], ["argmx", "--help"]),
+        (["--policy", "argmx", "--eps", "1/255"], ["unknown gate policy", "did you mean 'argmax'"]),
         (["--limit", "0", "--eps", "1/255"], ["--limit"]),
         (["--data", "digit", "--eps", "1/255"], ["unknown data set 'digit'", "did you mean 'digits'"]),
         (["--epz", "1/255"], ["--epz", "--help"]),

@@ -1,254 +1,192 @@
-"""`aigrob train` as a user types it."""
+"""`aigrob train` as a user types it, on networks that train in seconds."""
 
 import json
-import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+import torch
 
-from robustbench_aig.cli.app import app
-from robustbench_aig.runs import HISTORY, RECORD, RunRecord, read_run
+from robustbench_aig.runs import CHECKPOINT, HISTORY
+from tests.command import aigrob_here, refused, start
 from tests.tiny import result, write_images, write_recipe
-
-AIGROB = [sys.executable, "-m", "robustbench_aig.cli"]
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with two recipes and a folder of images."""
+def where(tmp_path: Path) -> Path:
+    """A working directory with a recipe and a folder of images."""
+    write_recipe(tmp_path / "tiny.toml", gated=True)
     write_images(tmp_path / "photos")
-    write_recipe(tmp_path / "plain.toml", gated=False)
-    write_recipe(tmp_path / "gated.toml", gated=True)
-    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def aigrob(*arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments)
+def test_a_recipe_of_ones_own_on_a_folder(where: Path) -> None:
+    trained = aigrob_here(where, "train", "tiny.toml", "--data", "photos", "--name", "mine")
+    assert trained.returncode == 0, trained.stderr
+    assert "mine" in trained.stdout
+    assert "argmax" in trained.stdout
+    assert "sampled" in trained.stdout
+    assert trained.stderr.count("epoch ") == 3
+    run = where / "runs" / "mine"
+    assert {path.name for path in run.iterdir()} == {"run.json", "model.safetensors", "history.jsonl", "last.ckpt"}
+    for line in (run / HISTORY).read_text().splitlines():
+        epoch = json.loads(line)
+        assert len(epoch["train_rates"]) == len(epoch["validation"]["argmax"]["rates"]) == 3
+    attacked = aigrob_here(where, "attack", "mine", "--eps", "8/255", "--attack", "fgsm")
+    assert attacked.returncode == 0, attacked.stderr
 
 
-def train(*arguments: str) -> Result:
-    return aigrob("train", "plain.toml", "gated.toml", "--data", "photos", *arguments)
+def test_names_epochs_and_json(where: Path) -> None:
+    arguments = ["train", "tiny.toml", "--data", "photos", "--epochs", "1", "--seed", "3", "--json", "--quiet"]
+    trained = aigrob_here(where, *arguments)
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stderr == ""
+    (run,) = json.loads(trained.stdout)["runs"]
+    assert (run["name"], run["seed"], run["recipe"]["training"]["epochs"]) == ("photos-tiny-s3", 3, 1)
+    assert set(run["metrics"]["test"]) == {"argmax", "sampled"}
 
 
-def refused(outcome: Result, words: str, code: int = 2) -> None:
-    """One line on stderr that names the cause."""
-    assert outcome.exit_code == code, outcome.stderr
-    (line,) = outcome.stderr.splitlines()
-    assert line.startswith("aigrob: ")
-    assert words in line
-    assert "Traceback" not in outcome.output
+def test_killed_in_mid_training_and_resumed_the_weights_are_equal(where: Path) -> None:
+    """kill -9 before the first checkpoint, after it and after the next; the same bits as without."""
+    arguments = ["train", "tiny.toml", "--data", "photos", "--epochs", "40"]
+    assert aigrob_here(where, *arguments, "--out", "whole").returncode == 0
+    run = where / "runs" / "photos-tiny-s0"
+
+    def trained(epochs: int) -> bool:
+        history = run / HISTORY
+        return history.exists() and len(history.read_text().splitlines()) >= epochs
+
+    moments: list[Callable[[], bool]] = [run.exists, lambda: trained(2), lambda: trained(11)]
+    for reached in moments:
+        process = start(where, *arguments, "--resume")
+        while process.poll() is None and not reached():
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert json.loads((run / "run.json").read_text())["status"] == "training"
+    assert aigrob_here(where, *arguments, "--resume").returncode == 0
+    assert result(run) == result(where / "whole" / "photos-tiny-s0")
 
 
-def test_a_pair_is_trained_and_shown(here: Path) -> None:
-    outcome = train()
-    assert outcome.exit_code == 0, outcome.stderr
-    for name in ("photos-plain-s0", "photos-gated-s0"):
-        record = read_run(here / "runs" / name)
-        assert record.command == "aigrob train plain.toml gated.toml --data photos"
-        assert name in outcome.stdout
-    assert "sampled" in outcome.stdout
-    assert len(outcome.stderr.splitlines()) == 6  # a line per epoch and model
-    assert "epoch 3/3" in outcome.stderr
+def test_ctrl_c_exits_3_and_says_how_to_go_on(where: Path) -> None:
+    process = start(where, "train", "tiny.toml", "--data", "photos", "--epochs", "100000", "--quiet")
+    while process.poll() is None and not (where / "runs" / "photos-tiny-s0" / CHECKPOINT).exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate()
+    assert process.returncode == 3, stderr
+    assert len(stderr.strip().splitlines()) == 1
+    assert "aigrob train tiny.toml --data photos --epochs 100000 --quiet --resume" in stderr
 
 
-def test_json_is_one_document_and_quiet_is_silent(here: Path) -> None:
-    outcome = train("--json", "--quiet", "--epochs", "1", "--seed", "3")
-    assert outcome.stderr == ""
-    runs = json.loads(outcome.stdout)["runs"]
-    assert [run["directory"] for run in runs] == ["runs/photos-plain-s3", "runs/photos-gated-s3"]
-    for run in runs:
-        directory = run.pop("directory")
-        assert RunRecord.model_validate_json(json.dumps(run)) == read_run(here / directory)
+def test_a_finished_run_is_kept_refused_or_overwritten(where: Path) -> None:
+    arguments = ["train", "tiny.toml", "--data", "photos", "--epochs", "1", "--quiet"]
+    assert aigrob_here(where, *arguments).returncode == 0
+    weights = where / "runs" / "photos-tiny-s0" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    refused(aigrob_here(where, *arguments), "already trained", "--resume", "--overwrite")
+    assert aigrob_here(where, *arguments, "--resume").returncode == 0
+    assert weights.stat().st_mtime_ns == before
+    assert aigrob_here(where, *arguments, "--overwrite").returncode == 0
+    assert weights.stat().st_mtime_ns > before
 
 
-def test_a_finished_run_is_kept_refused_or_overwritten(here: Path) -> None:
-    assert train("--epochs", "1").exit_code == 0
-    first = read_run(here / "runs" / "photos-gated-s0")
-    refused(train("--epochs", "1"), "already trained")
-    refused(train("--epochs", "2", "--resume"), "epochs was 1, now 2")
-    refused(train("--resume", "--overwrite"), "choose one")
-    kept = train("--epochs", "1", "--resume")
-    assert kept.exit_code == 0
-    assert kept.stderr.count("already trained") == 2
-    assert read_run(here / "runs" / "photos-gated-s0") == first
-    assert train("--epochs", "2", "--overwrite").exit_code == 0
-    assert read_run(here / "runs" / "photos-gated-s0").recipe.training.epochs == 2
+def spoil_key(where: Path) -> None:
+    recipe = where / "tiny.toml"
+    recipe.write_text(recipe.read_text().replace("epochs =", "epoch ="))
 
 
-def test_a_run_can_be_named(here: Path) -> None:
-    outcome = aigrob("train", "plain.toml", "--data", "photos", "--name", "mine", "--out", "elsewhere", "--epochs", "1")
-    assert outcome.exit_code == 0
-    assert read_run(here / "elsewhere" / "mine").name == "mine"
-    refused(train("--name", "mine"), "exactly one MODEL")
-    refused(aigrob("train", "plain.toml", "plain.toml", "--data", "photos"), "--name")
+def spoil_type(where: Path) -> None:
+    recipe = where / "tiny.toml"
+    recipe.write_text(recipe.read_text().replace("epochs = 3", 'epochs = "three"'))
 
 
-def test_the_default_pair_suits_the_size_of_the_images(here: Path) -> None:
-    for size, gated in ((8, "digits/aig14"), (24, "cifar10/aig20")):
-        root = write_images(here / f"images{size}", size=(size, size))
-        outcome = aigrob("train", "--data", str(root), "--epochs", "1", "--json")
-        assert [run["recipe_name"] for run in json.loads(outcome.stdout)["runs"]][1] == gated
+def spoil_value(where: Path) -> None:
+    recipe = where / "tiny.toml"
+    recipe.write_text(recipe.read_text().replace("weight = 2.0", 'reduction = "max"'))
 
 
-def test_scaled_images_are_mentioned(here: Path) -> None:
-    outcome = train("--image-size", "10", "--epochs", "1")
-    assert "scaled and cropped to 10×10" in outcome.stderr
-    assert read_run(here / "runs" / "photos-plain-s0").data.shape == (3, 10, 10)
+def spoil_toml(where: Path) -> None:
+    (where / "tiny.toml").write_text("summary = ")
 
 
-def truncate_image(root: Path) -> None:
-    path = root / "photos" / "train" / "cat" / "7.png"
-    path.write_bytes(path.read_bytes()[:50])
+def corrupt_image(where: Path) -> None:
+    (where / "photos" / "train" / "cat" / "3.png").write_bytes(b"no image")
 
 
-def remove_class(root: Path) -> None:
+def one_class(where: Path) -> None:
     for split in ("train", "test"):
-        shutil.rmtree(root / "photos" / split / "dog")
+        for path in (where / "photos" / split / "dog").iterdir():
+            path.unlink()
+        (where / "photos" / split / "dog").rmdir()
 
 
-def remove_images(root: Path) -> None:
-    for path in (root / "photos").rglob("*.png"):
+def no_images(where: Path) -> None:
+    for path in (where / "photos").rglob("*.png"):
         path.unlink()
 
 
-def add_class_to_test(root: Path) -> None:
-    (root / "photos" / "test" / "bird").mkdir()
-
-
-def edit(old: str, new: str) -> Callable[[Path], None]:
-    def change(root: Path) -> None:
-        path = root / "gated.toml"
-        assert old in path.read_text()
-        path.write_text(path.read_text().replace(old, new))
-
-    return change
-
-
-def half_written_run(root: Path) -> None:
-    (root / "runs" / "photos-gated-s0").mkdir(parents=True)
-    (root / "runs" / "photos-gated-s0" / RECORD).write_text('{"name": "photos-g')
-
-
-def file_in_the_way(root: Path) -> None:
-    (root / "runs").write_text("no folder")
+def foreign_class(where: Path) -> None:
+    (where / "photos" / "test" / "dog").rename(where / "photos" / "test" / "wolf")
 
 
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (truncate_image, "photos/train/cat/7.png"),
-        (remove_class, "only one class"),
-        (remove_images, "no images in"),
-        (add_class_to_test, "class 'bird'"),
-        (lambda root: shutil.rmtree(root / "photos" / "test"), "no folder test/"),
-        (lambda root: shutil.rmtree(root / "photos"), "unknown data set 'photos'"),
-        (lambda root: (root / "gated.toml").unlink(), "gated.toml cannot be read"),
-        (edit("depth = 8", "depht = 8"), "did you mean 'depth'"),
-        (edit("depth = 8", "depth = 9"), "6n + 2"),
-        (edit("epochs = 3", 'epochs = "3"'), "training.epochs"),
-        (edit("[model]", "[model"), "not valid TOML"),
-        (half_written_run, "is damaged"),
-        (file_in_the_way, "runs"),
+        (spoil_key, ["tiny.toml", "training.epoch", "did you mean 'epochs'"]),
+        (spoil_type, ["tiny.toml", "training.epochs", "integer", "three"]),
+        (spoil_value, ["tiny.toml", "training.rate_loss.reduction", "'mean' or 'sum'"]),
+        (spoil_toml, ["tiny.toml", "not valid TOML"]),
+        (corrupt_image, ["3.png", "not an image"]),
+        (one_class, ["only one class", "cat"]),
+        (no_images, ["no images"]),
+        (foreign_class, ["wolf", "test", "train"]),
     ],
 )
-def test_bad_input_is_one_line(here: Path, spoil: Callable[[Path], None], words: str) -> None:
-    spoil(here)
-    refused(train(), words)
-    assert not list(here.glob("runs/*/model.safetensors"))
+def test_bad_recipes_and_folders(where: Path, spoil: Callable[[Path], None], words: Sequence[str]) -> None:
+    spoil(where)
+    refused(aigrob_here(where, "train", "tiny.toml", "--data", "photos"), *words)
+    assert not (where / "runs").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train", "aig41"], "did you mean 'aig14'"),
-        (["train", "--data", "cifar"], "did you mean 'cifar10'"),
-        (["train", "--data", "no/where"], "no folder no/where"),
-        (["train", "--epochs", "0"], "--epochs"),
-        (["train", "--epohcs", "3"], "Did you mean '--epochs'"),
-        (["train", "--device", "tpu"], "--device"),
-        (["trian"], "did you mean 'train'"),
+        (["aig41"], ["unknown model 'aig41'", "did you mean 'aig14'"]),
+        (["--data", "digit"], ["unknown data set 'digit'", "did you mean 'digits'"]),
+        (["--data", "nowhere/at/all"], ["no folder", "nowhere"]),
+        (["nowhere.toml"], ["nowhere.toml", "cannot be read"]),
+        (["--epochs", "0"], ["--epochs", "--help"]),
+        (["--seed", "x"], ["--seed", "--help"]),
+        (["--name", "mine"], ["--name", "one MODEL"]),
+        (["--resume", "--overwrite"], ["exclude"]),
     ],
 )
-def test_bad_usage_is_one_line(here: Path, arguments: list[str], words: str) -> None:
-    refused(aigrob(*arguments), words)
+def test_bad_arguments(where: Path, arguments: Sequence[str], words: Sequence[str]) -> None:
+    refused(aigrob_here(where, "train", *arguments), *words)
+    assert not (where / "runs").exists()
 
 
-def test_cuda_where_there_is_none(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    refused(train("--device", "cuda"), "no CUDA device")
+def test_unknown_command() -> None:
+    refused(aigrob_here(Path(), "trian"), "unknown command", "did you mean 'train'")
 
 
-def test_a_full_disk_is_one_line_and_leaves_a_run_that_resumes(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("os.fsync", full)
-        refused(train(), "No space left on device")
-    assert train("--resume").exit_code == 0
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_cuda_where_there_is_none(where: Path) -> None:
+    refused(aigrob_here(where, "train", "--device", "cuda"), "no CUDA device", "--device cpu")
 
 
-def test_an_unexpected_error_is_one_line_unless_debugged(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object, **__: object) -> None:
-        raise ZeroDivisionError("by zero")
-
-    monkeypatch.setattr("robustbench_aig.cli.train.load_data", broken)
-    refused(train(), "internal error, ZeroDivisionError: by zero", code=1)
-    monkeypatch.setenv("AIGROB_DEBUG", "1")
-    assert isinstance(train().exception, ZeroDivisionError)
+def test_output_that_cannot_be_written(where: Path) -> None:
+    (where / "taken").write_text("in the way")
+    arguments = ["train", "tiny.toml", "--data", "photos", "--quiet"]
+    refused(aigrob_here(where, *arguments, "--out", "taken"), "taken")
+    refused(aigrob_here(where, *arguments, "--out", "/proc/1"), "/proc/1")
 
 
-def test_help_names_every_command_without_torch(here: Path) -> None:
-    code = (
-        "import sys\nfrom robustbench_aig.cli.app import app\n"
-        "try: app(['--help'])\nfinally: assert not {'torch', 'rich', 'pydantic'} & set(sys.modules)"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert all(name in shown.stdout for name in ("train", "attack", "report", "demo", "models", "attacks"))
-    for arguments in ([], ["--version"], ["train", "--help"]):
-        assert aigrob(*arguments).exit_code == 0
-
-
-def started(here: Path, *arguments: str) -> subprocess.Popen[str]:
-    """A training in a process of its own, a few epochs in."""
-    command = [*AIGROB, "train", "gated.toml", "--data", "photos", "--epochs", "60", "--quiet", *arguments]
-    process = subprocess.Popen(command, cwd=here, stderr=subprocess.PIPE, text=True)
-    history = here / "runs" / "photos-gated-s0" / HISTORY
-    end = time.monotonic() + 60
-    while not history.exists() or len(history.read_text().splitlines()) < 3:
-        assert process.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    return process
-
-
-def test_killed_and_resumed_equals_uninterrupted(here: Path) -> None:
-    process = started(here)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    directory = here / "runs" / "photos-gated-s0"
-    epochs = len((directory / HISTORY).read_text().splitlines())
-    assert 3 <= epochs < 60
-    rest = ["train", "gated.toml", "--data", "photos", "--epochs", "60", "--quiet"]
-    refused(aigrob(*rest), "holds an unfinished training")
-    assert aigrob(*rest, "--resume").exit_code == 0
-    assert aigrob(*rest, "--out", "whole").exit_code == 0
-    assert result(directory) == result(here / "whole" / "photos-gated-s0")
-
-
-def test_ctrl_c_says_how_to_resume(here: Path) -> None:
-    process = started(here)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 3
-    (line,) = told.splitlines()
-    assert line.startswith("aigrob: photos-gated-s0: interrupted")
-    assert line.endswith("aigrob train gated.toml --data photos --epochs 60 --quiet --resume")
-    assert read_run(here / "runs" / "photos-gated-s0", unfinished=True).status == "training"
+@pytest.mark.parametrize("command", ["", "train", "attack", "report", "demo", "models", "attacks"])
+def test_help_has_examples(command: str) -> None:
+    shown = aigrob_here(Path(), *([command] if command else []), "--help")
+    assert shown.returncode == 0
+    assert "Example" in shown.stdout

@@ -1,0 +1,45 @@
+"""The command line as a user types it, in a process of its own or in this one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from robustbench_aig.cli.app import app
+
+COMMAND = [sys.executable, "-m", "robustbench_aig.cli"]
+
+
+def start(where: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A command that a test may kill."""
+    return subprocess.Popen(
+        [*COMMAND, *arguments], cwd=where, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def aigrob(where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command from start to end."""
+    return subprocess.run([*COMMAND, *arguments], cwd=where, capture_output=True, text=True, check=False)
+
+
+def aigrob_here(where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same in this process, which spares the imports."""
+    before = Path.cwd()
+    os.chdir(where)
+    try:
+        result = CliRunner().invoke(app, arguments)
+    finally:
+        os.chdir(before)
+    return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
+
+
+def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Exit 2 and one line on stderr that has the words."""
+    assert result.returncode == 2, result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("aigrob: ")
+    for word in words:
+        assert word in lines[0], lines[0]

@@ -9,6 +9,7 @@ from robustbench_aig.cli.assemble import SMALL_EPS
 from robustbench_aig.cli.attack import attack
 from robustbench_aig.cli.train import train
 from robustbench_aig.errors import Interrupted
+from robustbench_aig.zoo import default_pair
 
 
 @click.command(epilog="\b\nExample:\n  aigrob demo\n")
@@ -19,8 +20,9 @@ def demo(ctx: click.Context, *, quiet: bool) -> None:
 
     What is there already from an earlier demo is kept.
     """
+    trained = tuple(f"digits-{name.rsplit('/', maxsplit=1)[-1]}-s0" for name, _ in default_pair("digits"))
     try:
         ctx.invoke(train, resume=True, quiet=quiet)
-        ctx.invoke(attack, resume=True, quiet=quiet, name="demo", eps=SMALL_EPS)
+        ctx.invoke(attack, runs=trained, resume=True, quiet=quiet, eps=SMALL_EPS)
     except Interrupted:
         raise Interrupted("interrupted; what was finished is kept, go on with: aigrob demo") from None

@@ -10,7 +10,7 @@ from torch import Tensor
 def rate_loss(decisions: Tensor, targets: Tensor, reduction: Literal["mean", "sum"]) -> Tensor:
     """Reduce, over gates, the squared distance of the batch's execution rate from the target.
 
-    Veit and Belongie (arXiv 1711.11503), equation 5: printed as a sum, computed as a mean by the official code.
+    Veit and Belongie (arXiv 1711.11503) print it as a sum; their official code computes a mean.
     A gate with target 1 is forced open and left out.
 
     Args:

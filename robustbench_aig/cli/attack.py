@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.assemble import LARGE_EPS, SMALL_EPS, Request, assemble
@@ -88,7 +87,7 @@ def carry_out(request: Request, *, quiet: bool, as_json: bool) -> Path:
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; finished chunks are on disk, go on with: {request.command} --resume") from None
     directory = evaluator.store.directory
-    show(write_report(directory), directory, Console(), as_json=as_json)
+    show(write_report(directory), directory, as_json=as_json)
     if reasons:
         raise AttackError(f"{len(reasons)} chunks hold images that ended as errors and count as lost: {reasons[0]}")
     return directory

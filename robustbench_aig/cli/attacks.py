@@ -5,10 +5,10 @@ from __future__ import annotations
 import json as json_module
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from robustbench_aig.cli import options
+from robustbench_aig.cli.tables import stdout
 from robustbench_aig.zoo import attack_names, find_attack, find_suite, suite_names
 
 
@@ -28,4 +28,4 @@ def attacks(*, json: bool) -> None:
     for name, members in suites.items():
         table.add_section()
         table.add_row(name, "suite", ", ".join(members))
-    Console().print(table)
+    stdout().print(table)

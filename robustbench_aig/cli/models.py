@@ -5,10 +5,10 @@ from __future__ import annotations
 import json as json_module
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from robustbench_aig.cli import options
+from robustbench_aig.cli.tables import stdout
 from robustbench_aig.zoo import find_model, model_names
 
 
@@ -24,4 +24,4 @@ def models(*, json: bool) -> None:
     for name, recipe in recipes.items():
         gates = str(getattr(recipe.model, "gates", "–"))
         table.add_row(name, str(recipe.model.depth), gates, str(recipe.training.epochs), recipe.summary)
-    Console().print(table)
+    stdout().print(table)

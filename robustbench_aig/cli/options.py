@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,9 @@ from robustbench_aig.errors import InputError
 
 if TYPE_CHECKING:
     import torch
+
+SMALL_SIDE = 24
+"""Images with a shorter side below this many pixels get the digits' recipes, and one thread."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,6 +71,18 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def suit_threads(shape: tuple[int, int, int]) -> None:
+    """Compute small images (C, H, W) on one thread, unless OMP_NUM_THREADS says otherwise.
+
+    Several threads wait for each other after every layer. Where a layer takes microseconds that gains nothing on
+    an idle machine, and on a busy one it costs a factor of fifty.
+    """
+    import torch  # noqa: PLC0415
+
+    if min(shape[1:]) < SMALL_SIDE and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
 
 
 def command_line() -> str:

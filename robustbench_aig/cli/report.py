@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.tables import show
@@ -27,4 +26,4 @@ def report(directory: Path, *, json: bool) -> None:
     Every number is a function of the sample table, so this changes nothing unless aigrob itself has changed. It also
     renders what an interrupted attack has finished so far.
     """
-    show(write_report(directory), directory, Console(), as_json=json)
+    show(write_report(directory), directory, as_json=json)

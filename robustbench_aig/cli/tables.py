@@ -14,11 +14,18 @@ from robustbench_aig.records import Report
 UNION = "worst case"
 
 
-def show(report: Report, directory: Path, to: Console, *, as_json: bool) -> None:
+def stdout() -> Console:
+    """As wide as the terminal, or wide enough for a table in a log."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
+
+
+def show(report: Report, directory: Path, *, as_json: bool) -> None:
     """The table and where the page is; or the report's JSON and nothing else."""
     if as_json:
         click.echo(report.model_dump_json())
         return
+    to = stdout()
     to.print(report_table(report))
     to.print(f"report: {directory / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 

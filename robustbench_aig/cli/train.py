@@ -15,6 +15,7 @@ from rich.table import Table
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.progress import console, follow, reading
+from robustbench_aig.cli.tables import stdout
 from robustbench_aig.data import DataSet, load_data
 from robustbench_aig.errors import InputError, Interrupted
 from robustbench_aig.recipes import ModelRecipe
@@ -85,7 +86,7 @@ def train(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
     if request.json:
         click.echo(json.dumps({"runs": [_as_json(job, record) for job, record in zip(jobs, finished, strict=True)]}))
     else:
-        Console().print(_table(finished))
+        stdout().print(_table(finished))
 
 
 def _jobs(request: Request, shown: Console) -> list[Job]:
@@ -103,6 +104,7 @@ def _jobs(request: Request, shown: Console) -> list[Job]:
             download=request.download,
             progress=progress,
         )
+        options.suit_threads(data.shape)
         _ = data.mean  # reads the training images, while the progress is shown
     for note in data.notes:
         shown.print(f"{data.name}: {note}", markup=False)
@@ -116,7 +118,7 @@ def _jobs(request: Request, shown: Console) -> list[Job]:
             device=device,
             image_size=request.image_size,
             amp=device.type == "cuda" if request.amp is None else request.amp,
-            command=options.command_line(),
+            command=_command(),
         )
         for recipe_name, recipe in _recipes(request.models, data)
     ]
@@ -128,9 +130,15 @@ def _jobs(request: Request, shown: Console) -> list[Job]:
     return jobs
 
 
+def _command() -> str:
+    """What was typed; a command that trains on its way, like the demo, trains as plain `aigrob train` would."""
+    typed = options.command_line()
+    return typed if typed.startswith("aigrob train") else "aigrob train"
+
+
 def _recipes(models: Sequence[str], data: DataSet) -> list[tuple[str, ModelRecipe]]:
     """The named recipes, or the pair that suits the size of the images."""
-    family = "digits" if min(data.shape[1:]) < 24 else "cifar10"
+    family = "digits" if min(data.shape[1:]) < options.SMALL_SIDE else "cifar10"
     return [find_model(name, family) for name in models] or default_pair(family)
 
 

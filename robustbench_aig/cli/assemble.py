@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from robustbench_aig.cli import options
 from robustbench_aig.errors import InputError, did_you_mean
 from robustbench_aig.recipes import AttackRecipe
 from robustbench_aig.records import DataRecord, ModelRecord
@@ -69,7 +70,7 @@ def chosen_runs(request: Request) -> list[Run]:
 
 def chosen_threats(request: Request, shape: tuple[int, int, int]) -> list[Threat]:
     """The epsilons asked for, or those that suit the image size."""
-    defaults = SMALL_EPS if min(shape[1:]) < 24 else LARGE_EPS
+    defaults = SMALL_EPS if min(shape[1:]) < options.SMALL_SIDE else LARGE_EPS
     if not request.eps and request.norm != "linf":
         raise InputError(f"name the epsilons for --norm {request.norm}, like --eps 0.25 --eps 0.5")
     return [Threat.parse(text, request.norm) for text in request.eps or defaults]
@@ -106,7 +107,6 @@ def assemble(request: Request, progress: Callable[[int, int], None] | None = Non
     _check_counts(request)
 
     from robustbench_aig.attacks import build_attack  # noqa: PLC0415 - imports torch
-    from robustbench_aig.cli.options import resolve_device  # noqa: PLC0415
     from robustbench_aig.environment import environment  # noqa: PLC0415
     from robustbench_aig.evaluation import (  # noqa: PLC0415
         KEPT,
@@ -117,7 +117,8 @@ def assemble(request: Request, progress: Callable[[int, int], None] | None = Non
         plan_evaluations,
     )
 
-    device = resolve_device(request.device)
+    device = options.resolve_device(request.device)
+    options.suit_threads(runs[0][1].data.shape)
     attacks, left = chosen_attacks(request)
     _check_policies(request.policies)
     notes = [f"left out, because they cannot search an {request.norm} ball: {', '.join(left)}"] if left else []

@@ -10,7 +10,7 @@ from robustbench_aig.gating import Argmax, Policy, Sampled, gating
 from robustbench_aig.randomness import Stream
 from robustbench_aig.runs import Score, Scores
 
-_BATCH = 500
+_BATCH = 250
 
 
 def score(model: nn.Module, images: ImageSet, *, gated: bool, seed: int, draws: int) -> Scores:
@@ -40,7 +40,7 @@ def _score(model: nn.Module, images: ImageSet, seed: int | None, draws: int) -> 
     for index in torch.split(torch.arange(len(images)), _BATCH):
         x = images.batch(index).contiguous(memory_format=torch.channels_last)
         policy: Policy = Argmax() if seed is None else Sampled(Stream.of(images.ids[index], seed, "scoring"))
-        with gating(model, policy) as trace:
+        with gating(model, policy, execution="sparse") as trace:
             for _ in range(draws):
                 right += (model(x).argmax(1) == images.labels[index]).sum()
                 if trace.gates:

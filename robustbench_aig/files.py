@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -33,6 +34,8 @@ def write_atomic(path: Path, content: bytes | str) -> None:
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):  # a full disk needs the room
+            temporary.unlink(missing_ok=True)
         raise unwritable(path, error) from None
 
 

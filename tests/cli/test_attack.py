@@ -261,4 +261,5 @@ def test_full_disk_keeps_what_is_finished(runs: Path) -> None:
     )
     report = runs.parent / "reports" / "full"
     assert chunks_done(report) > 0
+    assert not list(report.rglob("*.partial"))
     assert aigrob(runs.parent, *arguments).returncode == 0

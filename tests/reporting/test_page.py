@@ -11,7 +11,7 @@ import pytest
 
 from robustbench_aig.errors import RunError
 from robustbench_aig.records import Report, report_json_schema
-from robustbench_aig.reporting import aggregate, words, write_report
+from robustbench_aig.reporting import aggregate, charts, words, write_report
 from robustbench_aig.reporting.heatmap import MOST_CLASSES, cell, heat_maps
 from robustbench_aig.reporting.palette import contrast, steps
 from robustbench_aig.reporting.series import all_series, headline
@@ -187,3 +187,10 @@ def test_words() -> None:
     assert words.listing(["a", "b", "c"]) == "a, b and c"
     assert words.macs(253_100_000) == "253.1\xa0M"
     assert words.flatten({"a": {"b": [1, 2]}, "c": None}) == [("a.b", "1, 2"), ("c", "none")]
+
+
+def test_epsilons_of_the_first_picture_go_upwards(report: Report) -> None:
+    """As numbers: 16/255 sorts before 4/255 as text."""
+    larger = Report.model_validate_json(report.model_dump_json().replace('"8/255"', '"16/255"'))
+    picture = charts.worst_case(larger, all_series(larger))
+    assert picture.index("clean images") < picture.index("ε = 4/255") < picture.index("ε = 16/255")

@@ -76,9 +76,15 @@ def flatten(tree: Mapping[str, object], prefix: str = "") -> list[tuple[str, str
 
 
 def reading(comparison: Comparison) -> str:
-    """What the interval of a difference allows to say."""
+    """What the interval of a difference allows to say, and the exact test where there is one.
+
+    The bootstrap is asymptotic: with three discordant images, all on one side, its interval excludes zero while the
+    exact p is 0.25.
+    """
     if comparison.status == "error":
         return "has failed images"
+    if comparison.p_value is not None and comparison.p_value >= 0.05:
+        return "not distinguishable"
     if comparison.low > 0:
         return "gated keeps more"
     if comparison.high < 0:

@@ -194,3 +194,20 @@ def test_epsilons_of_the_first_picture_go_upwards(report: Report) -> None:
     larger = Report.model_validate_json(report.model_dump_json().replace('"8/255"', '"16/255"'))
     picture = charts.worst_case(larger, all_series(larger))
     assert picture.index("clean images") < picture.index("ε = 4/255") < picture.index("ε = 16/255")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p_value", "said"),
+    [
+        (0.001, 0.009, 0.25, "not distinguishable"),  # three discordant images of 1000
+        (0.007, 0.057, 0.019, "gated keeps more"),
+        (-0.088, -0.033, 3e-5, "plain keeps more"),
+        (0.097, 0.144, None, "gated keeps more"),
+        (-0.01, 0.01, None, "not distinguishable"),
+    ],
+)
+def test_a_difference_is_read_with_the_exact_test(
+    report: Report, low: float, high: float, p_value: float | None, said: str
+) -> None:
+    one = report.comparisons[0].model_copy(update={"low": low, "high": high, "p_value": p_value, "status": "ok"})
+    assert words.reading(one) == said

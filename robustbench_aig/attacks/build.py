@@ -12,7 +12,7 @@ from robustbench_aig.attacks.torchattacks import TorchattacksFgsm, TorchattacksP
 from robustbench_aig.recipes import CornersRecipe, FgsmRecipe, PgdRecipe
 
 _FGSM: dict[str, type[Attack]] = {"aigrob": Fgsm, "torchattacks": TorchattacksFgsm, "foolbox": FoolboxFgsm}
-_PGD: dict[str, type[Pgd | TorchattacksPgd | FoolboxPgd]] = {
+_PGD: dict[str, type[Pgd]] = {
     "aigrob": Pgd,
     "torchattacks": TorchattacksPgd,
     "foolbox": FoolboxPgd,

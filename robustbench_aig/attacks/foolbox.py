@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from robustbench_aig.attacks.gradient import Pgd
 from robustbench_aig.attacks.protocol import Attack
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
@@ -39,12 +40,8 @@ class FoolboxFgsm(Attack):
 
 
 @dataclass(frozen=True)
-class FoolboxPgd(Attack):
+class FoolboxPgd(Pgd):
     """`foolbox.attacks.LinfPGD` or `foolbox.attacks.L2PGD`; attributes as for our own `Pgd`."""
-
-    steps: int = 20
-    step: float = 0.125
-    random_start: bool = True
 
     provider: ClassVar[str] = "foolbox"
     own_noise: ClassVar[bool] = False

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from robustbench_aig.attacks.gradient import Pgd
 from robustbench_aig.attacks.protocol import Attack
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Norm, Threat
@@ -29,12 +30,8 @@ class TorchattacksFgsm(Attack):
 
 
 @dataclass(frozen=True)
-class TorchattacksPgd(Attack):
+class TorchattacksPgd(Pgd):
     """`torchattacks.PGD` or `torchattacks.PGDL2`; attributes as for our own `Pgd`."""
-
-    steps: int = 20
-    step: float = 0.125
-    random_start: bool = True
 
     provider: ClassVar[str] = "torchattacks"
     own_noise: ClassVar[bool] = False

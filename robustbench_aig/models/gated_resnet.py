@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from robustbench_aig.gating import Gate, OpenGate, PooledGate
-from robustbench_aig.models.resnet import ResNet, conv_pair, projection
+from robustbench_aig.models.resnet import Block, ResNet
 
 
-class GatedBlock(nn.Module):
+class GatedBlock(Block):
     """relu(shortcut(x) + z · residual(x)), z decided by the gate from the block's input.
 
     Args:
@@ -21,10 +21,8 @@ class GatedBlock(nn.Module):
     """
 
     def __init__(self, channels: int, width: int, stride: int, gate: Gate) -> None:
-        super().__init__()
-        self.shortcut = projection(channels, width, stride)
+        super().__init__(channels, width, stride)
         self.gate = gate
-        self.residual = conv_pair(channels, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) to (B, width, H / stride, W / stride)."""

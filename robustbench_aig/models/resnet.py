@@ -54,8 +54,9 @@ class Projection(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) to (B, width, H / stride, W / stride)."""
-        # Dropping pixels first is the same as a strided 1×1 convolution, whose backward pass in channels-last layout
-        # crashes torch 2.14's CPU kernels for some narrow widths (4 to 6 channels, 3 to 5).
+        # Dropping pixels first is the same as a strided 1×1 convolution, whose weight gradient in channels-last layout
+        # writes past its buffer on a CPU where channels are few (https://github.com/uxlfoundation/oneDNN/issues/6035;
+        # torch 2.14 crashed with widths 4-6-8, 3-5-7 and 4-4-4).
         out: Tensor = self.bn(self.conv(x[:, :, :: self.stride, :: self.stride]))
         return out
 

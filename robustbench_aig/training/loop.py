@@ -13,7 +13,6 @@ from torch import Tensor
 from robustbench_aig.errors import AigrobError
 from robustbench_aig.gating import Sampled, gating
 from robustbench_aig.randomness import Stream, seed_of
-from robustbench_aig.recipes import GatedResNetRecipe
 from robustbench_aig.runs import EpochRecord
 from robustbench_aig.training.augment import augment
 from robustbench_aig.training.events import EpochEvent, Event, FinishedEvent, StepEvent
@@ -85,8 +84,7 @@ def _epoch(session: Session, clock: _Clock, tick: float) -> Generator[StepEvent,
     shuffle = torch.Generator().manual_seed(seed_of(job.seed, "order", clock.epoch))
     order = torch.randperm(len(session.train), generator=shuffle).to(job.device)
     generator = torch.Generator(job.device).manual_seed(seed_of(job.seed, "augmentation", clock.epoch))
-    model = job.recipe.model
-    tally = Tally(model.gates if isinstance(model, GatedResNetRecipe) else 0, job.device)
+    tally = Tally(len(session.targets), job.device)
     session.model.train()
     started = told = time.perf_counter()
     for step in range(clock.first, clock.first + clock.per_epoch):
@@ -126,7 +124,7 @@ def _step(session: Session, index: Tensor, epoch: int, generator: torch.Generato
     """One update from the images at `index` (B,)."""
     job, train = session.job, session.train
     x = augment(train.batch(index), job.recipe.training.augment, generator)
-    x = x.clone(memory_format=session.memory_format)
+    x = x.contiguous(memory_format=torch.channels_last)
     labels = train.labels[index]
     noise = Stream.of(train.ids[index], job.seed, "training gates", epoch)
     temperature = 1.0 if session.rate_loss is None else session.rate_loss.temperature
@@ -146,11 +144,10 @@ def _step(session: Session, index: Tensor, epoch: int, generator: torch.Generato
 
 def _penalty(session: Session, decisions: Tensor) -> Tensor:
     """The weighted rate loss of decisions (B, G); 0 for a plain network."""
-    model, settings = session.job.recipe.model, session.rate_loss
-    if settings is None or not isinstance(model, GatedResNetRecipe):
+    settings = session.rate_loss
+    if settings is None:
         return decisions.new_zeros(())
-    targets = torch.tensor(model.targets, device=decisions.device)
-    return settings.weight * rate_loss(decisions, targets, settings.reduction)
+    return settings.weight * rate_loss(decisions, session.targets, settings.reduction)
 
 
 def _set_lr(session: Session, step: int, steps: int) -> float:

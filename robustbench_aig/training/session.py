@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robustbench_aig.data import DataSet, ImageSet
 from robustbench_aig.environment import environment
 from robustbench_aig.errors import RunError
 from robustbench_aig.files import make_folder, sha256_of
 from robustbench_aig.randomness import seed_of
-from robustbench_aig.recipes import ModelRecipe, RateLoss
+from robustbench_aig.recipes import GatedResNetRecipe, ModelRecipe, RateLoss
 from robustbench_aig.runs import (
     RECORD,
     WEIGHTS,
@@ -64,20 +64,20 @@ class Job:
 
 @dataclass(frozen=True)
 class Session:
-    """A training under way; `history` grows by one record per epoch."""
+    """A training under way; `history` grows by one record per epoch.
+
+    Attributes:
+        targets: (G,) execution rates of the gates, on the device of the training; empty for a plain network.
+    """
 
     job: Job
     record: RunRecord
     model: nn.Module
     optimizer: torch.optim.Optimizer
+    targets: Tensor
     train: ImageSet
     validation: ImageSet
     history: list[EpochRecord]
-
-    @property
-    def memory_format(self) -> torch.memory_format:
-        """Of the network and of its batches."""
-        return _memory_format(self.job)
 
     @property
     def rate_loss(self) -> RateLoss | None:
@@ -93,12 +93,11 @@ def existing(job: Job, *, resume: bool) -> RunRecord | None:
     """
     if not (job.directory / RECORD).exists():
         return None
+    old = read_run(job.directory, unfinished=True)
     if not resume:
-        old = read_run(job.directory, unfinished=True)
         what = "is already trained" if old.status == "finished" else "holds an unfinished training"
         goes_on = "keeps" if old.status == "finished" else "continues"
         raise RunError(f"{job.directory} {what}: --resume {goes_on} it, --overwrite starts it anew")
-    old = read_run(job.directory, unfinished=True)
     changed = differences(old, describe(job))
     if changed:
         raise RunError(
@@ -143,7 +142,7 @@ def open_session(job: Job, old: RunRecord | None) -> Session:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(job.seed, "initial weights"))
         model = build_network(job.recipe, record.data)
-    model = model.to(job.device, memory_format=_memory_format(job))  # type: ignore[call-overload]
+    model = model.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(
         model.parameters(),
         lr=settings.lr,
@@ -161,7 +160,9 @@ def open_session(job: Job, old: RunRecord | None) -> Session:
     write_run(job.directory, record)
     write_history(job.directory, history)
     train, validation = job.data.train.to(job.device), job.data.validation.to(job.device)
-    return Session(job, record, model, optimizer, train, validation, history)
+    gated = job.recipe.model if isinstance(job.recipe.model, GatedResNetRecipe) else None
+    targets = torch.tensor(gated.targets if gated else [], device=job.device)
+    return Session(job, record, model, optimizer, targets, train, validation, history)
 
 
 def save_epoch(session: Session, epoch: EpochRecord) -> None:
@@ -190,17 +191,6 @@ def finish(session: Session) -> RunRecord:
     )
     write_run(job.directory, record)
     return record
-
-
-def _memory_format(job: Job) -> torch.memory_format:
-    """Channels last is faster, but not safe everywhere.
-
-    With fewer than 16 channels the weight gradient of a strided 1×1 convolution writes past its buffer on a CPU
-    and corrupts the heap (https://github.com/uxlfoundation/oneDNN/issues/6035; seen with torch 2.14 on one thread).
-    """
-    if job.device.type == "cpu" and min(job.recipe.model.widths) < 16:
-        return torch.contiguous_format
-    return torch.channels_last
 
 
 def _now() -> str:

@@ -63,6 +63,9 @@ class ThreatRecord(Record):
     eps: str
     value: float
 
+    def __str__(self) -> str:
+        return f"{self.norm} {self.eps}"
+
 
 class DataRecord(Record):
     """The images that were evaluated."""

@@ -57,17 +57,16 @@ def _cells(report: Report) -> dict[tuple[str, str, str, str], str]:
     cells = {}
     for e in report.evaluations:
         attack = f"{e.attack} (control)" if e.role == "control" else e.attack
-        threat = f"{e.threat.norm} {e.threat.eps}" if e.threat else ""
+        threat = str(e.threat) if e.threat else ""
         cells[threat, attack, e.model, e.gate_policy] = _percent(e.robust_accuracy.value, e.status)
     for w in report.worst_case:
-        threat = f"{w.threat.norm} {w.threat.eps}"
-        cells[threat, UNION, w.model, w.gate_policy] = _percent(w.accuracy.value, w.status)
+        cells[str(w.threat), UNION, w.model, w.gate_policy] = _percent(w.accuracy.value, w.status)
     return cells
 
 
 def _order(report: Report, key: tuple[str, str, str, str]) -> tuple[float, int]:
     """Epsilons upwards; within one the attacks, then their worst case, then the control."""
-    values = {f"{e.threat.norm} {e.threat.eps}": e.threat.value for e in report.evaluations if e.threat}
+    values = {str(e.threat): e.threat.value for e in report.evaluations if e.threat}
     threat, attack = key[:2]
     return values.get(threat, 0.0), 2 if attack.endswith("(control)") else int(attack == UNION)
 

@@ -124,9 +124,10 @@ def _jobs(request: Request, shown: Console) -> list[Job]:
     ]
     if len({job.directory for job in jobs}) < len(jobs):
         raise InputError("two of the models would be one run: train them separately, with --name")
-    for job in jobs:
-        if not request.overwrite:
-            existing(job, resume=request.resume)
+    for job in [] if request.overwrite else jobs:
+        old = existing(job, resume=request.resume)
+        if old is not None and old.status == "finished":
+            shown.print(f"{job.directory} is already trained: kept as it is", markup=False)
     return jobs
 
 
@@ -155,8 +156,6 @@ def _run_name(data: DataSet, recipe_name: str, seed: int) -> str:
 def _train(job: Job, request: Request, shown: Console) -> RunRecord:
     if request.overwrite:
         clear_run(job.directory)
-    elif (old := existing(job, resume=request.resume)) is not None and old.status == "finished":
-        shown.print(f"{job.directory} is already trained: kept as it is", markup=False)
     try:
         return follow(train_network(job, resume=request.resume), job.directory.name, shown)
     except KeyboardInterrupt:

@@ -50,7 +50,7 @@ def make_rows(
         "model": [plan.model] * size,
         "policy": [plan.policy] * size,
         "attack": [plan.attack] * size,
-        "threat": [f"{threat.norm} {threat.eps}" if threat else "none"] * size,
+        "threat": [str(threat) if threat else "none"] * size,
         "chunk": np.full(size, chunk),
         "status": np.where(bad, "error", "ok"),
         "lost_to": pa.nulls(size, pa.string()),

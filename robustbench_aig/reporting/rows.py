@@ -108,7 +108,7 @@ def _check_identity(table: pa.Table, evaluation: EvaluationPlan) -> None:
         "model": evaluation.model,
         "policy": evaluation.policy,
         "attack": evaluation.attack,
-        "threat": f"{threat.norm} {threat.eps}" if threat else "none",
+        "threat": str(threat) if threat else "none",
     }
     for name, value in expected.items():
         found = table[name].unique().to_pylist()

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from robustbench_aig.recipes import Family
+
 SCHEMA_VERSION = "1"
 
 Status = Literal["ok", "error"]
@@ -93,10 +95,12 @@ class ModelRecord(Record):
 
     name: str = Field(description="name of the run")
     recipe: str
-    family: Literal["plain", "gated"]
+    family: Family
     parameters: int
     total_macs: int = Field(description="multiply-accumulates with every gate open")
     gates: list[GateRecord] = Field(default_factory=list)
+    rates: list[float] | None = Field(None, description="execution rates of the gates under the policy 'random'")
+    defence: str | None = Field(None, description="what stands before the network: 'jpeg 75'")
     weights_digest: str
     training: dict[str, Any] = Field(default_factory=dict, description="what the run recorded of itself")
 

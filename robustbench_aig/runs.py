@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from robustbench_aig.errors import RunError, did_you_mean
 from robustbench_aig.files import unwritable, write_atomic
-from robustbench_aig.recipes import GatedResNetRecipe, ModelRecipe
+from robustbench_aig.recipes import Family, ModelRecipe
 
 RECORD, WEIGHTS, HISTORY, CHECKPOINT = "run.json", "model.safetensors", "history.jsonl", "last.ckpt"
 
@@ -46,7 +46,7 @@ class Score(_Section):
 
 
 Scores = dict[str, Score]
-"""By gate policy; a plain network has one, "none"."""
+"""By gate policy; a plain network has one, "none".  "expected" is the one of a stochastic-depth network."""
 
 
 class Metrics(_Section):
@@ -87,13 +87,13 @@ class RunRecord(_Section):
     command: str
     environment: dict[str, Any]
     parameters: int
-    metrics: Metrics | None = None
+    metrics: Metrics | None = Field(None, description="null for an imported network")
     weights_digest: str | None = Field(None, description="SHA-256 of model.safetensors")
 
     @property
-    def gated(self) -> bool:
-        """Whether the network has gates."""
-        return isinstance(self.recipe.model, GatedResNetRecipe)
+    def family(self) -> Family:
+        """Whether its blocks always run, are dropped blindly, or are chosen by gates."""
+        return self.recipe.model.family
 
 
 def write_run(directory: Path, record: RunRecord) -> None:
@@ -149,13 +149,13 @@ def read_run(directory: Path, *, unfinished: bool = False) -> RunRecord:
 
 def differences(old: RunRecord, new: RunRecord) -> list[str]:
     """What of the settings that decide a training's result differs, as `key was X, now Y`."""
-    before, after = (_flat(run.model_dump(include=_DECISIVE), "") for run in (old, new))
+    before, after = (_flat(run.model_dump(include=_DECISIVE), "") for run in (old, new))  # type: ignore[arg-type]
     # The folder of the images may have moved; its name, classes, shape and statistics must have stayed.
     keys = (key for key in {**before, **after} if key != "data.source" and before.get(key) != after.get(key))
     return [f"{key} was {before.get(key)}, now {after.get(key)}" for key in keys]
 
 
-_DECISIVE = {"recipe_name", "recipe", "data", "seed", "precision"}
+_DECISIVE = {"recipe_name": True, "recipe": {"model", "training"}, "data": True, "seed": True, "precision": True}
 
 
 def _flat(value: Any, prefix: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
@@ -210,7 +210,7 @@ def newest_pair(root: Path) -> list[tuple[Path, RunRecord]]:
     if not twins:
         return [newest]
     twin = max(twins, key=lambda run: (run[1].seed == newest[1].seed, run[1].finished or ""))
-    return sorted([newest, twin], key=lambda run: run[1].gated)
+    return sorted([newest, twin], key=lambda run: run[1].family == "gated")
 
 
 def _twins(one: RunRecord, other: RunRecord) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from robustbench_aig.errors import RecipeError, did_you_mean
-from robustbench_aig.recipes import AttackRecipe, ModelRecipe, SuiteRecipe, read_toml, validate
+from robustbench_aig.recipes import AttackRecipe, ModelRecipe, SuiteRecipe, merged, read_toml, validate
 
 
 def _folder(kind: str) -> Path:
@@ -37,6 +38,21 @@ def suite_names() -> list[str]:
     return [name for name, path in _files("attacks").items() if "suite" in read_toml(path)]
 
 
+def _model_content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """What a model's file says, with the sections of its `base` where it says nothing of its own."""
+    content = read_toml(path)
+    name = content.get("base")
+    if name is None:
+        return content
+    base = _files("models").get(str(name))
+    if base is None or base in (path, *above):
+        known = did_you_mean(str(name), model_names())
+        why = "is based on itself" if base else f"is unknown: {known}"
+        raise RecipeError(f"recipe {path}: the base '{name}' {why}")
+    inherited = _model_content(base, (path, *above))
+    return merged({key: inherited[key] for key in ("reference", "model", "training") if key in inherited}, content)
+
+
 def find_model(name: str, data: str | None = None) -> tuple[str, ModelRecipe]:
     """The full name and recipe of a model.
 
@@ -48,7 +64,7 @@ def find_model(name: str, data: str | None = None) -> tuple[str, ModelRecipe]:
         RecipeError: unknown or ambiguous name (with the nearest one), or a recipe that does not validate.
     """
     if name.endswith(".toml"):
-        return Path(name).stem, validate(ModelRecipe, read_toml(Path(name)), name)
+        return Path(name).stem, validate(ModelRecipe, _model_content(Path(name)), name)
     files = _files("models")
     fitting = [full for full in files if name in (full, full.split("/")[-1])]
     preferred = [full for full in fitting if full.split("/")[0] == data] or fitting
@@ -58,7 +74,7 @@ def find_model(name: str, data: str | None = None) -> tuple[str, ModelRecipe]:
         short = {full.split("/")[-1] for full in files}
         raise RecipeError(f"unknown model '{name}': {did_you_mean(name, {*files, *short})}")
     full = preferred[0]
-    return full, validate(ModelRecipe, read_toml(files[full]), files[full])
+    return full, validate(ModelRecipe, _model_content(files[full]), files[full])
 
 
 def default_pair(family: str) -> list[tuple[str, ModelRecipe]]:

@@ -16,7 +16,7 @@ LAYERS = {
     "randomness": 1,
     "files": 1,
     "recipes": 2,
-    "records": 2,
+    "records": 3,
     "statistics": 2,
     "zoo": 3,
     "environment": 2,

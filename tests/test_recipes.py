@@ -28,6 +28,8 @@ def test_shipped_models_validate_and_their_twins_point_back(name: str) -> None:
     assert twin.twin == name
     assert twin.model.depth == recipe.model.depth
     same = {"rate_loss": None}
+    assert twin.training
+    assert recipe.training
     assert twin.training.model_copy(update=same) == recipe.training.model_copy(update=same)
 
 
@@ -80,7 +82,7 @@ def changed(content: dict[str, Any], path: str, value: object) -> dict[str, Any]
         (GATED, "model.depth", 15, ["6n + 2", "15"]),
         (GATED, "model.target", [0.5, 0.6], ["6 gates", "2 targets"]),
         (GATED, "model.target", 1.5, ["'model.target'"]),
-        (GATED, "model.algorithm", "resnext", ["'resnet', 'gated-resnet'"]),
+        (GATED, "model.algorithm", "resnext", ["'resnet', 'preact-resnet'"]),
         (GATED, "training.rate_loss", None, ["training.rate_loss"]),
         (PLAIN, "training.rate_loss", {}, ["training.rate_loss"]),
     ],

@@ -176,13 +176,14 @@ def _images(
 def _subjects(
     runs: Sequence[Run], policies: Sequence[str], device: torch.device
 ) -> tuple[list[tuple[ModelRecord, list[str]]], dict[tuple[str, str], Subject]]:
-    from robustbench_aig.evaluation import subjects_of  # noqa: PLC0415
+    from robustbench_aig.evaluation import network_of_run  # noqa: PLC0415
     from robustbench_aig.training import load_model  # noqa: PLC0415
 
     models: list[tuple[ModelRecord, list[str]]] = []
     subjects: dict[tuple[str, str], Subject] = {}
     for path, record in runs:
-        described, under = subjects_of(record, load_model(path, device), list(dict.fromkeys(policies)))
-        models.append((described, [subject.policy for subject in under]))
-        subjects |= {(subject.name, subject.policy): subject for subject in under}
+        network = network_of_run(record, load_model(path, device))
+        under = network.policies(list(dict.fromkeys(policies)))
+        models.append((network.record, under))
+        subjects |= {(record.name, policy): network.subject(policy) for policy in under}
     return models, subjects

@@ -44,7 +44,7 @@ Examples:
     default=("argmax", "sampled"),
     show_default=True,
     metavar="NAME",
-    help="How gated networks decide when deployed, repeatable: argmax, sampled, expected or open.",
+    help="How gated networks decide when deployed, repeatable: argmax, sampled, expected, open or random.",
 )
 @click.option("--data", metavar="NAME|DIR", help="Where the images are, if they have moved since the training.")
 @click.option(

@@ -23,5 +23,5 @@ def models(*, json: bool) -> None:
     table = Table("model", "depth", "gates", "epochs", "summary")
     for name, recipe in recipes.items():
         gates = str(getattr(recipe.model, "gates", "–"))
-        table.add_row(name, str(recipe.model.depth), gates, str(recipe.training.epochs), recipe.summary)
+        table.add_row(name, str(recipe.model.depth), gates, "", recipe.summary)
     stdout().print(table)

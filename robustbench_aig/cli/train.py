@@ -144,7 +144,7 @@ def _recipes(models: Sequence[str], data: DataSet) -> list[tuple[str, ModelRecip
 
 
 def _with_epochs(recipe: ModelRecipe, epochs: int | None) -> ModelRecipe:
-    if epochs is None:
+    if epochs is None or recipe.training is None:
         return recipe
     return recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": epochs})})
 

@@ -4,7 +4,7 @@ from robustbench_aig.evaluation.judge import Judgement, Subject, judge
 from robustbench_aig.evaluation.loop import KEPT, ChunkDone, Evaluator, Images
 from robustbench_aig.evaluation.plan import make_plan, plan_evaluations
 from robustbench_aig.evaluation.store import Store
-from robustbench_aig.evaluation.subjects import PLAIN, subjects_of
+from robustbench_aig.evaluation.subjects import PLAIN, Network, network_of_run
 
 __all__ = [
     "KEPT",
@@ -13,10 +13,11 @@ __all__ = [
     "Evaluator",
     "Images",
     "Judgement",
+    "Network",
     "Store",
     "Subject",
     "judge",
     "make_plan",
+    "network_of_run",
     "plan_evaluations",
-    "subjects_of",
 ]

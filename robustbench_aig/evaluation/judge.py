@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.gating import deployed_policy, gating
+from robustbench_aig.gating import Policy, deployed_policy, gating
 from robustbench_aig.models import MacProfile
 from robustbench_aig.randomness import Stream
 
@@ -21,17 +21,23 @@ class Subject:
         model: images in [0, 1] to logits, in eval mode.
         profile: what its parts cost.
         policy: how its gates decide when deployed; "none" for a plain network.
+        rates: (G,) of the policy "random".
     """
 
     name: str
     model: nn.Module
     profile: MacProfile
     policy: str
+    rates: tuple[float, ...] = ()
+
+    def deployed(self, stream: Stream | None = None) -> Policy:
+        """The policy itself, its noise from the images' streams (B,)."""
+        return deployed_policy(self.policy, stream, self.rates)
 
     @property
     def random(self) -> bool:
         """Whether two passes over one image may differ."""
-        return deployed_policy(self.policy).random
+        return self.deployed().random
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ def judge(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, dra
 @torch.no_grad()
 def _forward(subject: Subject, x: Tensor, stream: Stream, passes: int) -> _Draws:
     logits, macs = [], []
-    policy = deployed_policy(subject.policy, stream)
+    policy = subject.deployed(stream)
     decisions = probabilities = x.new_zeros(len(x), 0)
     with gating(subject.model, policy, execution="sparse") as trace, torch.autocast(x.device.type, enabled=False):
         for number in range(passes):

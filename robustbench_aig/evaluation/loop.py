@@ -13,7 +13,6 @@ from robustbench_aig.attacks import Attack, Attacked, run_attack
 from robustbench_aig.evaluation.judge import Judgement, Subject, judge
 from robustbench_aig.evaluation.rows import make_rows
 from robustbench_aig.evaluation.store import Store
-from robustbench_aig.gating import deployed_policy
 from robustbench_aig.randomness import Stream, seed_of
 from robustbench_aig.records import EvaluationPlan, Plan
 from robustbench_aig.threat import Threat
@@ -143,7 +142,7 @@ class Evaluator:
         return run_attack(
             attack,
             subject.model,
-            deployed_policy(subject.policy, noise),
+            subject.deployed(noise),
             chunk.pixels,
             chunk.labels,
             threat,

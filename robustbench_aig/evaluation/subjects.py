@@ -1,16 +1,19 @@
-"""From a finished run and its network to subjects of an evaluation."""
+"""Networks as an evaluation takes them: loaded, described, and under each of their gate policies a subject."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation.judge import Subject
-from robustbench_aig.models import GatedBlock, profile_macs
-from robustbench_aig.recipes import GatedResNetRecipe
+from robustbench_aig.gating import Random
+from robustbench_aig.models import GatedBlock, MacProfile, profile_macs
+from robustbench_aig.recipes import ResNetRecipe
 from robustbench_aig.records import GateRecord, ModelRecord
 from robustbench_aig.runs import RunRecord
 
@@ -18,32 +21,74 @@ PLAIN = "none"
 """The policy of a network without gates."""
 
 
-def subjects_of(record: RunRecord, model: nn.Module, policies: Sequence[str]) -> tuple[ModelRecord, list[Subject]]:
-    """The record of a network and the network under each policy.
+@dataclass(frozen=True)
+class Network:
+    """A loaded network and all that is known of it.
+
+    Attributes:
+        record: its description.
+        model: images in [0, 1] to logits, in eval mode and channels-last layout.
+        profile: what its parts cost.
+    """
+
+    record: ModelRecord
+    model: nn.Module
+    profile: MacProfile
+
+    def subject(self, policy: str) -> Subject:
+        """The network under a gate policy; InputError where the policy needs rates that nobody measured."""
+        if policy == Random.name and self.record.rates is None:
+            raise InputError(
+                f"{self.record.name}: the policy 'random' needs the execution rates that a training measured, and "
+                f"this network has none; choose another --policy"
+            )
+        return Subject(self.record.name, self.model, self.profile, policy, tuple(self.record.rates or ()))
+
+    def policies(self, wanted: Sequence[str]) -> list[str]:
+        """Which of the wanted policies suit the family: a plain network has none of its own."""
+        if self.record.family == "plain":
+            return [PLAIN]
+        if self.record.family == "stochastic":
+            # Its gates don't look at the image: the likelier side would be a fixed, shallower network.
+            return [policy for policy in wanted if policy == Random.name] or ["expected"]
+        return list(wanted)
+
+
+def network_of_run(record: RunRecord, model: nn.Module) -> Network:
+    """The network of a finished run.
 
     Args:
-        record: of its run.
-        model: the loaded network; it is put into eval mode and channels-last layout, in place.
-        policies: for a gated network; a plain one has a single subject.
+        record: of the run.
+        model: loaded; it is put into eval mode and channels-last layout, in place.
     """
     profile = profile_macs(model, record.data.shape)
     model.eval().to(memory_format=torch.channels_last)
     described = ModelRecord(
         name=record.name,
         recipe=record.recipe_name,
-        family="gated" if record.gated else "plain",
+        family=record.family,
         parameters=record.parameters,
         total_macs=profile.total,
         gates=_gates(record, model, profile.blocks),
+        rates=_rates(record),
         weights_digest=record.weights_digest or "",
         training=_training(record),
     )
-    return described, [Subject(record.name, model, profile, p) for p in (policies if record.gated else [PLAIN])]
+    return Network(described, model, profile)
+
+
+def _rates(record: RunRecord) -> list[float] | None:
+    """Execution rates measured on validation images, under sampled gates where there are such."""
+    if record.metrics is None or record.family == "plain":
+        return None
+    scores = record.metrics.validation
+    return record.recipe.model.targets if record.family == "stochastic" else scores["sampled"].rates
 
 
 def _training(record: RunRecord) -> dict[str, Any]:
     """What a reader of the report should know of the training; the run itself knows the rest."""
-    assert record.metrics is not None
+    if record.metrics is None or record.recipe.training is None:
+        return {"imported": record.command}
     scores = {"validation": record.metrics.validation, "test": record.metrics.test}
     return {
         "data": record.data.name,
@@ -56,7 +101,7 @@ def _training(record: RunRecord) -> dict[str, Any]:
 
 def _gates(record: RunRecord, model: nn.Module, macs: Sequence[int]) -> list[GateRecord]:
     recipe = record.recipe.model
-    if not isinstance(recipe, GatedResNetRecipe):
+    if not isinstance(recipe, ResNetRecipe) or not recipe.targets:
         return []
     blocks = [module for module in model.modules() if isinstance(module, GatedBlock)]
     per_stage = len(blocks) // 3

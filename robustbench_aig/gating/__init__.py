@@ -1,7 +1,7 @@
 """Gates, the policies by which they decide, the trace of what they did, and dense and sparse execution."""
 
 from robustbench_aig.gating.context import gating
-from robustbench_aig.gating.gate import Gate, OpenGate, PooledGate
+from robustbench_aig.gating.gate import BlindGate, Gate, OpenGate, PooledGate
 from robustbench_aig.gating.policies import (
     DEPLOYABLE,
     Argmax,
@@ -18,6 +18,7 @@ from robustbench_aig.gating.trace import Execution, Trace
 __all__ = [
     "DEPLOYABLE",
     "Argmax",
+    "BlindGate",
     "Execution",
     "Expected",
     "Frozen",

@@ -79,3 +79,23 @@ class OpenGate(Gate):
             ones = x.new_ones(len(x))
             self.trace.record(ones, ones)
         return skip + residual(x)
+
+
+class BlindGate(Gate):
+    """A gate that doesn't look: open with the same probability for every image, as in stochastic depth.
+
+    Args:
+        rate: the probability, in (0, 1]; at 1 the gate is open under every draw.
+    """
+
+    fixed: Tensor
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        # The rate is a setting of the recipe, so it isn't stored with the weights. 30 stands for infinity.
+        difference = torch.tensor(rate).logit().clamp(-30, 30)
+        self.register_buffer("fixed", torch.stack([-difference / 2, difference / 2]), persistent=False)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(B, 2), the same row for every image."""
+        return self.fixed.to(x.dtype).expand(len(x), 2)

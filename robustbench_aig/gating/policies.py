@@ -10,6 +10,7 @@ A new mode is one small class: subclass `Policy` and pass an instance to `gating
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -152,17 +153,20 @@ def _global_logistic(like: Tensor) -> Tensor:
     return uniform.log() - (-uniform).log1p()
 
 
-DEPLOYABLE: dict[str, type[Policy]] = {p.name: p for p in (Argmax, Sampled, Expected, Open)}
-"""Policies under which a network can be deployed: they need nothing from outside."""
+DEPLOYABLE: dict[str, type[Policy]] = {p.name: p for p in (Argmax, Sampled, Expected, Open, Random)}
+"""Policies under which a network can be deployed; `Random` needs rates, the others nothing from outside."""
 
 
-def deployed_policy(name: str, stream: Stream | None = None) -> Policy:
+def deployed_policy(name: str, stream: Stream | None = None, rates: Sequence[float] = ()) -> Policy:
     """A policy by name.
 
     Args:
         name: one of `DEPLOYABLE`, or "none" for a plain network, which asks no policy.
         stream: (B,) random streams of the images, for a random policy.
+        rates: (G,) of the policy "random".
     """
     if name == Sampled.name:
         return Sampled(stream)
+    if name == Random.name:
+        return Random(torch.tensor(rates), stream)
     return Argmax() if name == "none" else DEPLOYABLE[name]()

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import nn
 
 from robustbench_aig.models.gated_resnet import GatedResNet
+from robustbench_aig.models.preact_resnet import PreActResNet
 from robustbench_aig.models.resnet import ResNet
-from robustbench_aig.recipes import GatedResNetRecipe, ResNetRecipe
+from robustbench_aig.models.stochastic_depth import StochasticDepthResNet
+from robustbench_aig.models.torchvision import torchvision_resnet
+from robustbench_aig.recipes import (
+    GatedResNetRecipe,
+    ModelSettings,
+    PreActResNetRecipe,
+    StochasticDepthRecipe,
+    TorchvisionResNetRecipe,
+)
 
 
-def build_model(
-    recipe: ResNetRecipe | GatedResNetRecipe, *, classes: int, mean: Sequence[float], std: Sequence[float]
-) -> nn.Module:
+def build_model(recipe: ModelSettings, *, classes: int, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
     """A freshly initialised network for a data set.
 
     Args:
@@ -22,15 +30,13 @@ def build_model(
         mean: of the training images per channel, in [0, 1].
         std: the same.
     """
+    if isinstance(recipe, TorchvisionResNetRecipe):
+        return torchvision_resnet(recipe.architecture, classes, mean=mean, std=std)
+    build: Callable[..., nn.Module] = ResNet
     if isinstance(recipe, GatedResNetRecipe):
-        return GatedResNet(
-            recipe.depth,
-            classes,
-            mean=mean,
-            std=std,
-            widths=recipe.widths,
-            targets=recipe.targets,
-            hidden=recipe.gate_hidden,
-            gate_norm=recipe.gate_norm,
-        )
-    return ResNet(recipe.depth, classes, mean=mean, std=std, widths=recipe.widths)
+        build = partial(GatedResNet, targets=recipe.targets, hidden=recipe.gate_hidden, gate_norm=recipe.gate_norm)
+    elif isinstance(recipe, StochasticDepthRecipe):
+        build = partial(StochasticDepthResNet, survivals=recipe.targets)
+    elif isinstance(recipe, PreActResNetRecipe):
+        build = PreActResNet
+    return build(recipe.depth, classes, mean=mean, std=std, widths=recipe.widths)

@@ -45,7 +45,7 @@ def train(job: Job, *, resume: bool = False, tick: float = 0.5) -> Iterator[Even
     session = open_session(job, old)
     # cuDNN's fastest convolutions add up in no fixed order, and a resumed run must equal an uninterrupted one.
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True):
-        while len(session.history) < job.recipe.training.epochs:
+        while len(session.history) < job.training.epochs:
             clock = _Clock.of(session)
             record = yield from _epoch(session, clock, tick)
             save_epoch(session, record)
@@ -64,7 +64,7 @@ class _Clock:
 
     @classmethod
     def of(cls, session: Session) -> _Clock:
-        settings = session.job.recipe.training
+        settings = session.job.training
         # Batch-norm dislikes the small rest of an epoch, so it's dropped; a set below one batch is one batch.
         batch = min(settings.batch, len(session.train))
         return cls(len(session.history), settings.epochs, batch, len(session.train) // batch)
@@ -105,16 +105,15 @@ def _epoch(session: Session, clock: _Clock, tick: float) -> Generator[StepEvent,
             told = time.perf_counter()
     means = _sound(session, tally, clock.epoch)
     seconds = time.perf_counter() - started
-    gated = session.rate_loss is not None
     return EpochRecord(
         epoch=clock.epoch + 1,
         lr=lr,
         cross_entropy=means.cross_entropy,
-        rate_loss=means.penalty if gated else None,
+        rate_loss=None if session.rate_loss is None else means.penalty,
         train_accuracy=means.accuracy,
         train_mean_rate=means.mean_rate,
         train_rates=means.rates,
-        validation=score(session.model, session.validation, gated=gated, seed=job.seed, draws=1),
+        validation=score(session.model, session.validation, family=session.record.family, seed=job.seed, draws=1),
         seconds=seconds,
         images_per_second=tally.images / seconds,
     )
@@ -123,7 +122,7 @@ def _epoch(session: Session, clock: _Clock, tick: float) -> Generator[StepEvent,
 def _step(session: Session, index: Tensor, epoch: int, generator: torch.Generator, tally: Tally) -> None:
     """One update from the images at `index` (B,)."""
     job, train = session.job, session.train
-    x = augment(train.batch(index), job.recipe.training.augment, generator)
+    x = augment(train.batch(index), job.training.augment, generator)
     x = x.contiguous(memory_format=torch.channels_last)
     labels = train.labels[index]
     noise = Stream.of(train.ids[index], job.seed, "training gates", epoch)
@@ -133,7 +132,7 @@ def _step(session: Session, index: Tensor, epoch: int, generator: torch.Generato
         gating(session.model, Sampled(noise, temperature)) as trace,
     ):
         logits = session.model(x).float()
-    cross_entropy = F.cross_entropy(logits, labels, label_smoothing=job.recipe.training.label_smoothing)
+    cross_entropy = F.cross_entropy(logits, labels, label_smoothing=job.training.label_smoothing)
     decisions = trace.decisions if trace.gates else logits.new_empty(len(labels), 0)
     penalty = _penalty(session, decisions)
     session.optimizer.zero_grad(set_to_none=True)
@@ -151,7 +150,7 @@ def _penalty(session: Session, decisions: Tensor) -> Tensor:
 
 
 def _set_lr(session: Session, step: int, steps: int) -> float:
-    settings = session.job.recipe.training
+    settings = session.job.training
     lr = settings.optimizer.lr * triangular(step, steps, settings.schedule.peak)
     for group in session.optimizer.param_groups:
         group["lr"] = lr
@@ -164,6 +163,6 @@ def _sound(session: Session, tally: Tally, epoch: int) -> Means:
     if not means.finite:
         raise AigrobError(
             f"{session.job.directory.name}: the loss became {means.loss} in epoch {epoch + 1}: copy the recipe "
-            f"and lower training.optimizer.lr (now {session.job.recipe.training.optimizer.lr})"
+            f"and lower training.optimizer.lr (now {session.job.training.optimizer.lr})"
         )
     return means

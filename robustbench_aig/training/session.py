@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from robustbench_aig.data import DataSet, ImageSet
 from robustbench_aig.environment import environment
-from robustbench_aig.errors import RunError
+from robustbench_aig.errors import RecipeError, RunError
 from robustbench_aig.files import make_folder, sha256_of
 from robustbench_aig.randomness import seed_of
-from robustbench_aig.recipes import GatedResNetRecipe, ModelRecipe, RateLoss
+from robustbench_aig.recipes import ModelRecipe, RateLoss, Training
 from robustbench_aig.runs import (
     RECORD,
     WEIGHTS,
@@ -61,13 +61,21 @@ class Job:
     amp: bool = False
     command: str = "aigrob train"
 
+    @property
+    def training(self) -> Training:
+        """The recipe's section; RecipeError where it has none."""
+        if self.recipe.training is None:
+            raise RecipeError(f"{self.recipe_name} has no [training] section: it describes a network made elsewhere")
+        return self.recipe.training
+
 
 @dataclass(frozen=True)
 class Session:
     """A training under way; `history` grows by one record per epoch.
 
     Attributes:
-        targets: (G,) execution rates of the gates, on the device of the training; empty for a plain network.
+        targets: (G,) execution rates that the gates are trained towards, or blocks survive at, on the device of the
+            training; empty for a plain network.
     """
 
     job: Job
@@ -82,7 +90,7 @@ class Session:
     @property
     def rate_loss(self) -> RateLoss | None:
         """None for a plain network."""
-        return self.job.recipe.training.rate_loss
+        return self.job.training.rate_loss
 
 
 def existing(job: Job, *, resume: bool) -> RunRecord | None:
@@ -138,7 +146,7 @@ def describe(job: Job) -> RunRecord:
 def open_session(job: Job, old: RunRecord | None) -> Session:
     """Start afresh, or continue an earlier run after its latest checkpoint; the directory says so at once."""
     record = old or describe(job)
-    settings = job.recipe.training.optimizer
+    settings = job.training.optimizer
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(job.seed, "initial weights"))
         model = build_network(job.recipe, record.data)
@@ -160,8 +168,7 @@ def open_session(job: Job, old: RunRecord | None) -> Session:
     write_run(job.directory, record)
     write_history(job.directory, history)
     train, validation = job.data.train.to(job.device), job.data.validation.to(job.device)
-    gated = job.recipe.model if isinstance(job.recipe.model, GatedResNetRecipe) else None
-    targets = torch.tensor(gated.targets if gated else [], device=job.device)
+    targets = torch.tensor(job.recipe.model.targets, device=job.device)
     return Session(job, record, model, optimizer, targets, train, validation, history)
 
 
@@ -177,7 +184,7 @@ def finish(session: Session) -> RunRecord:
     job = session.job
     test = job.data.test.to(job.device)
     validation, tested = (
-        score(session.model, images, gated=session.record.gated, seed=job.seed, draws=FINAL_DRAWS)
+        score(session.model, images, family=session.record.family, seed=job.seed, draws=FINAL_DRAWS)
         for images in (session.validation, test)
     )
     save_weights(session.model, job.directory / WEIGHTS)

@@ -33,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Job:
 def test_a_run_directory_says_everything(finished: Job) -> None:
     record = read_run(finished.directory)
     assert record.status == "finished"
-    assert record.gated
+    assert record.family == "gated"
     assert record.metrics is not None
     assert set(record.metrics.test) == {"argmax", "sampled"}
     assert record.metrics.test["sampled"].draws == 10

@@ -1,0 +1,84 @@
+"""From a TOML file to a validated recipe, and from its mistakes to one line."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from robustbench_aig.errors import RecipeError, did_you_mean
+from robustbench_aig.recipes.attacks import AttackRecipe, AttackSettings, SuiteRecipe
+from robustbench_aig.recipes.models import ModelRecipe, ModelSettings
+from robustbench_aig.recipes.section import Section
+
+R = TypeVar("R", ModelRecipe, AttackRecipe, SuiteRecipe)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse a TOML file; RecipeError names the file and the line."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {path} cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"recipe {path} is not valid TOML: {error}") from None
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` on top: tables are merged key by key, anything else is replaced."""
+    both = {
+        key: merged(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+        for key, value in changes.items()
+    }
+    return {**base, **both}
+
+
+def validate(kind: type[R], content: dict[str, Any], source: Path | str) -> R:
+    """Content to a recipe; RecipeError names file, key and allowed values."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(f"recipe {source}: {_explain(kind, error)}") from None
+
+
+def _explain(kind: type[Section], error: ValidationError) -> str:
+    """The first problem of a validation error as one line."""
+    problems = error.errors()
+    # An unknown key explains a missing one that it was meant to be, so it is told first.
+    first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    where = [str(part) for part in first["loc"]]
+    # pydantic puts the chosen algorithm and the member of a union into the path; the file has neither.
+    key = ".".join(part for part in where if part not in _ALGORITHMS and (part.isidentifier() or part.isdigit()))
+    if first["type"] == "extra_forbidden":
+        return f"unknown key '{key}'; {did_you_mean(where[-1], _keys(kind, where[:-1]))}"
+    message = first["msg"].removeprefix("Value error, ")
+    got = "" if first["type"] in {"missing", "value_error"} else f", got {first['input']!r}"
+    return f"{f'key {key!r}: ' if key else ''}{message}{got}"
+
+
+_ALGORITHMS = {
+    algorithm
+    for union in (ModelSettings, get_args(AttackSettings)[0])
+    for section in get_args(union)
+    for algorithm in get_args(section.model_fields["algorithm"].annotation)
+}
+
+
+def _keys(kind: type[BaseModel], where: list[str]) -> list[str]:
+    """The keys allowed at a place in a recipe."""
+    if not where:
+        return list(kind.model_fields)
+    field = kind.model_fields.get(where[0])
+    options: list[Any] = [] if field is None else _sections(field.annotation)
+    if len(where) > 1 and where[1] in _ALGORITHMS:
+        options = [o for o in options if where[1] in get_args(o.model_fields["algorithm"].annotation)]
+        where = where[1:]
+    return _keys(options[0], where[1:]) if options else []
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - a type expression has no narrower type
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections(part)]

@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint type unit format clean
+.PHONY: help demo test lint type unit figures format clean
 
 help:
 	@echo "make demo    train the default pair on digits, attack it, write the report"
 	@echo "make test    lint, types and tests"
+	@echo "make figures count the recipes' networks and write the figures into models/"
 	@echo "make format  let ruff format and mend the code"
 	@echo "make clean   remove the virtual environment and caches"
 
@@ -36,6 +37,9 @@ type: $(READY)
 
 unit: $(READY)
 	$(BIN)/pytest -n auto --dist worksteal
+
+figures: $(READY)
+	$(BIN)/python -m robustbench_aig.models.catalogue
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -133,6 +133,17 @@ class Plan(Record):
     data: DataRecord
     models: list[ModelRecord]
     evaluations: list[EvaluationPlan]
+    ladder: list[Rung] = Field(default_factory=list, description="empty where no ladder was asked for")
+
+
+class Rung(Record):
+    """One rung of the ladder of controls: a model under a gate policy."""
+
+    key: str = Field(description="R0, R0', R1, …")
+    title: str
+    model: str | None = Field(description="null where the control has not been trained")
+    policy: str
+    note: str | None = Field(None, description="why it is missing, or how its training differs")
 
 
 class Accuracy(Record):
@@ -265,6 +276,29 @@ class Comparison(Record):
     both_correct: Accuracies | None = Field(description="among images both get right unattacked (majority vote)")
 
 
+class Step(Record):
+    """The difference between two rungs of the ladder on the same images, in shares."""
+
+    upper: str
+    lower: str
+    isolates: str = Field(description="the one thing in which the rungs differ")
+    attack: str = Field(description="recipe name, 'clean', or 'union'")
+    threat: ThreatRecord | None
+    status: Status
+    n: int
+    difference: float
+    low: float
+    high: float
+    p_value: float | None = Field(description="exact McNemar; null where a policy is random")
+
+
+class Ladder(Record):
+    """The ladder of controls: its rungs, and what the steps between them measure."""
+
+    rungs: list[Rung]
+    steps: list[Step]
+
+
 class Accuracies(Record):
     """Accuracy of the two models on one set of images."""
 
@@ -305,6 +339,7 @@ class Report(Record):
     evaluations: list[Evaluation]
     worst_case: list[WorstCase]
     comparisons: list[Comparison]
+    ladder: Ladder | None = None
     checks: list[Check] = Field(default_factory=list)
     claims: list[Claim] = Field(default_factory=list)
 

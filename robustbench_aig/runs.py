@@ -197,7 +197,8 @@ def find_run(name: str, root: Path) -> Path:
 def newest_pair(root: Path) -> list[tuple[Path, RunRecord]]:
     """The run that finished last, and its recipe's twin on the same data: the plain one first.
 
-    The twin is the newest with the same seed, else the newest of any seed; without a twin there is one run.
+    A run whose recipe names no twin, such as a control, counts only where no other is there. The twin is the newest
+    with the same seed, else the newest of any seed; without a twin there is one run.
 
     Raises:
         RunError: no finished run.
@@ -205,7 +206,7 @@ def newest_pair(root: Path) -> list[tuple[Path, RunRecord]]:
     finished = [(path, record) for path, record in list_runs(root) if record.status == "finished"]
     if not finished:
         raise RunError(f"no finished run in {root}: train a pair first with aigrob train")
-    newest = max(finished, key=lambda run: run[1].finished or "")
+    newest = max(finished, key=lambda run: (run[1].recipe.twin is not None, run[1].finished or ""))
     twins = [run for run in finished if _twins(newest[1], run[1])]
     if not twins:
         return [newest]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,13 @@ def _folder(kind: str) -> Path:
 @cache
 def _files(kind: str) -> dict[str, Path]:
     root = _folder(kind)
-    return {path.relative_to(root).with_suffix("").as_posix(): path for path in sorted(root.rglob("*.toml"))}
+    found = {path.relative_to(root).with_suffix("").as_posix(): path for path in root.rglob("*.toml")}
+    return dict(sorted(found.items(), key=lambda item: _natural(item[0])))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts numbers inside names by value: aig20 before aig110."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 def model_names() -> list[str]:

@@ -15,6 +15,7 @@ LAYERS = {
     "threat": 1,
     "randomness": 1,
     "files": 1,
+    "defences": 1,
     "recipes": 2,
     "records": 3,
     "statistics": 2,
@@ -22,17 +23,32 @@ LAYERS = {
     "environment": 2,
     "runs": 3,
     "gating": 3,
+    "inspections": 4,
+    "ladder": 4,
     "models": 4,
     "attacks": 4,
     "data": 4,
-    "reporting": 4,
-    "training": 5,
-    "evaluation": 5,
-    "cli": 6,
+    "reporting": 5,
+    "training": 6,
+    "evaluation": 6,
+    "cli": 7,
 }
 """A module imports its own room and lower layers, never a neighbour on its own."""
 
-NO_TORCH = ["errors", "threat", "files", "recipes", "records", "statistics", "zoo", "runs", "reporting"]
+NO_TORCH = [
+    "errors",
+    "threat",
+    "files",
+    "defences",
+    "recipes",
+    "records",
+    "statistics",
+    "zoo",
+    "runs",
+    "inspections",
+    "ladder",
+    "reporting",
+]
 
 
 def modules() -> list[Path]:

@@ -10,7 +10,6 @@ import pytest
 
 from robustbench_aig import zoo
 from robustbench_aig.errors import RecipeError
-from robustbench_aig.models import build_model, profile_macs
 from robustbench_aig.recipes import AttackRecipe, GatedResNetRecipe, ModelRecipe, SuiteRecipe, validate
 
 ROOT = Path(__file__).parent.parent
@@ -20,13 +19,15 @@ PGD: dict[str, Any] = tomllib.loads((ROOT / "attacks/pgd.toml").read_text())
 
 
 @pytest.mark.parametrize("name", zoo.model_names())
-def test_shipped_models_validate_and_their_twins_point_back(name: str) -> None:
+def test_shipped_models_validate_and_twins_differ_in_the_gates_alone(name: str) -> None:
     full, recipe = zoo.find_model(name)
     assert full == name
-    assert recipe.twin is not None
+    if recipe.twin is None:
+        assert recipe.model.family == "stochastic" or "preact" in recipe.model.algorithm, "a control alone has no twin"
+        return
     twin = zoo.find_model(recipe.twin)[1]
-    assert twin.twin == name
     assert twin.model.depth == recipe.model.depth
+    assert {twin.model.family, recipe.model.family} == {"plain", "gated"}
     same = {"rate_loss": None}
     assert twin.training
     assert recipe.training
@@ -45,18 +46,42 @@ def test_default_pairs_are_plain_then_gated() -> None:
         assert isinstance(gated.model, GatedResNetRecipe)
 
 
-def test_the_table_of_models_is_right() -> None:
-    """Parameters and multiply-accumulates in models/README.md against the networks."""
-    rows = [line.split("|")[1:-1] for line in (ROOT / "models/README.md").read_text().splitlines() if "| `" in line]
-    assert {row[0].strip(" `") for row in rows} == set(zoo.model_names())
-    for name, _, gates, parameters, macs in ([cell.strip(" `") for cell in row] for row in rows):
-        recipe = zoo.find_model(name)[1].model
-        channels, side = (1, 8) if name.startswith("digits") else (3, 32)
-        model = build_model(recipe, classes=10, mean=[0.5] * channels, std=[0.2] * channels)
-        assert sum(p.numel() for p in model.parameters()) == int(parameters.replace(",", ""))
-        profile = profile_macs(model, (channels, side, side))
-        assert len(profile.blocks) == (0 if gates == "–" else int(gates))
-        assert profile.total == pytest.approx(1e6 * float(macs.removesuffix(" M")), rel=5e-3)
+BASED = 'base = "{base}"\nsummary = "changed"\n[model]\ntarget = 0.3\n[training.optimizer]\nlr = 0.05\n'
+
+
+def test_a_recipe_changes_its_base_key_by_key(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(BASED.format(base="cifar10/aig20"))
+    (_, base), (name, mine) = zoo.find_model("cifar10/aig20"), zoo.find_model(str(path))
+    assert name == "mine"
+    assert base.training
+    changed = {"optimizer": base.training.optimizer.model_copy(update={"lr": 0.05})}
+    assert mine.training == base.training.model_copy(update=changed)
+    assert mine.model == base.model.model_copy(update={"target": 0.3})
+    # What is said of the base alone isn't said of its heirs.
+    assert (mine.twin, mine.default, mine.figures, mine.published) == (None, False, None, None)
+
+
+@pytest.mark.parametrize(("base", "words"), [("cifar10/aig-20", "did you mean 'cifar10/aig20'"), ("3", "is unknown")])
+def test_a_base_that_is_not_there(tmp_path: Path, base: str, words: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(BASED.format(base=base))
+    with pytest.raises(RecipeError, match=words):
+        zoo.find_model(str(path))
+
+
+def test_recipes_that_build_on_each_other_in_a_ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {name: tmp_path / f"{name}.toml" for name in "ab"}
+    files["a"].write_text(BASED.format(base="b"))
+    files["b"].write_text(BASED.format(base="a"))
+    monkeypatch.setattr(zoo, "_files", lambda _: files)
+    with pytest.raises(RecipeError, match="is based on itself"):
+        zoo.find_model("a")
+
+
+def test_names_are_listed_by_the_numbers_in_them() -> None:
+    names = [name for name in zoo.model_names() if name.startswith("cifar10/resnet")]
+    assert names == [f"cifar10/resnet{depth}" for depth in (20, 32, 44, 56, 110)]
 
 
 def changed(content: dict[str, Any], path: str, value: object) -> dict[str, Any]:
@@ -121,7 +146,7 @@ def test_an_empty_suite_is_refused() -> None:
 @pytest.mark.parametrize(
     ("find", "name", "words"),
     [
-        (zoo.find_model, "aig15", "did you mean 'aig14'"),
+        (zoo.find_model, "aig-14", "did you mean 'aig14'"),
         (zoo.find_model, "cifar10/aig14", "unknown model"),
         (zoo.find_attack, "default", "unknown attack"),
         (zoo.find_attack, "fgms", "did you mean 'fgsm'"),

@@ -20,6 +20,8 @@ COMMANDS = {
     "demo": (f"{_CLI}.demo:demo", "Train the default pair on small images, attack it, write the report."),
     "train": (f"{_CLI}.train:train", "Train networks, by default a gated ResNet and its plain twin."),
     "attack": (f"{_CLI}.attack:attack", "Attack trained networks, write the sample table and the report."),
+    "import": (f"{_CLI}.import_:import_", "Make a run of weights that were trained elsewhere."),
+    "inspect": (f"{_CLI}.inspect:inspect", "Show which blocks a network executes, and what each is worth."),
     "report": (f"{_CLI}.report:report", "Render a report directory anew from its sample table."),
     "models": (f"{_CLI}.models:models", "List the networks that can be trained."),
     "attacks": (f"{_CLI}.attacks:attacks", "List the attacks and suites."),

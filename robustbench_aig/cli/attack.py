@@ -8,9 +8,11 @@ from typing import Any
 import click
 
 from robustbench_aig.cli import options
-from robustbench_aig.cli.assemble import LARGE_EPS, SMALL_EPS, Request, assemble
-from robustbench_aig.cli.progress import console, count_images, reading
+from robustbench_aig.cli.assemble import LARGE_EPS, SMALL_EPS, assemble
+from robustbench_aig.cli.choosing import Request
+from robustbench_aig.cli.progress import count_images, reading
 from robustbench_aig.cli.tables import show
+from robustbench_aig.cli.terminal import console
 from robustbench_aig.errors import AttackError, Interrupted
 
 EXAMPLES = """\b
@@ -20,6 +22,11 @@ Examples:
   aigrob attack --eps 0.5/255 --eps 1/255 --eps 2/255 --limit 1000
   aigrob attack digits-aig14-s0 --policy argmax --attack pgd --eps 8/255
   aigrob attack --norm l2 --eps 0.25
+  aigrob attack --ladder --attack fgsm --attack pgd
+      every control of the newest gated run; aigrob train --ladder makes the missing
+  aigrob attack --defence none --defence jpeg:75 --attack fgsm
+      both networks, with and without JPEG compression in front
+  aigrob attack --model examples.skipnet:network --weights skipnet.safetensors --data digits
   aigrob attack --eps 4/255 --resume
       goes on where the same command was interrupted
 """
@@ -45,6 +52,35 @@ Examples:
     show_default=True,
     metavar="NAME",
     help="How gated networks decide when deployed, repeatable: argmax, sampled, expected, open or random.",
+)
+@click.option(
+    "--ladder",
+    is_flag=True,
+    help="The gated RUN, or the newest, with all its controls: what each cause of its robustness is worth.",
+)
+@click.option(
+    "--model",
+    "factories",
+    multiple=True,
+    metavar="PKG.MODULE:FACTORY",
+    help="A network of your own, repeatable: a function that returns an nn.Module from images in [0, 1] to logits. "
+    "Needs --data where no RUN is named.",
+)
+@click.option(
+    "--weights",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="State dict of the --model in the same place: .safetensors, or saved by torch; no code in it is run.",
+)
+@click.option(
+    "--defence",
+    "defences",
+    multiple=True,
+    default=("none",),
+    show_default=True,
+    metavar="NAME",
+    help="What stands before every network, repeatable: jpeg:75, none. Gradients pass straight through it.",
 )
 @click.option("--data", metavar="NAME|DIR", help="Where the images are, if they have moved since the training.")
 @click.option(

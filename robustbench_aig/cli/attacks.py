@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from robustbench_aig.cli import options
-from robustbench_aig.cli.tables import stdout
+from robustbench_aig.cli.terminal import stdout
 from robustbench_aig.zoo import attack_names, find_attack, find_suite, suite_names
 
 

@@ -25,15 +25,16 @@ json_option = click.option("--json", is_flag=True, help="One JSON document on st
 quiet_option = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 
 
-def shared(*, out: str, verb: str, limit: int | None = None) -> Callable[[F], F]:
+def shared(*, out: str, verb: str, limit: int | None = None, resume: bool = True) -> Callable[[F], F]:
     """Options of the commands that work for long and leave a directory.
 
-    The command gets `out, name, seed, device, limit, resume, quiet, json`.
+    The command gets `out, name, seed, device, quiet, json`, and `limit` and `resume` where they are left in.
 
     Args:
         out: default folder for what is written.
         verb: what the command does, for the help.
         limit: default number of images; None leaves the option out.
+        resume: whether the command can go on where it was interrupted.
     """
     several = [
         click.option("--out", type=_FOLDER, default=Path(out), show_default=True, help="Folder for what is written."),
@@ -46,13 +47,16 @@ def shared(*, out: str, verb: str, limit: int | None = None) -> Callable[[F], F]
             show_default=True,
             help="Where to compute; auto takes CUDA where there is one.",
         ),
-        click.option("--resume", is_flag=True, help=f"Go on with an interrupted {verb}; keep a finished one."),
         quiet_option,
         json_option,
     ]
     if limit is not None:
         text = f"{verb.capitalize()} the first N images of a fixed, seeded order."
         several.insert(4, click.option("--limit", type=int, default=limit, show_default=True, metavar="N", help=text))
+
+    if resume:
+        text = f"Go on with an interrupted {verb}; keep a finished one."
+        several.insert(-2, click.option("--resume", is_flag=True, help=text))
 
     def decorate(command: F) -> F:
         for option in reversed(several):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from robustbench_aig.training import EpochEvent, Event
 
 
-def console(*, quiet: bool) -> Console:
-    """Stderr, or nothing at all."""
-    return Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
-
-
 @contextmanager
-def reading(to: Console) -> Iterator[Callable[[int, int], None]]:
-    """Yields a callback that shows how many images are read, on a terminal."""
-    columns = (TextColumn("reading images"), BarColumn(), MofNCompleteColumn())
+def counting(to: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yields a callback that shows how many images of how many are done, on a terminal."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=to, transient=True, disable=not to.is_terminal) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def reading(to: Console) -> AbstractContextManager[Callable[[int, int], None]]:
+    """Yields a callback that shows how many images are read, on a terminal."""
+    return counting(to, "reading images")
 
 
 def follow(events: Iterator[Event], name: str, to: Console) -> RunRecord:

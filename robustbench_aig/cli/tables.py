@@ -6,18 +6,12 @@ from pathlib import Path
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from robustbench_aig.cli.terminal import stdout
 from robustbench_aig.records import Report
 
 UNION = "worst case"
-
-
-def stdout() -> Console:
-    """As wide as the terminal, or wide enough for a table in a log."""
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
 
 
 def show(report: Report, directory: Path, *, as_json: bool) -> None:
@@ -27,6 +21,9 @@ def show(report: Report, directory: Path, *, as_json: bool) -> None:
         return
     to = stdout()
     to.print(report_table(report))
+    for rung in report.ladder.rungs if report.ladder else []:
+        note = f" ({rung.note})" if rung.note else ""
+        to.print(f"{rung.key:<4}{rung.title}{note}", markup=False, highlight=False, soft_wrap=True)
     to.print(f"report: {directory / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -38,8 +35,10 @@ def report_table(report: Report) -> Table:
     )
     table.add_column("threat")
     table.add_column("attack", overflow="fold")
+    rungs = {(rung.model, rung.policy): rung.key for rung in (report.ladder.rungs if report.ladder else [])}
     for model, policy in subjects:
-        table.add_column(model if policy == "none" else f"{model}\n{policy} gates", justify="right", overflow="fold")
+        name = model if policy == "none" else f"{model}\n{policy} gates"
+        table.add_column(rungs.get((model, policy), name), justify="right", overflow="fold")
     cells = _cells(report)
     shown = None
     for threat, attack in dict.fromkeys(key[:2] for key in sorted(cells, key=lambda key: _order(report, key))):

@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from robustbench_aig.cli import options
-from robustbench_aig.cli.progress import console, follow, reading
-from robustbench_aig.cli.tables import stdout
+from robustbench_aig.cli.ladder import lacking_controls
+from robustbench_aig.cli.progress import follow, reading
+from robustbench_aig.cli.terminal import console, stdout
 from robustbench_aig.data import DataSet, load_data
 from robustbench_aig.errors import InputError, Interrupted
 from robustbench_aig.recipes import ModelRecipe
-from robustbench_aig.runs import RunRecord, clear_run
+from robustbench_aig.runs import RunRecord, clear_run, find_run, read_run
 from robustbench_aig.training import Job
 from robustbench_aig.training import train as train_network
 from robustbench_aig.training.session import existing
@@ -34,6 +35,8 @@ Examples:
       photos/train/CLASS/*.jpg and photos/test/CLASS/*.jpg
   aigrob train aig14 --seed 1
   aigrob train my-recipe.toml --name mine
+  aigrob train --ladder digits-aig14-s0
+      the controls that the ladder of a finished gated run still lacks
   aigrob train --resume
       goes on where the same command was interrupted
 """
@@ -44,6 +47,7 @@ class Request:
     """What the user asked for, as typed."""
 
     models: Sequence[str]
+    ladder: str | None
     data: str
     epochs: int | None
     image_size: int | None
@@ -62,6 +66,12 @@ class Request:
 @click.command(epilog=EXAMPLES)
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option(
+    "--ladder",
+    metavar="RUN",
+    help="Train the controls of a gated run, on its data, by its recipe and seed: the plain network of equal depth, "
+    "the one of equal mean compute, and stochastic depth. What is there already is kept.",
+)
+@click.option(
     "--data", default="digits", show_default=True, metavar="NAME|DIR", help="digits, cifar10 or a folder of images."
 )
 @click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Instead of the recipe's.")
@@ -79,13 +89,13 @@ def train(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
     request = Request(**chosen)
     shown = console(quiet=request.quiet)
     try:
-        jobs = _jobs(request, shown)
+        jobs = _ladder_jobs(request, shown) if request.ladder else _jobs(request, shown)
         finished = [_train(job, request, shown) for job in jobs]
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted before the training began; try again: {options.command_line()}") from None
     if request.json:
         click.echo(json.dumps({"runs": [_as_json(job, record) for job, record in zip(jobs, finished, strict=True)]}))
-    else:
+    elif finished:
         stdout().print(_table(finished))
 
 
@@ -129,6 +139,37 @@ def _jobs(request: Request, shown: Console) -> list[Job]:
         if old is not None and old.status == "finished":
             shown.print(f"{job.directory} is already trained: kept as it is", markup=False)
     return jobs
+
+
+def _ladder_jobs(request: Request, shown: Console) -> list[Job]:
+    """Trainings of the controls that aren't there yet."""
+    assert request.ladder is not None
+    if request.models or request.epochs or request.image_size or request.overwrite or request.name:
+        raise InputError("--ladder takes everything from the gated run: leave out MODEL and the options that change it")
+    path = find_run(request.ladder, request.out)
+    record = read_run(path)
+    lacking = lacking_controls(record, path.parent)
+    if not lacking:
+        shown.print(f"all controls of {record.name} are there", markup=False)
+        return []
+    device = options.resolve_device(request.device)
+    options.suit_threads(record.data.shape)
+    with reading(shown) as progress:
+        data = load_data(record.data.source, seed=record.data.seed, shape=record.data.shape, progress=progress)
+    return [
+        Job(
+            directory=path.parent / _run_name(data, name, record.seed),
+            recipe_name=name,
+            recipe=recipe,
+            data=data,
+            seed=record.seed,
+            device=device,
+            image_size=record.data.image_size,
+            amp=record.precision == "bf16",
+            command=_command(),
+        )
+        for name, recipe in lacking
+    ]
 
 
 def _command() -> str:

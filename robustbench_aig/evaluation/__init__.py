@@ -4,7 +4,7 @@ from robustbench_aig.evaluation.judge import Judgement, Subject, judge
 from robustbench_aig.evaluation.loop import KEPT, ChunkDone, Evaluator, Images
 from robustbench_aig.evaluation.plan import make_plan, plan_evaluations
 from robustbench_aig.evaluation.store import Store
-from robustbench_aig.evaluation.subjects import PLAIN, Network, network_of_run
+from robustbench_aig.evaluation.subjects import PLAIN, Network, behind, network_of_module, network_of_run
 
 __all__ = [
     "KEPT",
@@ -16,8 +16,10 @@ __all__ = [
     "Network",
     "Store",
     "Subject",
+    "behind",
     "judge",
     "make_plan",
+    "network_of_module",
     "network_of_run",
     "plan_evaluations",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 from robustbench_aig.attacks import provider_version
 from robustbench_aig.errors import InputError
 from robustbench_aig.recipes import AttackRecipe
-from robustbench_aig.records import DataRecord, EvaluationPlan, ModelRecord, Plan, ThreatRecord
+from robustbench_aig.records import DataRecord, EvaluationPlan, ModelRecord, Plan, Rung, ThreatRecord
 from robustbench_aig.threat import Threat
 
 NamedAttack = tuple[str, AttackRecipe]
@@ -77,6 +77,7 @@ def make_plan(
     draws: int,
     command: str,
     environment: dict[str, Any],
+    ladder: Sequence[Rung] = (),
 ) -> Plan:
     """A plan with its digest.
 
@@ -106,4 +107,5 @@ def make_plan(
         data=data,
         models=list(models),
         evaluations=list(evaluations),
+        ladder=list(ladder),
     )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from robustbench_aig.defences import parse_defence
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation.judge import Subject
 from robustbench_aig.gating import Random
-from robustbench_aig.models import GatedBlock, MacProfile, profile_macs
+from robustbench_aig.models import GatedBlock, MacProfile, defended, profile_macs
 from robustbench_aig.recipes import ResNetRecipe
 from robustbench_aig.records import GateRecord, ModelRecord
 from robustbench_aig.runs import RunRecord
@@ -75,6 +77,67 @@ def network_of_run(record: RunRecord, model: nn.Module) -> Network:
         training=_training(record),
     )
     return Network(described, model, profile)
+
+
+def network_of_module(name: str, factory: str, model: nn.Module, images: Tensor, classes: int) -> Network:
+    """A network that isn't ours, tried on a few images.
+
+    Args:
+        name: what reports call it.
+        factory: where it comes from.
+        model: images in [0, 1] to logits; in eval mode, on the images' device.
+        images: (B, C, H, W) of the data that it will be attacked on.
+        classes: of that data.
+
+    Raises:
+        InputError: it cannot take such images, or doesn't return finite logits for that many classes.
+    """
+    model.to(memory_format=torch.channels_last)
+    try:
+        with torch.no_grad():
+            logits = model(images)
+        profile = profile_macs(model, (images.shape[1], images.shape[2], images.shape[3]))
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - foreign code may fail in any way
+        shape = "×".join(map(str, images.shape[1:]))
+        raise InputError(f"{factory} fails on images of {shape}: {type(error).__name__}: {error}") from None
+    if not isinstance(logits, Tensor) or logits.shape != (len(images), classes):
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise InputError(
+            f"{factory} must return logits ({len(images)}, {classes}), or a tuple of them first: got {got}"
+        )
+    if not logits.isfinite().all():
+        raise InputError(f"{factory} returns NaN or infinite logits on unattacked images: check its weights")
+    described = ModelRecord(
+        name=name,
+        recipe=factory,
+        family="gated" if profile.blocks else "plain",
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        total_macs=profile.total,
+        gates=[GateRecord(name=str(position), macs=macs) for position, macs in enumerate(profile.blocks, 1)],
+        weights_digest=_digest(model),
+    )
+    return Network(described, model, profile)
+
+
+def behind(network: Network, defence: str) -> Network:
+    """A network with an input defence in front of it; the network itself for "none"."""
+    parsed = parse_defence(defence)
+    if parsed is None:
+        return network
+    record = network.record.model_copy(
+        update={"name": f"{network.record.name}+{str(parsed).replace(':', '')}", "defence": str(parsed)}
+    )
+    return replace(network, record=record, model=defended(network.model, defence))
+
+
+def _digest(model: nn.Module) -> str:
+    """SHA-256 over names and values of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _rates(record: RunRecord) -> list[float] | None:

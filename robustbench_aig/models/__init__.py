@@ -1,8 +1,26 @@
 """Networks from images in [0, 1] to logits; normalisation is their first layer."""
 
+from robustbench_aig.models.adapt import ForeignGate, adapt
 from robustbench_aig.models.build import build_model
+from robustbench_aig.models.defence import defended
+from robustbench_aig.models.figures import matched_depth, measure
 from robustbench_aig.models.gated_resnet import GatedBlock, GatedResNet
-from robustbench_aig.models.macs import MacProfile, profile_macs
+from robustbench_aig.models.macs import MacProfile, gated_modules, profile_macs
+from robustbench_aig.models.own import load_own
 from robustbench_aig.models.resnet import ResNet
 
-__all__ = ["GatedBlock", "GatedResNet", "MacProfile", "ResNet", "build_model", "profile_macs"]
+__all__ = [
+    "ForeignGate",
+    "GatedBlock",
+    "GatedResNet",
+    "MacProfile",
+    "ResNet",
+    "adapt",
+    "build_model",
+    "defended",
+    "gated_modules",
+    "load_own",
+    "matched_depth",
+    "measure",
+    "profile_macs",
+]

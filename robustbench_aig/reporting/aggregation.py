@@ -9,8 +9,9 @@ import numpy as np
 
 from robustbench_aig.records import Compute, Cost, Distance, Evaluation, EvaluationPlan, Report
 from robustbench_aig.reporting.accuracy import Scores, accuracy
-from robustbench_aig.reporting.comparison import comparisons
+from robustbench_aig.reporting.comparison import comparisons, results_of
 from robustbench_aig.reporting.gates import gates
+from robustbench_aig.reporting.ladder import ladder
 from robustbench_aig.reporting.loading import Evidence, load_evidence
 from robustbench_aig.reporting.rows import Rows
 from robustbench_aig.reporting.union import unions
@@ -33,6 +34,7 @@ def summarise(evidence: Evidence) -> Report:
     plan = evidence.plan
     evaluations = [_evaluation(evidence, planned) for planned in evidence.finished()]
     united = unions(evidence)
+    results = results_of(evidence, united)
     return Report(
         status=_status(plan.evaluations, evaluations),
         created=plan.created,
@@ -44,7 +46,8 @@ def summarise(evidence: Evidence) -> Report:
         models=plan.models,
         evaluations=evaluations,
         worst_case=[union.record for union in united],
-        comparisons=comparisons(evidence, united),
+        comparisons=comparisons(evidence, results),
+        ladder=ladder(plan, results),
     )
 
 

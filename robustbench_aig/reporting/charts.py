@@ -6,22 +6,17 @@ page's variables, so that a chart follows the colour scheme.
 
 from __future__ import annotations
 
-from typing import Any
-
 import altair as alt
 import numpy as np
-import vl_convert
 
 from robustbench_aig.records import Evaluation, ModelRecord, Report, ThreatRecord
+from robustbench_aig.reporting.drawing import ACCENT, FAINT, INK, Datum, chart, svg
 from robustbench_aig.reporting.rows import Rows
 from robustbench_aig.reporting.series import Series, accuracy_of, threats
 from robustbench_aig.reporting.words import accuracy_text, percent, threat_text
 
 WIDTH = 360
 _BINS = 24
-_INK, _FAINT, _ACCENT = "currentColor", "var(--line)", "var(--s1)"
-
-Datum = dict[str, Any]
 
 
 def worst_case(report: Report, series: list[Series]) -> str:
@@ -35,21 +30,21 @@ def worst_case(report: Report, series: list[Series]) -> str:
     ]
     order = list(dict.fromkeys(point["group"] for point in data))
     y = alt.Y("series:N", sort=None, axis=None)
-    base = _chart(data).encode(y=y)
-    track = base.mark_rule(color=_FAINT, strokeWidth=2).encode(x=alt.value(0), x2=alt.value(WIDTH))
+    base = chart(data).encode(y=y)
+    track = base.mark_rule(color=FAINT, strokeWidth=2).encode(x=alt.value(0), x2=alt.value(WIDTH))
     spread = base.mark_bar(height=9, opacity=0.35).encode(x=_along("low"), x2="high:Q", color=_colour(series))
     point = base.mark_point(filled=True, size=90, opacity=1).encode(
         x=_along("value"), color=_colour(series), shape=_shape(series), description="says:N"
     )
-    name = base.mark_text(align="left", dy=-13, fontSize=12, color=_INK).encode(x=alt.value(0), text="series:N")
-    value = base.mark_text(align="right", dy=-13, fontSize=12, fontWeight="bold", color=_INK).encode(
+    name = base.mark_text(align="left", dy=-13, fontSize=12, color=INK).encode(x=alt.value(0), text="series:N")
+    value = base.mark_text(align="right", dy=-13, fontSize=12, fontWeight="bold", color=INK).encode(
         x=alt.value(WIDTH), text="short:N"
     )
     layers = alt.layer(track, spread, point, name, value).properties(width=WIDTH, height={"step": 38})
     header = alt.Header(
-        title=None, labelOrient="top", labelAnchor="start", labelFontSize=13, labelFontWeight="bold", labelColor=_INK
+        title=None, labelOrient="top", labelAnchor="start", labelFontSize=13, labelFontWeight="bold", labelColor=INK
     )
-    return _svg(layers.facet(row=alt.Row("group:N", sort=order, header=header), spacing=6))
+    return svg(layers.facet(row=alt.Row("group:N", sort=order, header=header), spacing=6))
 
 
 def accuracy(report: Report, series: list[Series], attack: str, norm: str) -> str | None:
@@ -64,7 +59,7 @@ def accuracy(report: Report, series: list[Series], attack: str, norm: str) -> st
     if all(point["eps"] == "clean" for point in data):
         return None
     order = [threat.eps if threat else "clean" for threat in groups]
-    base = _chart(data).encode(
+    base = chart(data).encode(
         x=alt.X(
             "eps:N", sort=order, title="ε (steps not to scale)", axis=alt.Axis(labelAngle=0),
             scale=alt.Scale(type="band", paddingInner=0.6, paddingOuter=0.2),
@@ -77,7 +72,7 @@ def accuracy(report: Report, series: list[Series], attack: str, norm: str) -> st
     point = base.mark_point(filled=True, size=55, opacity=1).encode(
         y=_share("value"), shape=_shape(series), description="says:N"
     )
-    return _svg(alt.layer(line, spread, point).properties(width=220, height=180))
+    return svg(alt.layer(line, spread, point).properties(width=220, height=180))
 
 
 def flips(evaluation: Evaluation) -> str | None:
@@ -97,10 +92,10 @@ def flips(evaluation: Evaluation) -> str | None:
             }
         )
     x = alt.X("gate:N", sort=None, title="gate (stage.block)", axis=alt.Axis(labelAngle=0, labelOverlap=True))
-    base = _chart(data).encode(x=x, description="says:N")
-    bars = base.mark_bar(color=_ACCENT, opacity=0.8).encode(y=_rate("flips"))
-    noise_line = base.transform_filter("datum.noise !== null").mark_tick(color=_INK, thickness=2.5)
-    return _svg(alt.layer(bars, noise_line.encode(y=_rate("noise"))).properties(width=WIDTH - 50, height=180))
+    base = chart(data).encode(x=x, description="says:N")
+    bars = base.mark_bar(color=ACCENT, opacity=0.8).encode(y=_rate("flips"))
+    noise_line = base.transform_filter("datum.noise !== null").mark_tick(color=INK, thickness=2.5)
+    return svg(alt.layer(bars, noise_line.encode(y=_rate("noise"))).properties(width=WIDTH - 50, height=180))
 
 
 def compute(rows: Rows, model: ModelRecord) -> str | None:
@@ -114,7 +109,7 @@ def compute(rows: Rows, model: ModelRecord) -> str | None:
     layers = []
     for name, values, style in (
         ("unattacked", before, {"color": "var(--soft)"}),
-        ("attacked", after, {"fill": None, "stroke": _ACCENT, "strokeWidth": 2}),
+        ("attacked", after, {"fill": None, "stroke": ACCENT, "strokeWidth": 2}),
     ):
         counts, _ = np.histogram(values, edges)
         data = [
@@ -130,7 +125,7 @@ def compute(rows: Rows, model: ModelRecord) -> str | None:
         ]
         x = alt.X("from:Q", title="executed share of all-open compute", axis=alt.Axis(format="%", tickCount=5))
         layers.append(
-            _chart(data)
+            chart(data)
             .mark_bar(**style)
             .encode(
                 x=x.scale(domain=[float(edges[0]), float(edges[-1])]),
@@ -140,11 +135,7 @@ def compute(rows: Rows, model: ModelRecord) -> str | None:
                 description="says:N",
             )
         )
-    return _svg(alt.layer(*layers).properties(width=WIDTH - 50, height=180))
-
-
-def _chart(data: list[Datum]) -> alt.Chart:
-    return alt.Chart(alt.InlineData(values=data))
+    return svg(alt.layer(*layers).properties(width=WIDTH - 50, height=180))
 
 
 def _point(report: Report, series: Series, attack: str, threat: ThreatRecord | None) -> Datum:
@@ -189,22 +180,3 @@ def _shape(series: list[Series]) -> alt.Shape:
 def _dash(series: list[Series]) -> alt.StrokeDash:
     scale = alt.Scale(domain=[one.label for one in series], range=[one.dash for one in series])
     return alt.StrokeDash("series:N", scale=scale, legend=None)
-
-
-def _svg(chart: alt.LayerChart | alt.FacetChart) -> str:
-    """Draw with the page's font and colours, on no background."""
-    styled = (
-        chart.configure(background="transparent", font="system-ui, sans-serif", padding=4)
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor=_INK,
-            titleColor=_INK,
-            labelFontSize=12,
-            titleFontSize=12,
-            titleFontWeight="normal",
-            gridColor=_FAINT,
-            domainColor=_FAINT,
-            tickColor=_FAINT,
-        )
-    )
-    return str(vl_convert.vegalite_to_svg(styled.to_dict()))

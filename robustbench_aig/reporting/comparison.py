@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robustbench_aig.records import Accuracies, Comparison, ThreatRecord
+from robustbench_aig.records import Accuracies, Comparison, Status, ThreatRecord
 from robustbench_aig.reporting.accuracy import Scores, accuracy
 from robustbench_aig.reporting.loading import Evidence
+from robustbench_aig.reporting.rows import Floats
 from robustbench_aig.reporting.union import Union
 from robustbench_aig.statistics import bootstrap_difference, mcnemar
 
@@ -27,9 +28,52 @@ Results = dict[tuple[str, str], dict[Condition, Scores]]
 CLEAN = Condition("clean", "", None)
 
 
-def comparisons(evidence: Evidence, unions: list[Union]) -> list[Comparison]:
+class Paired(NamedTuple):
+    """The difference of two results on the same images, in shares.
+
+    Attributes:
+        each: (N,) per image, draws averaged.
+        value, low, high: the mean with its 95 % bootstrap interval over images.
+        p_value: of the exact McNemar test; None where a policy is random.
+        status: "error" where an image failed.
+    """
+
+    each: Floats
+    value: float
+    low: float
+    high: float
+    p_value: float | None
+    status: Status
+
+    @property
+    def gained(self) -> float:
+        """Images that only the first got right."""
+        return float(np.maximum(self.each, 0).sum())
+
+    @property
+    def lost(self) -> float:
+        """Images that only the second got right."""
+        return float(np.maximum(-self.each, 0).sum())
+
+
+def paired(first: Scores, second: Scores, *, seed: int) -> Paired:
+    """First minus second; `seed` is of the bootstrap."""
+    each = first.share - second.share
+    low, high = bootstrap_difference(first.share, second.share, seed=seed)
+    exact = first.deterministic and second.deterministic
+    gained, lost = int((each > 0).sum()), int((each < 0).sum())
+    return Paired(
+        each,
+        float(each.mean()),
+        low,
+        high,
+        mcnemar(gained, lost) if exact else None,
+        "ok" if first.ok.all() and second.ok.all() else "error",
+    )
+
+
+def comparisons(evidence: Evidence, results: Results) -> list[Comparison]:
     """Every (gated model, policy) against every plain model, under every condition that both went through."""
-    results = _results(evidence, unions)
     families = {model.name: model.family for model in evidence.plan.models}
     found = []
     for (gated, policy), of_gated in results.items():
@@ -50,7 +94,8 @@ def comparisons(evidence: Evidence, unions: list[Union]) -> list[Comparison]:
     return found
 
 
-def _results(evidence: Evidence, unions: list[Union]) -> Results:
+def results_of(evidence: Evidence, unions: list[Union]) -> Results:
+    """The scores of all finished evaluations and unions."""
     results: Results = {}
     for e in evidence.finished():
         condition = CLEAN if e.role == "clean" else Condition(e.attack, e.provider, e.threat)
@@ -72,10 +117,7 @@ def _compare(
 ) -> Comparison:
     """One comparison of (gated, policy, plain) from the scores (gated, plain) of the same images."""
     gated, plain = scores
-    difference = gated.share - plain.share
-    low, high = bootstrap_difference(gated.share, plain.share, seed=seed)
-    only_gated, only_plain = np.maximum(difference, 0).sum(), np.maximum(-difference, 0).sum()
-    paired = gated.deterministic and plain.deterministic
+    found = paired(gated, plain, seed=seed)
     both_correct = None
     if both_right.any():
         both_correct = Accuracies(
@@ -88,13 +130,13 @@ def _compare(
         plain=names[2],
         attack=condition.attack,
         threat=condition.threat,
-        status="ok" if gated.ok.all() and plain.ok.all() else "error",
-        n=difference.size,
-        difference=float(difference.mean()),
-        low=low,
-        high=high,
-        only_gated=float(only_gated),
-        only_plain=float(only_plain),
-        p_value=mcnemar(round(only_gated), round(only_plain)) if paired else None,
+        status=found.status,
+        n=found.each.size,
+        difference=found.value,
+        low=found.low,
+        high=found.high,
+        only_gated=found.gained,
+        only_plain=found.lost,
+        p_value=found.p_value,
         both_correct=both_correct,
     )

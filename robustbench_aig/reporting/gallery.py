@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from robustbench_aig.records import Evaluation, Report
 from robustbench_aig.reporting.loading import Evidence, load_images
+from robustbench_aig.reporting.pictures import Pixels, png
 from robustbench_aig.reporting.rows import Rows
 from robustbench_aig.reporting.series import Series, headline
 
@@ -20,8 +18,6 @@ MOST_CARDS = 12
 _SIDE = 64
 _PIXELS = MOST_CARDS * 32 * 32
 """Cards are fewer where images are larger: noise does not compress, and the page must stay small."""
-
-Pixels = NDArray[np.float32]
 
 
 class GateChange(NamedTuple):
@@ -62,7 +58,7 @@ def shelves(report: Report, evidence: Evidence, directory: Path, series: list[Se
     Raises:
         RunError: if an image file is damaged.
     """
-    found = [(one, headline(report, one)) for one in series if one.gated]
+    found = [(one, headline(report, one)) for one in series if one.chooses]
     return [_shelf(one, e, evidence, directory) for one, e in found if e is not None]
 
 
@@ -102,9 +98,9 @@ def _card(image: int, pixels: tuple[Pixels, Pixels], factor: float, evidence: Ev
         label=names[rows.label[row]],
         before=_said(unattacked, row, names),
         after=_said(rows, row, names),
-        clean=_png(before),
-        change=_png(0.5 + factor * (after - before)),
-        attacked=_png(after),
+        clean=png(before),
+        change=png(0.5 + factor * (after - before)),
+        attacked=png(after),
         gates=[GateChange(gate.name, bool(new), bool(old != new)) for gate, old, new in gates],
     )
 
@@ -124,12 +120,3 @@ def _positions(ids: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.
 def _thin(pixels: Pixels, every: int) -> Pixels:
     """Every k-th pixel: averaging would shrink the perturbation."""
     return pixels[:, :, ::every, ::every]
-
-
-def _png(pixels: Pixels) -> str:
-    """Data URI of an image (C, H, W) with C 1 or 3."""
-    levels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
-    picture = Image.fromarray(levels[0] if len(levels) == 1 else np.moveaxis(levels, 0, -1))
-    buffer = io.BytesIO()
-    picture.save(buffer, "png", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

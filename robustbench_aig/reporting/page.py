@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Plan, Report
 from robustbench_aig.reporting import charts, gallery, heatmap, words
+from robustbench_aig.reporting.ladder import step_rows
 from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.reporting.palette import heat_css
 from robustbench_aig.reporting.series import Series, accuracy_of, all_series, attacks, headline, threats
-
-TEMPLATES = Path(__file__).parent / "templates"
+from robustbench_aig.reporting.templating import template
 
 
 class Verdict(NamedTuple):
@@ -55,15 +53,7 @@ def render(report: Report, evidence: Evidence, directory: Path) -> str:
     """
     series = all_series(report)
     labels = {(one.model, one.policy): one.label for one in series}
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["words"] = words
-    return environment.get_template("page.html").render(
+    return template("page.html").render(
         report=report,
         series=series,
         threats=threats(report),
@@ -81,6 +71,9 @@ def render(report: Report, evidence: Evidence, directory: Path) -> str:
         heat=heatmap.heat_maps(report, labels),
         heat_choices=heatmap.choices(report, labels),
         heat_chosen=next((heatmap.choice(e, labels) for e in _headlines(report, series)), None),
+        rung_series={(one.model, one.policy): one for one in series},
+        clean_macs={(e.model, e.gate_policy): e.compute.clean_macs for e in report.evaluations if e.compute},
+        ladder_steps=step_rows(report, [None, *threats(report)], [*_single(report), "union"]),
         shelves=gallery.shelves(report, evidence, directory, series),
         unfinished=[e.id for e in evidence.plan.evaluations if e.id not in {r.id for r in report.evaluations}],
         heat_css=heat_css(),
@@ -88,15 +81,20 @@ def render(report: Report, evidence: Evidence, directory: Path) -> str:
 
 
 def _headlines(report: Report, series: list[Series]) -> list[Evaluation]:
-    found = [headline(report, one) for one in series if one.gated]
+    found = [headline(report, one) for one in series if one.chooses]
     return [e for e in found if e is not None and e.gates is not None]
+
+
+def _single(report: Report) -> list[str]:
+    """The attacks, without controls."""
+    return list(dict.fromkeys(e.attack for e in report.evaluations if e.role == "attack"))
 
 
 def _verdicts(report: Report, series: list[Series]) -> list[Verdict]:
     by_name = {(one.model, one.policy): one for one in series}
     verdicts = []
     for comparison in report.comparisons:
-        if comparison.attack not in {"clean", "union"}:
+        if comparison.attack not in {"clean", "union"} or not _leads(report, comparison):
             continue
         gated = by_name[comparison.gated, comparison.gate_policy]
         plain = next(one for one in series if one.model == comparison.plain)
@@ -106,10 +104,18 @@ def _verdicts(report: Report, series: list[Series]) -> list[Verdict]:
     return verdicts
 
 
+def _leads(report: Report, comparison: Comparison) -> bool:
+    """Whether a comparison belongs on the first screen: all, or the published claim's where a ladder has its own."""
+    if report.ladder is None:
+        return True
+    models = {rung.key: rung.model for rung in report.ladder.rungs}
+    return comparison.plain == models.get("R0") and comparison.gate_policy in {"argmax", "sampled"}
+
+
 def _movements(report: Report, evidence: Evidence, series: list[Series]) -> list[Movement]:
     movements = []
     for one in series:
-        evaluation = headline(report, one) if one.gated else None
+        evaluation = headline(report, one) if one.chooses else None
         if evaluation is None:
             continue
         model = evidence.model(one.model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
+from robustbench_aig.recipes import Family
 from robustbench_aig.records import Accuracy, Evaluation, Report, ThreatRecord
 
 COLOURS = 7
@@ -19,27 +20,40 @@ class Series(NamedTuple):
     Attributes:
         place: position, which decides colour, shape and dash.
         model, policy: as in the plan.
-        gated: whether the model has gates.
+        family: of the model: plain, stochastic or gated.
         alone: whether it is the only model of its family, so that the family's name says enough.
+        rung: of the ladder, as `R0`; None without a ladder.
     """
 
     place: int
     model: str
     policy: str
-    gated: bool
+    family: Family
     alone: bool
+    rung: str | None = None
+
+    @property
+    def gated(self) -> bool:
+        """Whether the model's gates look at the image."""
+        return self.family == "gated"
+
+    @property
+    def chooses(self) -> bool:
+        """Whether an attack can change which blocks run: gates look at the image, and decide by what they see."""
+        return self.gated and self.policy in {"argmax", "sampled"}
 
     @property
     def label(self) -> str:
-        """How tables and charts call it: `gated · argmax`, `plain`, or with the model's name."""
-        name = ("gated" if self.gated else "plain") if self.alone else self.model
-        return f"{name} · {self.policy}" if self.gated else name
+        """How tables and charts call it: `gated · argmax`, `plain`, or with the model's name or its rung."""
+        name = self.family if self.alone else self.model
+        named = name if self.family == "plain" else f"{name} · {self.policy}"
+        return f"{self.rung} {named}" if self.rung else named
 
     @property
     def phrase(self) -> str:
         """How a sentence calls it."""
-        name = f"the {'gated' if self.gated else 'plain'} model" if self.alone else self.model
-        return f"{name} ({self.policy} gates)" if self.gated else name
+        name = f"the {self.family} model" if self.alone else self.model
+        return name if self.family == "plain" else f"{name} ({self.policy} gates)"
 
     @property
     def colour(self) -> str:
@@ -63,13 +77,14 @@ class Series(NamedTuple):
 
 
 def all_series(report: Report) -> list[Series]:
-    """Every (model, policy) that was measured; plain ones first, then in the report's order."""
+    """Every (model, policy) that was measured; plain ones first and gated ones last, else in the report's order."""
     family = {model.name: model.family for model in report.models}
     seen = dict.fromkeys((e.model, e.gate_policy) for e in report.evaluations)
-    ordered = sorted(seen, key=lambda pair: family[pair[0]] == "gated")
+    ordered = sorted(seen, key=lambda pair: ("plain", "stochastic", "gated").index(family[pair[0]]))
     sizes = Counter(family[model] for model in {model for model, _ in ordered})
+    rungs = {(rung.model, rung.policy): rung.key for rung in (report.ladder.rungs if report.ladder else [])}
     return [
-        Series(place, model, policy, gated=family[model] == "gated", alone=sizes[family[model]] == 1)
+        Series(place, model, policy, family[model], alone=sizes[family[model]] == 1, rung=rungs.get((model, policy)))
         for place, (model, policy) in enumerate(ordered)
     ]
 

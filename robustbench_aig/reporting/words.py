@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, ThreatRecord
+from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Step, ThreatRecord
 
 NBSP = "\u00a0"
 
@@ -90,6 +90,12 @@ def reading(comparison: Comparison) -> str:
     if comparison.high < 0:
         return "plain keeps more"
     return "not distinguishable"
+
+
+def distinct(step: Step) -> bool:
+    """Whether a step of the ladder is distinguishable from zero, by the rule of `reading`."""
+    exact = step.p_value is None or step.p_value < 0.05
+    return step.status == "ok" and exact and (step.low > 0 or step.high < 0)
 
 
 def verdict(comparison: Comparison, gated: tuple[str, Accuracy], plain: tuple[str, Accuracy]) -> str:

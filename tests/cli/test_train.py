@@ -185,7 +185,7 @@ def test_output_that_cannot_be_written(where: Path) -> None:
     refused(aigrob_here(where, *arguments, "--out", "/proc/1"), "/proc/1")
 
 
-@pytest.mark.parametrize("command", ["", "train", "attack", "report", "demo", "models", "attacks"])
+@pytest.mark.parametrize("command", ["", "train", "attack", "report", "demo", "models", "attacks", "inspect", "import"])
 def test_help_has_examples(command: str) -> None:
     shown = aigrob_here(Path(), *([command] if command else []), "--help")
     assert shown.returncode == 0

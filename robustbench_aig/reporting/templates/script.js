@@ -8,8 +8,8 @@
     if (!cell) return null;
     const table = cell.closest("table");
     const column = table.tHead.rows[0].cells[cell.cellIndex].textContent;
-    const gate = cell.parentNode.cells[0].textContent;
-    return `${table.caption.textContent}: gate ${gate}, ${column}: ${cell.textContent}`;
+    const row = `${table.dataset.rows || "gate"} ${cell.parentNode.cells[0].textContent}`;
+    return `${table.caption.textContent}: ${row}, ${column}: ${cell.textContent}`;
   };
   const move = (event) => {
     const text = event.target.closest ? describe(event.target) : null;

@@ -1,0 +1,134 @@
+"""Which networks are attacked: runs by name, the newest pair, the ladder of a gated run, or the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from robustbench_aig.cli.ladder import found_controls
+from robustbench_aig.defences import parse_defence
+from robustbench_aig.errors import InputError
+from robustbench_aig.ladder import Role, Run
+from robustbench_aig.runs import Trained, find_run, list_runs, newest_pair, read_run
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, as typed."""
+
+    runs: Sequence[str]
+    runs_root: Path
+    ladder: bool
+    factories: Sequence[str]
+    weights: Sequence[Path]
+    defences: Sequence[str]
+    eps: Sequence[str]
+    norm: str
+    attacks: Sequence[str]
+    suite: str
+    policies: Sequence[str]
+    data: str | None
+    limit: int
+    keep_images: bool
+    chunk: int
+    draws: int
+    seed: int
+    device: str
+    out: Path
+    name: str | None
+    resume: bool
+    command: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The networks that were chosen, before anything is loaded.
+
+    Attributes:
+        runs: finished runs, trained on the same data.
+        ladder: role to run where a ladder is asked for, None where a control is missing; else empty.
+        own: factories with their weights.
+    """
+
+    runs: list[Run]
+    ladder: dict[Role, Run | None]
+    own: list[tuple[str, Path | None]]
+
+    @property
+    def data(self) -> Trained | None:
+        """What the runs were trained on; None without runs."""
+        return self.runs[0][1].data if self.runs else None
+
+    @property
+    def shape(self) -> Shape | None:
+        """Of the images (C, H, W), where the runs tell."""
+        return self.data.shape if self.data else None
+
+
+def choose(request: Request) -> Choice:
+    """Find what the user named, or what they'd expect where they named nothing.
+
+    Raises:
+        RunError: no such run, or none at all.
+        InputError: a contradiction, such as runs of different data.
+    """
+    for defence in request.defences:
+        parse_defence(defence)
+    own = _own(request)
+    if request.ladder:
+        if own:
+            raise InputError("--ladder is built from runs: leave out --model")
+        return _ladder(request)
+    if own and not request.runs:
+        if request.data is None:
+            raise InputError("--model needs --data: name the data set or folder whose images it is attacked on")
+        return Choice([], {}, own)
+    return Choice(_runs(request), {}, own)
+
+
+def _own(request: Request) -> list[tuple[str, Path | None]]:
+    if len(set(request.factories)) < len(request.factories):
+        raise InputError("the same --model twice: name each once")
+    if request.weights and len(request.weights) != len(request.factories):
+        raise InputError(
+            f"{len(request.weights)} --weights for {len(request.factories)} --model: give one for each, in their order"
+        )
+    weights: Sequence[Path | None] = request.weights or [None] * len(request.factories)
+    return list(zip(request.factories, weights, strict=True))
+
+
+def _runs(request: Request) -> list[Run]:
+    """The named runs, or the newest pair; they must have been trained on the same data."""
+    if not request.runs:
+        return newest_pair(request.runs_root)
+    paths = [find_run(name, request.runs_root) for name in dict.fromkeys(request.runs)]
+    runs = [(path, read_run(path)) for path in paths]
+    first = runs[0][1]
+    for _, other in runs[1:]:
+        if (other.data.classes, other.data.shape) != (first.data.classes, first.data.shape):
+            raise InputError(f"{first.name} and {other.name} were trained on different data: attack them separately")
+    if len({record.name for _, record in runs}) < len(runs):
+        raise InputError("two of the runs have the same name: rename the directory of one")
+    return runs
+
+
+def _ladder(request: Request) -> Choice:
+    """A gated run and its controls, by their roles."""
+    if len(request.runs) > 1:
+        raise InputError("--ladder starts from one gated run: name a single RUN, or none for the newest")
+    if request.runs:
+        path = find_run(request.runs[0], request.runs_root)
+        start: Run = (path, read_run(path))
+    else:
+        gated = [
+            run for run in list_runs(request.runs_root) if run[1].status == "finished" and run[1].family == "gated"
+        ]
+        if not gated:
+            raise InputError(f"no finished gated run in {request.runs_root}: train one first with aigrob train")
+        start = max(gated, key=lambda run: run[1].finished or "")
+    found = found_controls(start[1], start[0].parent)
+    ladder: dict[Role, Run | None] = {**found, "gated": start}
+    return Choice([run for run in ladder.values() if run is not None], ladder, [])

@@ -1,0 +1,53 @@
+"""The images that networks are measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from robustbench_aig.errors import InputError
+from robustbench_aig.records import DataRecord
+from robustbench_aig.runs import Trained
+
+if TYPE_CHECKING:
+    from robustbench_aig.data import ImageSet
+
+
+def images_of(
+    trained: Trained | None,
+    *,
+    source: str | None,
+    limit: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[ImageSet, DataRecord]:
+    """The first images of the test split's seeded order, and their description.
+
+    Args:
+        trained: what a run was trained on; None for a network that no run knows, which needs a `source`.
+        source: a data set or folder; None for the run's own.
+        limit: at most so many.
+        seed: of the order.
+        progress: told how many images are read.
+
+    Raises:
+        InputError: the images have other classes than those that the run was trained on.
+    """
+    from robustbench_aig.data import digest_of, load_data  # noqa: PLC0415 - imports torch
+
+    where = source or (trained.source if trained else "")
+    found = load_data(
+        where, seed=trained.seed if trained else seed, shape=trained.shape if trained else None, progress=progress
+    )
+    if trained and list(found.classes) != trained.classes:
+        raise InputError(f"{where} has other classes than the data that the network was trained on, {trained.name}")
+    test = found.test.limit(limit, seed)
+    return test, DataRecord(
+        name=found.name,
+        split="test",
+        n=len(test),
+        available=len(found.test),
+        shape=found.shape,
+        classes=list(found.classes),
+        digest=digest_of(test.images, test.labels),
+    )

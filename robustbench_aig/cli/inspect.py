@@ -1,0 +1,187 @@
+"""`aigrob inspect`: which blocks a trained network executes, and what each of them is worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from robustbench_aig.cli import options
+from robustbench_aig.cli.images import images_of
+from robustbench_aig.cli.progress import counting, reading
+from robustbench_aig.cli.terminal import console, stdout
+from robustbench_aig.errors import InputError, Interrupted, did_you_mean
+from robustbench_aig.files import make_folder
+from robustbench_aig.inspections import Inspection
+from robustbench_aig.reporting.words import signed
+from robustbench_aig.runs import HISTORY, find_run, read_history, read_run
+
+if TYPE_CHECKING:
+    from robustbench_aig.data import ImageSet
+    from robustbench_aig.evaluation import Network
+    from robustbench_aig.reporting.pictures import Pixels
+
+EXAMPLES = """\b
+Examples:
+  aigrob inspect digits-aig14-s0
+      inspect.json and inspect.html in reports/inspect-digits-aig14-s0
+  aigrob inspect digits-aig14-s0 --policy sampled --name sampled-gates
+  aigrob inspect digits-resnet14-s0
+      a plain network has no gates; its lesion study remains
+  aigrob inspect photos-aig20-s0 --data elsewhere/photos --limit 5000
+  aigrob inspect digits-aig14-s0 --json | jq .gates.rates
+"""
+
+_DEFAULT = "argmax"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, as typed."""
+
+    run: str
+    runs_root: Path
+    policy: str | None
+    data: str | None
+    limit: int
+    seed: int
+    device: str
+    out: Path
+    name: str | None
+    quiet: bool
+    json: bool
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("run", metavar="RUN")
+@click.option(
+    "--policy",
+    metavar="NAME",
+    help="How the gates decide: argmax, sampled, expected, open or random.  "
+    "[default: argmax; expected for stochastic depth]",
+)
+@click.option("--data", metavar="NAME|DIR", help="Where the images are, if they have moved since the training.")
+@click.option(
+    "--runs",
+    "runs_root",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder that runs are looked for in.",
+)
+@options.shared(out="reports", limit=1000, verb="inspect", resume=False)
+def inspect(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the options declare
+    """Show which blocks a trained network executes for which test images, and what each block is worth.
+
+    Execution rate of every gate by class and by epoch of the training, blocks per image, the images that use the
+    fewest and the most blocks, and a lesion study: the accuracy without each residual block in turn. RUN is the name
+    of a run or its directory.
+    """
+    request = Request(**chosen)
+    try:
+        inspection, directory = _carry_out(request, console(quiet=request.quiet))
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; nothing is written, try again: {options.command_line()}") from None
+    if request.json:
+        click.echo(inspection.model_dump_json())
+        return
+    to = stdout()
+    to.print(_table(inspection))
+    to.print(f"inspection: {directory / 'inspect.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _carry_out(request: Request, shown: Console) -> tuple[Inspection, Path]:
+    """Load, measure, write; all that can be refused is refused before the measuring begins."""
+    if request.limit < 1:
+        raise InputError(f"--limit must be at least 1, got {request.limit}")
+    path = find_run(request.run, request.runs_root)
+    record = read_run(path)
+    # An imported network has no history.
+    history = read_history(path) if (path / HISTORY).exists() else []
+
+    from robustbench_aig.evaluation import network_of_run  # noqa: PLC0415 - imports torch
+    from robustbench_aig.evaluation.inspect import inspect_network  # noqa: PLC0415
+    from robustbench_aig.reporting.inspection import write_inspection  # noqa: PLC0415
+    from robustbench_aig.training import load_model  # noqa: PLC0415
+
+    device = options.resolve_device(request.device)
+    options.suit_threads(record.data.shape)
+    network = network_of_run(record, load_model(path, device))
+    policy = _policy(network, request.policy)
+    with reading(shown) as progress:
+        images, data = images_of(
+            record.data, source=request.data, limit=request.limit, seed=request.seed, progress=progress
+        )
+    directory = request.out / (request.name or f"inspect-{record.name}")
+    make_folder(directory)
+    with counting(shown, "inspecting") as progress:
+        inspection = inspect_network(
+            network,
+            policy,
+            images,
+            data=data,
+            history=history,
+            seed=request.seed,
+            device=device,
+            command=options.command_line(),
+            progress=progress,
+        )
+    write_inspection(directory, inspection, _pixels(inspection, images))
+    return inspection, directory
+
+
+def _policy(network: Network, asked: str | None) -> str:
+    """The policy asked for, or the family's own; InputError where it is unknown or doesn't suit the family."""
+    from robustbench_aig.gating import DEPLOYABLE  # noqa: PLC0415 - imports torch
+
+    if asked is not None and asked not in DEPLOYABLE:
+        raise InputError(f"unknown gate policy '{asked}': {did_you_mean(asked, DEPLOYABLE)}")
+    (policy,) = network.policies([asked or _DEFAULT])
+    if asked is None or policy == asked:
+        return policy
+    name = network.record.name
+    if network.record.family == "plain":
+        raise InputError(f"{name} is a plain network, which has no gates: leave out --policy {asked}")
+    raise InputError(f"{name} drops blocks without looking at the image: choose --policy {policy} or random")
+
+
+def _pixels(inspection: Inspection, images: ImageSet) -> dict[int, Pixels]:
+    """The images that the inspection tells by name, (C, H, W) in [0, 1] by id."""
+    classes = inspection.gates.per_class if inspection.gates else []
+    wanted = {use.image for of_class in classes for use in [*of_class.fewest, *of_class.most]}
+    return {
+        image: images.batch(slice(position, position + 1))[0].numpy()
+        for position, image in enumerate(images.ids.tolist())
+        if image in wanted
+    }
+
+
+def _table(inspection: Inspection) -> Table:
+    """One line per residual block, after the intact network."""
+    of = inspection
+    gates = "" if of.policy == "none" else f", {of.policy} gates"
+    title = f"{of.model.name} on {of.data.n} images of {of.data.name}{gates}, %"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("block")
+    if of.gates:
+        table.add_column("execution rate", justify="right")
+    for column in ("accuracy without it", "95 % interval", "difference"):
+        table.add_column(column, justify="right")
+    rates = of.gates.rates if of.gates else []
+    mean = [f"{100 * sum(rates) / len(rates):.1f} (mean)"] if rates else []
+    table.add_row("none (intact)", *mean, *_cells(of.accuracy.value, of.accuracy.low, of.accuracy.high), "")
+    table.add_section()
+    for position, lesion in enumerate(of.lesions):
+        rate = [f"{100 * rates[position]:.1f}"] if rates else []
+        found = _cells(lesion.accuracy.value, lesion.accuracy.low, lesion.accuracy.high)
+        table.add_row(lesion.block, *rate, *found, signed(lesion.difference))
+    return table
+
+
+def _cells(value: float, low: float, high: float) -> tuple[str, str]:
+    return f"{100 * value:.1f}", f"{100 * low:.1f} – {100 * high:.1f}"

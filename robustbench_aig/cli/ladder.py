@@ -1,0 +1,34 @@
+"""From a gated run and what lies beside it to the rungs of its ladder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from robustbench_aig.ladder import Role, Run, control_recipe, controls, find_control
+from robustbench_aig.recipes import GatedResNetRecipe, ModelRecipe, ResNetRecipe
+from robustbench_aig.runs import RunRecord, list_runs
+
+
+def wanted_controls(record: RunRecord) -> dict[Role, ResNetRecipe]:
+    """The networks that the ladder of a gated run needs; the compute of its sampled gates decides the matched depth."""
+    from robustbench_aig.models import matched_depth  # noqa: PLC0415 - imports torch
+
+    model, metrics = record.recipe.model, record.metrics
+    depth = 8
+    if isinstance(model, GatedResNetRecipe):
+        # Without a training of its own, what the gates were trained towards is the best guess.
+        rates = metrics.validation["sampled"].rates if metrics else model.targets
+        depth = matched_depth(model, rates, len(record.data.classes), record.data.shape)
+    return controls(record, depth)
+
+
+def found_controls(record: RunRecord, root: Path) -> dict[Role, Run | None]:
+    """The finished run of each control below a folder, or None."""
+    runs = list_runs(root)
+    return {role: find_control(settings, record, runs) for role, settings in wanted_controls(record).items()}
+
+
+def lacking_controls(record: RunRecord, root: Path) -> list[tuple[str, ModelRecipe]]:
+    """Name and recipe of each control that has no finished run below a folder."""
+    wanted, found = wanted_controls(record), found_controls(record, root)
+    return [control_recipe(record, settings) for role, settings in wanted.items() if found[role] is None]

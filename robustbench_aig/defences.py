@@ -1,0 +1,44 @@
+"""Input defences by name: what is done to an image before a network sees it. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from robustbench_aig.errors import InputError, did_you_mean
+
+NO_DEFENCE = "none"
+_KNOWN = ("jpeg", NO_DEFENCE)
+_USUAL = "jpeg:75"
+
+
+@dataclass(frozen=True)
+class JpegDefence:
+    """Compression as JPEG, after Guo et al. (arXiv 1711.00117) and the paper of the gated network.
+
+    Attributes:
+        quality: libjpeg's, from 1 to 100.
+    """
+
+    quality: int
+
+    def __str__(self) -> str:
+        return f"jpeg:{self.quality}"
+
+
+def parse_defence(text: str) -> JpegDefence | None:
+    """Read `jpeg:75`; None for `none`.
+
+    Raises:
+        InputError: naming what is wrong and what to write instead.
+    """
+    name, colon, setting = text.strip().partition(":")
+    if name not in _KNOWN:
+        raise InputError(f"unknown defence '{text}': {did_you_mean(name, _KNOWN)} (write {_USUAL} or {NO_DEFENCE})")
+    if name == NO_DEFENCE:
+        if colon:
+            raise InputError(f"defence '{text}': '{NO_DEFENCE}' has no settings; write {NO_DEFENCE} or {_USUAL}")
+        return None
+    # int() would take "+75", " 75" and "7_5" too, and one defence is to have one name.
+    if not (setting.isascii() and setting.isdigit() and 1 <= int(setting) <= 100) or setting.startswith("0"):
+        raise InputError(f"defence '{text}' needs a quality from 1 to 100, like {_USUAL}")
+    return JpegDefence(int(setting))

@@ -1,0 +1,128 @@
+"""The ladder of controls: rungs that differ in one thing each, so that causes of robustness can be told apart.
+
+A gated network differs from its plain twin in how it was trained, in how much it computes, in that its blocks depend
+on the image and, with sampled gates, in that they are random. Each rung adds or removes one of these. No torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from robustbench_aig.errors import InputError
+from robustbench_aig.recipes import GatedResNetRecipe, ModelRecipe, ResNetRecipe, StochasticDepthRecipe
+from robustbench_aig.runs import RunRecord
+
+Key = Literal["R0", "R0'", "R1", "R2", "R3", "R4", "R4r", "R5", "R6"]
+Role = Literal["plain", "matched", "stochastic", "gated"]
+Run = tuple[Path, RunRecord]
+
+RUNGS: dict[Key, tuple[Role, str, str]] = {
+    "R0": ("plain", "none", "plain, equal depth"),
+    "R0'": ("matched", "none", "plain, equal mean compute"),
+    "R1": ("stochastic", "expected", "stochastic depth, deterministic"),
+    "R2": ("stochastic", "random", "stochastic depth, blocks dropped blindly at the gates' rates"),
+    "R3": ("gated", "argmax", "gated, the likelier side"),
+    "R4": ("gated", "sampled", "gated, sampled"),
+    "R4r": ("gated", "random", "gated, opened blindly at its own rates"),
+    "R5": ("gated", "open", "gated, all open"),
+    "R6": ("gated", "expected", "gated, expected"),
+}
+"""Rung to the network it is measured on, the gate policy, and how a reader calls it."""
+
+
+class Step(NamedTuple):
+    """Two rungs that differ in one thing."""
+
+    upper: Key
+    lower: Key
+    isolates: str
+
+
+STEPS = (
+    Step("R4", "R0", "the claim as it was published: sampled gates against the plain twin"),
+    Step("R3", "R0", "the same without randomness"),
+    Step("R3", "R0'", "gates against a plain network of the same mean compute"),
+    Step("R0'", "R0", "less depth and compute, no gates"),
+    Step("R1", "R0", "training with dropped blocks"),
+    Step("R3", "R1", "blocks chosen by looking at the image"),
+    Step("R2", "R1", "random blocks at test, without looking at the image"),
+    Step("R4", "R3", "randomness of the gates"),
+    Step("R4", "R4r", "sampled gates that look at the image, at equal rates and weights"),
+    Step("R4r", "R2", "weights trained with gates, at equal blind randomness"),
+    Step("R5", "R3", "running every block of the gated network"),
+    Step("R6", "R3", "weighting blocks instead of choosing them"),
+)
+
+
+def controls(record: RunRecord, matched_depth: int) -> dict[Role, ResNetRecipe]:
+    """The networks that the ladder of a gated run needs besides it; no "matched" one where that is the plain one.
+
+    Args:
+        record: of the gated run.
+        matched_depth: of the plain network whose compute is nearest to the run's mean.
+
+    Raises:
+        InputError: the run is no gated ResNet.
+    """
+    model = record.recipe.model
+    if not isinstance(model, GatedResNetRecipe):
+        raise InputError(f"{record.name} is no gated ResNet: a ladder starts from one, such as cifar10/aig20")
+    found: dict[Role, ResNetRecipe] = {
+        "plain": ResNetRecipe(algorithm="resnet", depth=model.depth, widths=model.widths),
+        "matched": ResNetRecipe(algorithm="resnet", depth=matched_depth, widths=model.widths),
+        "stochastic": StochasticDepthRecipe(
+            algorithm="stochastic-depth-resnet", depth=model.depth, widths=model.widths, survival=0.5
+        ),
+    }
+    if matched_depth == model.depth:
+        del found["matched"]
+    return found
+
+
+def control_recipe(record: RunRecord, settings: ResNetRecipe) -> tuple[str, ModelRecipe]:
+    """Name and recipe of a control: trained as the gated run was, without the loss of the gates."""
+    folder = record.recipe_name.rpartition("/")[0]
+    short = f"{'sd' if settings.family == 'stochastic' else 'resnet'}{settings.depth}"
+    training, depth = record.recipe.training, record.recipe.model.depth
+    recipe = ModelRecipe(
+        summary=f"Control in the ladder of {record.recipe_name}",
+        reference=record.recipe.reference,
+        # The plain network of equal depth is the gated one's twin; the others are nobody's.
+        twin=record.recipe_name if settings.depth == depth and settings.family == "plain" else None,
+        model=settings,
+        training=training and training.model_copy(update={"rate_loss": None}),
+    )
+    return f"{folder}/{short}" if folder else short, recipe
+
+
+def find_control(settings: ResNetRecipe, like: RunRecord, runs: Iterable[Run]) -> Run | None:
+    """The finished run of a control: on the same data; with the same training, the same seed, and newest, if several.
+
+    Args:
+        settings: of the control's network.
+        like: the gated run that it controls.
+        runs: where to look.
+    """
+    fitting = [
+        run
+        for run in runs
+        if run[1].status == "finished"
+        and run[1].recipe.model == settings
+        and (run[1].data.name, run[1].data.classes, run[1].data.shape)
+        == (like.data.name, like.data.classes, like.data.shape)
+    ]
+    return max(
+        fitting,
+        key=lambda run: (not training_differs(run[1], like), run[1].seed == like.seed, run[1].finished or ""),
+        default=None,
+    )
+
+
+def training_differs(one: RunRecord, other: RunRecord) -> bool:
+    """Whether two runs were trained differently, the gates' own loss aside."""
+    settings = [
+        run.recipe.training and run.recipe.training.model_copy(update={"rate_loss": None}) for run in (one, other)
+    ]
+    return settings[0] != settings[1]

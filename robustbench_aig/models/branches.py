@@ -1,0 +1,56 @@
+"""The residual branches of a network, found and named in the same way in every kind of residual network."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from torch import nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from robustbench_aig.models.preact_resnet import PreActBlock
+from robustbench_aig.models.resnet import Block
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What a residual block adds to its shortcut.
+
+    Attributes:
+        name: of the block: stage.block, counted from 1, as gates are named.
+        output: the module whose output is added to the shortcut; without it only the shortcut is left.
+        transition: whether the block changes the resolution or width, so that its shortcut isn't the identity.
+    """
+
+    name: str
+    output: nn.Module
+    transition: bool
+
+
+def residual_branches(model: nn.Module) -> list[Branch]:
+    """The branches of all residual blocks, in the order of the layers; wherever in the model the network is."""
+    stages: dict[str, list[tuple[nn.Module, bool]]] = defaultdict(list)
+    for name, module in model.named_modules():
+        found = _branch(module)
+        if found is not None:
+            stages[name.rpartition(".")[0]].append(found)
+    return [
+        Branch(f"{stage}.{position}", output, transition)
+        for stage, blocks in enumerate(stages.values(), 1)
+        for position, (output, transition) in enumerate(blocks, 1)
+    ]
+
+
+def _branch(module: nn.Module) -> tuple[nn.Module, bool] | None:
+    """The last module of a block's residual branch, and whether its shortcut isn't the identity."""
+    match module:
+        case Block():
+            return module.residual, not isinstance(module.shortcut, nn.Identity)
+        case PreActBlock():
+            return module.residual, module.shortcut is not None
+        case BasicBlock():
+            return module.bn2, module.downsample is not None
+        case Bottleneck():
+            return module.bn3, module.downsample is not None
+        case _:
+            return None

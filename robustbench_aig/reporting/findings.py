@@ -1,0 +1,119 @@
+"""What an inspection found, in sentences. Nothing is said that the numbers do not carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from robustbench_aig.inspections import ClassUse, GateUse, Inspection
+from robustbench_aig.reporting.words import accuracy_text, listing, number
+
+_DISTINCT = 0.05
+_MOST_NAMES = 8
+_RELIANCE = (
+    "Removing a block from a trained network tells how much the network relies on it as it is, not how well a network "
+    "trained without it would do."
+)
+_INTERVALS = (
+    "Intervals are 95 % over images (Wilson), for these trained weights; another training seed may differ by more. "
+    "p-values are not corrected for the number of blocks."
+)
+
+
+def findings(of: Inspection) -> list[str]:
+    """What a reader should know first."""
+    intact = f"Intact, {of.model.name} classifies {accuracy_text(of.accuracy)} of {of.data.n} images right."
+    return [intact, *(_use(of.gates, of) if of.gates and of.gates.selective else []), *_worth(of)]
+
+
+def why_no_gates(of: Inspection) -> str | None:
+    """Why there is nothing to tell of gates; None where there is."""
+    if of.gates is None:
+        return (
+            f"{of.model.name} is a plain network: it has no gates and executes every block for every image, so there "
+            "are no execution rates, no numbers of executed blocks and no images that use few or many of them."
+        )
+    if of.gates.selective:
+        return None
+    scaled = "scaled by its open probability, " if of.policy == "expected" else ""
+    blind = " Its gates do not look at the image." if of.model.family == "stochastic" else ""
+    return (
+        f"Under {of.policy} gates every block is executed for every image, {scaled}so neither classes nor images "
+        f"differ in the blocks that they use.{blind}"
+    )
+
+
+def notes(of: Inspection) -> list[str]:
+    """What the numbers do not show."""
+    found = [_RELIANCE, _INTERVALS]
+    if of.gates and of.gates.selective:
+        found.append("With few images in a class, its rates move by chance.")
+    if of.policy in {"sampled", "random"}:
+        found.append(
+            "Gates are random here: every image had one draw, the same for the intact network and all lesions."
+        )
+    if of.model.family == "stochastic" and of.gates and of.gates.selective:
+        found.append("These gates do not look at the image: all differences between classes and images are chance.")
+    return found
+
+
+def _use(gates: GateUse, of: Inspection) -> list[str]:
+    """How many blocks images execute, and which gates decide at all."""
+    seen = [blocks for blocks, images in enumerate(gates.histogram) if images]
+    total = len(gates.rates)
+    mean = f"{number(_mean(gates.histogram))} of {total} gated blocks on average, from {seen[0]} to {seen[-1]}"
+    found = [
+        f"An image executes {mean}." if len(seen) > 1 else f"Every image executes {seen[0]} of {total} gated blocks."
+    ]
+    names = [gate.name for gate in of.model.gates]
+    always = [name for name, rate in zip(names, gates.rates, strict=True) if rate == 1]
+    never = [name for name, rate in zip(names, gates.rates, strict=True) if rate == 0]
+    found.append(_deciding(always, never, total))
+    fewest, most = (end(gates.per_class, key=_mean_of) for end in (min, max))
+    if _mean_of(fewest) < _mean_of(most):
+        found.append(
+            f"Images of class {most.label} execute the most blocks, {number(_mean_of(most))} on average; those of "
+            f"class {fewest.label} the fewest, {number(_mean_of(fewest))}."
+        )
+    return found
+
+
+def _worth(of: Inspection) -> list[str]:
+    """Which block is missed most, and how many are not missed."""
+    if not of.lesions:
+        return []
+    worst = min(of.lesions, key=lambda lesion: lesion.accuracy.value)
+    unmissed = [lesion for lesion in of.lesions if lesion.p_value >= _DISTINCT]
+    most = (
+        f"Without block {worst.block} the most is lost: accuracy is then {accuracy_text(worst.accuracy)}."
+        if worst.difference < 0
+        else "No removal of a single block lowers the accuracy."
+    )
+    few = (
+        f"{len(unmissed)} of {len(of.lesions)} blocks can be removed, one at a time, without a change that the exact "
+        f"test on the same images distinguishes (p ≥ {_DISTINCT})."
+    )
+    return [most, few]
+
+
+def _deciding(always: Sequence[str], never: Sequence[str], total: int) -> str:
+    """Which gates do the same for every image."""
+    if not (always or never):
+        return "Every gate decides by image: none is open for all of them, and none is closed for all."
+    fixed = [f"open for every image: {_named(always)}"] if always else []
+    fixed += [f"closed for every image: {_named(never)}"] if never else []
+    deciding = total - len(always) - len(never)
+    return f"Of {total} gates {deciding} decide by image; {'; '.join(fixed)}."
+
+
+def _named(gates: Sequence[str]) -> str:
+    """The names where they are few, else how many there are."""
+    return listing(gates) if len(gates) <= _MOST_NAMES else f"{len(gates)} gates"
+
+
+def _mean_of(of_class: ClassUse) -> float:
+    return _mean(of_class.histogram)
+
+
+def _mean(histogram: Sequence[int]) -> float:
+    """Mean number of executed blocks."""
+    return sum(blocks * images for blocks, images in enumerate(histogram)) / sum(histogram)

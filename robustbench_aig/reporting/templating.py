@@ -1,0 +1,24 @@
+"""The templates of the pages, strict about names and safe about text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from robustbench_aig.reporting import words
+
+_FOLDER = Path(__file__).parent / "templates"
+
+
+def template(name: str) -> Template:
+    """A page's template; it knows `words`."""
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["words"] = words
+    return environment.get_template(name)

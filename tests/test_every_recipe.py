@@ -1,0 +1,76 @@
+"""Every shipped recipe: a training step, a save and a load, a traced evaluation, a PGD step; on small images."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from robustbench_aig.attacks import Pgd, run_attack
+from robustbench_aig.data import DataSet
+from robustbench_aig.data.images import resident
+from robustbench_aig.evaluation import judge, network_of_run
+from robustbench_aig.models.catalogue import DATA
+from robustbench_aig.randomness import Stream
+from robustbench_aig.runs import read_run
+from robustbench_aig.threat import Threat
+from robustbench_aig.training import Job, load_model, train
+from robustbench_aig.zoo import find_model, model_names
+
+
+def small(channels: int) -> DataSet:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(16, channels, 8, 8, generator=generator)
+    labels = torch.arange(16) % 4
+    training, validation, test = (resident(pixels[a:b], labels[a:b]) for a, b in ((0, 8), (8, 12), (12, 16)))
+    return DataSet("small", "small", (channels, 8, 8), tuple("abcd"), training, validation, test)
+
+
+def calibrated(model: nn.Module, x: torch.Tensor) -> nn.Module:
+    """Batch-norm statistics of these images: after a single step the running ones let 54 blocks overflow."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+            module.reset_running_stats()
+            module.momentum = None
+    model.train()
+    with torch.no_grad():
+        model(x)
+    return model.eval()
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_recipe(name: str, tmp_path: Path) -> None:
+    full, recipe = find_model(name)
+    assert recipe.training
+    once = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": 1, "batch": 8})})
+    data = small(DATA[name.split("/", maxsplit=1)[0]][1][0])
+    start = Job(tmp_path / "run", full, once, data, seed=0, device=torch.device("cpu"))
+    list(train(start))
+
+    record = read_run(tmp_path / "run")
+    assert record.metrics is not None
+    assert record.status == "finished"
+    network = network_of_run(record, calibrated(load_model(tmp_path / "run"), data.train.batch(slice(None))))
+    x, y, ids = data.test.batch(slice(None)), data.test.labels, data.test.ids
+    gates = len(recipe.model.targets)
+    assert len(network.record.gates) == gates
+
+    for policy in network.policies(["argmax", "sampled", "random"]):
+        subject = network.subject(policy)
+        found = judge(subject, x, y, ids=ids, seed=0, draws=2)
+        assert bool(found.finite.all())
+        assert found.decisions.shape == (4, gates)
+        assert bool((found.macs <= network.profile.total).all())
+        attacked = run_attack(
+            Pgd(steps=1),
+            subject.model,
+            subject.deployed(Stream.of(ids, 0, "gates")),
+            x,
+            y,
+            Threat.parse("8/255", "linf"),
+            stream=Stream.of(ids, 0, "attack"),
+            seed=0,
+        )
+        assert attacked.reason is None
+        assert attacked.backwards == 1
+        assert not torch.equal(attacked.images, x)

@@ -48,10 +48,9 @@ Examples:
     "--policy",
     "policies",
     multiple=True,
-    default=("argmax", "sampled"),
-    show_default=True,
     metavar="NAME",
-    help="How gated networks decide when deployed, repeatable: argmax, sampled, expected, open or random.",
+    help="How gated networks decide when deployed, repeatable: argmax, sampled, expected, open or random.  "
+    "[default: argmax and sampled; a --model argmax, which is its own threshold]",
 )
 @click.option(
     "--ladder",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from robustbench_aig.defences import parse_defence
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation.judge import Subject
-from robustbench_aig.gating import Random
+from robustbench_aig.gating import Argmax, Expected, Random
 from robustbench_aig.models import GatedBlock, MacProfile, defended, profile_macs
 from robustbench_aig.recipes import ResNetRecipe
 from robustbench_aig.records import GateRecord, ModelRecord
@@ -31,11 +31,13 @@ class Network:
         record: its description.
         model: images in [0, 1] to logits, in eval mode and channels-last layout.
         profile: what its parts cost.
+        usual: gate policies that a gated network is judged under where none is asked for.
     """
 
     record: ModelRecord
     model: nn.Module
     profile: MacProfile
+    usual: tuple[str, ...] = ("argmax", "sampled")
 
     def subject(self, policy: str) -> Subject:
         """The network under a gate policy; InputError where the policy needs rates that nobody measured."""
@@ -47,13 +49,13 @@ class Network:
         return Subject(self.record.name, self.model, self.profile, policy, tuple(self.record.rates or ()))
 
     def policies(self, wanted: Sequence[str]) -> list[str]:
-        """Which of the wanted policies suit the family: a plain network has none of its own."""
+        """Which of the wanted policies suit the network, or its usual ones; a plain one has none."""
         if self.record.family == "plain":
             return [PLAIN]
         if self.record.family == "stochastic":
             # Its gates don't look at the image: the likelier side would be a fixed, shallower network.
-            return [policy for policy in wanted if policy == Random.name] or ["expected"]
-        return list(wanted)
+            return [policy for policy in wanted if policy in {Random.name, Expected.name}] or [Expected.name]
+        return list(wanted or self.usual)
 
 
 def network_of_run(record: RunRecord, model: nn.Module) -> Network:
@@ -118,7 +120,8 @@ def network_of_module(name: str, factory: str, model: nn.Module, images: Tensor,
         gates=[GateRecord(name=str(position), macs=macs) for position, macs in enumerate(profile.blocks, 1)],
         weights_digest=_digest(model),
     )
-    return Network(described, model, profile)
+    # Such networks run a block where its score passes a threshold; that they drew would be our idea, not theirs.
+    return Network(described, model, profile, usual=(Argmax.name,))
 
 
 def behind(network: Network, defence: str) -> Network:

@@ -1,6 +1,7 @@
 """The command line as a user types it, in a process of its own or in this one."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,14 @@ COMMAND = [sys.executable, "-m", "robustbench_aig.cli"]
 
 
 def start(where: Path, *arguments: str) -> subprocess.Popen[str]:
-    """A command that a test may kill."""
+    """A command that a test may kill, also by Ctrl-C, which a job in a shell's background would ignore."""
     return subprocess.Popen(
-        [*COMMAND, *arguments], cwd=where, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [*COMMAND, *arguments],
+        cwd=where,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - it sets a handler, no more
     )
 
 

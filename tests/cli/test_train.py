@@ -154,7 +154,7 @@ def test_bad_recipes_and_folders(where: Path, spoil: Callable[[Path], None], wor
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["aig41"], ["unknown model 'aig41'", "did you mean 'aig14'"]),
+        (["aig-14"], ["unknown model 'aig-14'", "did you mean 'aig14'"]),
         (["--data", "digit"], ["unknown data set 'digit'", "did you mean 'digits'"]),
         (["--data", "nowhere/at/all"], ["no folder", "nowhere"]),
         (["nowhere.toml"], ["nowhere.toml", "cannot be read"]),

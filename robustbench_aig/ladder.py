@@ -108,10 +108,7 @@ def find_control(settings: ResNetRecipe, like: RunRecord, runs: Iterable[Run]) -
     fitting = [
         run
         for run in runs
-        if run[1].status == "finished"
-        and run[1].recipe.model == settings
-        and (run[1].data.name, run[1].data.classes, run[1].data.shape)
-        == (like.data.name, like.data.classes, like.data.shape)
+        if run[1].status == "finished" and run[1].recipe.model == settings and run[1].data.matches(like.data)
     ]
     return max(
         fitting,

@@ -34,6 +34,10 @@ class Trained(_Section):
     mean: list[float] = Field(description="per channel in [0, 1]")
     std: list[float]
 
+    def matches(self, other: Trained) -> bool:
+        """Whether it is the same data, wherever the images are and however they were split."""
+        return (self.name, self.classes, self.shape) == (other.name, other.classes, other.shape)
+
 
 class Score(_Section):
     """How a network did on a set of images under one gate policy."""
@@ -215,9 +219,4 @@ def newest_pair(root: Path) -> list[tuple[Path, RunRecord]]:
 
 
 def _twins(one: RunRecord, other: RunRecord) -> bool:
-    same_data = (one.data.name, one.data.classes, one.data.shape) == (
-        other.data.name,
-        other.data.classes,
-        other.data.shape,
-    )
-    return same_data and one.recipe.twin == other.recipe_name
+    return one.data.matches(other.data) and one.recipe.twin == other.recipe_name

@@ -81,6 +81,8 @@ def choose(request: Request) -> Choice:
     if request.ladder:
         if own:
             raise InputError("--ladder is built from runs: leave out --model")
+        if any(parse_defence(defence) for defence in request.defences):
+            raise InputError("--ladder and --defence exclude each other: attack the ladder's runs by name instead")
         return _ladder(request)
     if own and not request.runs:
         if request.data is None:

@@ -30,5 +30,7 @@ def found_controls(record: RunRecord, root: Path) -> dict[Role, Run | None]:
 
 def lacking_controls(record: RunRecord, root: Path) -> list[tuple[str, ModelRecipe]]:
     """Name and recipe of each control that has no finished run below a folder."""
-    wanted, found = wanted_controls(record), found_controls(record, root)
-    return [control_recipe(record, settings) for role, settings in wanted.items() if found[role] is None]
+    wanted, runs = wanted_controls(record), list_runs(root)
+    return [
+        control_recipe(record, settings) for settings in wanted.values() if find_control(settings, record, runs) is None
+    ]

@@ -33,8 +33,6 @@ class Loaded:
 def load_networks(request: Request, choice: Choice, images: Images, data: DataRecord, device: torch.device) -> Loaded:
     """Load all that was chosen, every network behind every defence that was asked for."""
     if choice.ladder:
-        if any(defence != "none" for defence in request.defences):
-            raise InputError("--ladder and --defence exclude each other: attack the ladder's runs by name instead")
         return _ladder(choice.ladder, device)
     policies = list(dict.fromkeys(request.policies))
     networks = [network_of_run(record, load_model(path, device)) for path, record in choice.runs]

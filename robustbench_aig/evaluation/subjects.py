@@ -14,8 +14,8 @@ from robustbench_aig.defences import parse_defence
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation.judge import Subject
 from robustbench_aig.gating import Argmax, Expected, Random
-from robustbench_aig.models import GatedBlock, MacProfile, defended, profile_macs
-from robustbench_aig.recipes import ResNetRecipe
+from robustbench_aig.models import MacProfile, defended, profile_macs
+from robustbench_aig.models.branches import residual_branches
 from robustbench_aig.records import GateRecord, ModelRecord
 from robustbench_aig.runs import RunRecord
 
@@ -166,17 +166,10 @@ def _training(record: RunRecord) -> dict[str, Any]:
 
 
 def _gates(record: RunRecord, model: nn.Module, macs: Sequence[int]) -> list[GateRecord]:
-    recipe = record.recipe.model
-    if not isinstance(recipe, ResNetRecipe) or not recipe.targets:
+    targets = record.recipe.model.targets
+    if not targets:
         return []
-    blocks = [module for module in model.modules() if isinstance(module, GatedBlock)]
-    per_stage = len(blocks) // 3
     return [
-        GateRecord(
-            name=f"{position // per_stage + 1}.{position % per_stage + 1}",
-            macs=macs[position],
-            target=recipe.targets[position],
-            transition=not isinstance(block.shortcut, nn.Identity),
-        )
-        for position, block in enumerate(blocks)
+        GateRecord(name=branch.name, macs=cost, target=target, transition=branch.transition)
+        for branch, cost, target in zip(residual_branches(model), macs, targets, strict=True)
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -84,7 +84,8 @@ class GatedResNetRecipe(ResNetRecipe):
         return self.target if isinstance(self.target, list) else [self.target] * self.blocks
 
 
-ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+Architecture = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 
 
 class TorchvisionResNetRecipe(Section):
@@ -93,7 +94,7 @@ class TorchvisionResNetRecipe(Section):
     family: ClassVar[Family] = "plain"
 
     algorithm: Literal["torchvision-resnet"]
-    architecture: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+    architecture: Architecture
 
     @property
     def depth(self) -> int:

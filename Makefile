@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint type unit figures format clean
+.PHONY: help demo test lint type unit evidence figures release format clean
 
 help:
 	@echo "make demo    train the default pair on digits, attack it, write the report"
 	@echo "make test    lint, types and tests"
+	@echo "make evidence run the checks that take long"
 	@echo "make figures count the recipes' networks and write the figures into models/"
+	@echo "make release RUNS='runs/...' put finished runs into models/released/"
 	@echo "make format  let ruff format and mend the code"
 	@echo "make clean   remove the virtual environment and caches"
 
@@ -38,8 +40,16 @@ type: $(READY)
 unit: $(READY)
 	$(BIN)/pytest -n auto --dist worksteal
 
+# What claims rest on and takes long; DATA is a folder of real images, without which some of it is left out.
+evidence: $(READY)
+	AIGROB_EVIDENCE_DATA=$(DATA) $(BIN)/pytest -m evidence
+
 figures: $(READY)
 	$(BIN)/python -m robustbench_aig.models.catalogue
+
+# Puts finished runs, named by their directories, into models/released/.
+release: $(READY)
+	$(BIN)/python -m robustbench_aig.releasing $(RUNS)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -10,6 +10,13 @@ from pathlib import Path
 from robustbench_aig.errors import InputError
 
 
+def data_folder(kind: str) -> Path:
+    """`models/` or `attacks/`: inside an installed wheel, else in the checkout (docs/adr/0001)."""
+    package = Path(__file__).parent
+    installed = package / "_data" / kind
+    return installed if installed.is_dir() else package.parent / kind
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and its parents; InputError names what stands in the way."""
     try:

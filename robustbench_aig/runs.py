@@ -1,7 +1,7 @@
 """The run directory: one trained model on disk, and the record that says all about it. No torch.
 
-`run.json` is a `RunRecord`, `model.safetensors` the weights, `history.jsonl` one `EpochRecord` per line, and
-`last.ckpt` the state from which an interrupted training continues.
+`run.json` is a `RunRecord`, `model.safetensors` the weights, and `history.jsonl` one `EpochRecord` per line. Until it's
+finished, `last.ckpt` is the state from which an interrupted training continues, and `previous.ckpt` the one before.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from robustbench_aig.errors import RunError, did_you_mean
-from robustbench_aig.files import unwritable, write_atomic
+from robustbench_aig.files import data_folder, unwritable, write_atomic
 from robustbench_aig.recipes import Family, ModelRecipe
 
-RECORD, WEIGHTS, HISTORY, CHECKPOINT = "run.json", "model.safetensors", "history.jsonl", "last.ckpt"
+RECORD, WEIGHTS, HISTORY = "run.json", "model.safetensors", "history.jsonl"
+CHECKPOINT, PREVIOUS = "last.ckpt", "previous.ckpt"
+PAGE = "run.html"
 
 
 class _Section(BaseModel):
@@ -47,10 +49,23 @@ class Score(_Section):
     draws: int = Field(description="passes per image: 1 where the policy is deterministic")
     mean_rate: float | None = Field(None, description="share of (image, gate) pairs that ran; null: no gates")
     rates: list[float] = Field(default_factory=list, description="execution rate of every gate")
+    mean_macs: float | None = Field(None, description="executed multiply-accumulates per image and pass")
 
 
 Scores = dict[str, Score]
 """By gate policy; a plain network has one, "none".  "expected" is the one of a stochastic-depth network."""
+
+
+class RobustScore(_Section):
+    """How a network did on attacked validation images, while it was trained on attacked ones."""
+
+    policy: str = Field(description="of the gates")
+    norm: str
+    eps: str
+    n: int = Field(description="images")
+    steps: int = Field(description="of the iterated attack")
+    fgsm: float = Field(description="accuracy after a single step")
+    pgd: float = Field(description="accuracy after the iterated attack; it chooses the epoch")
 
 
 class Metrics(_Section):
@@ -66,13 +81,23 @@ class EpochRecord(_Section):
     epoch: int = Field(description="from 1")
     lr: float = Field(description="at the epoch's last step")
     cross_entropy: float
+    divergence: float | None = Field(None, description="weighted; of TRADES, else null")
     rate_loss: float | None = Field(description="weighted; null for a plain network")
     train_accuracy: float
     train_mean_rate: float | None = Field(description="sampled; null for a plain network")
     train_rates: list[float]
     validation: Scores
-    seconds: float
+    robust: RobustScore | None = Field(None, description="null without adversarial training")
+    seconds: float = Field(description="of the training alone")
     images_per_second: float
+
+
+class Init(_Section):
+    """Where initial weights came from."""
+
+    run: str
+    weights_digest: str
+    tensors: int = Field(description="taken over; the others began at random")
 
 
 class RunRecord(_Section):
@@ -85,6 +110,13 @@ class RunRecord(_Section):
     data: Trained
     seed: int
     precision: Literal["fp32", "bf16"] = "fp32"
+    compiled: bool = Field(False, description="residual branches were fused by torch.compile")
+    processes: int = Field(1, description="that shared every batch")
+    batch_norm: Literal["of each process", "of all processes"] = Field(
+        "of each process", description="whose part of the batch its statistics were taken from"
+    )
+    init: Init | None = Field(None, description="the run whose weights it began with; null: random ones")
+    reason: str | None = Field(None, description="why this recipe, where nobody named it")
     status: Literal["training", "finished"]
     created: str
     finished: str | None = None
@@ -92,6 +124,8 @@ class RunRecord(_Section):
     environment: dict[str, Any]
     parameters: int
     metrics: Metrics | None = Field(None, description="null for an imported network")
+    best_epoch: int | None = Field(None, description="whose weights these are; null: the last epoch's")
+    stopped: str | None = Field(None, description="why the training ended before its last epoch")
     weights_digest: str | None = Field(None, description="SHA-256 of model.safetensors")
 
     @property
@@ -130,7 +164,7 @@ def read_run(directory: Path, *, unfinished: bool = False) -> RunRecord:
         RunError: no such run (with the nearest name), or one that is empty, half-written, foreign or damaged.
     """
     if not directory.is_dir():
-        names = [path.name for path, _ in list_runs(directory.parent)]
+        names = {path.name for root in (directory.parent, released()) for path, _ in list_runs(root)}
         raise RunError(f"no run {directory}: {did_you_mean(directory.name, names)}")
     path = directory / RECORD
     try:
@@ -159,7 +193,17 @@ def differences(old: RunRecord, new: RunRecord) -> list[str]:
     return [f"{key} was {before.get(key)}, now {after.get(key)}" for key in keys]
 
 
-_DECISIVE = {"recipe_name": True, "recipe": {"model", "training"}, "data": True, "seed": True, "precision": True}
+_DECISIVE = {
+    "recipe_name": True,
+    "recipe": {"model", "training"},
+    "data": True,
+    "seed": True,
+    "precision": True,
+    "compiled": True,
+    "processes": True,
+    "batch_norm": True,
+    "init": True,
+}
 
 
 def _flat(value: Any, prefix: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
@@ -174,7 +218,7 @@ def _flat(value: Any, prefix: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON
 
 def clear_run(directory: Path) -> None:
     """Delete a run's own files and leave any others."""
-    for name in (RECORD, WEIGHTS, HISTORY, CHECKPOINT):
+    for name in (RECORD, WEIGHTS, HISTORY, CHECKPOINT, PREVIOUS, PAGE):
         try:
             (directory / name).unlink(missing_ok=True)
         except OSError as error:
@@ -192,10 +236,21 @@ def list_runs(root: Path) -> list[tuple[Path, RunRecord]]:
     return found
 
 
+def released() -> Path:
+    """The folder of the runs that come with aigrob."""
+    return data_folder("models") / "released"
+
+
 def find_run(name: str, root: Path) -> Path:
-    """The directory of a run given by path or by its name below `root`; whether it's a run, `read_run` tells."""
+    """The directory of a run given by path, by its name below `root`, or by that of a released one.
+
+    Whether it's a run, `read_run` tells.
+    """
     path = Path(name)
-    return path if path.is_dir() or len(path.parts) > 1 else root / name
+    if path.is_dir() or len(path.parts) > 1:
+        return path
+    shipped = released() / name
+    return shipped if shipped.is_dir() and not (root / name).is_dir() else root / name
 
 
 def newest_pair(root: Path) -> list[tuple[Path, RunRecord]]:
@@ -219,4 +274,5 @@ def newest_pair(root: Path) -> list[tuple[Path, RunRecord]]:
 
 
 def _twins(one: RunRecord, other: RunRecord) -> bool:
-    return one.data.matches(other.data) and one.recipe.twin == other.recipe_name
+    attacked = [run.recipe.training and run.recipe.training.adversarial for run in (one, other)]
+    return one.data.matches(other.data) and one.recipe.twin == other.recipe_name and attacked[0] == attacked[1]

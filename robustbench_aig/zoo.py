@@ -8,19 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from robustbench_aig.errors import RecipeError, did_you_mean
-from robustbench_aig.recipes import AttackRecipe, ModelRecipe, SuiteRecipe, merged, read_toml, validate
-
-
-def _folder(kind: str) -> Path:
-    """`models/` or `attacks/`: inside an installed wheel, else in the checkout (docs/adr/0001)."""
-    package = Path(__file__).parent
-    installed = package / "_data" / kind
-    return installed if installed.is_dir() else package.parent / kind
+from robustbench_aig.files import data_folder
+from robustbench_aig.recipes import AttackRecipe, ModelRecipe, SuiteRecipe, inherit, read_toml, validate
 
 
 @cache
 def _files(kind: str) -> dict[str, Path]:
-    root = _folder(kind)
+    root = data_folder(kind)
     found = {path.relative_to(root).with_suffix("").as_posix(): path for path in root.rglob("*.toml")}
     return dict(sorted(found.items(), key=lambda item: _natural(item[0])))
 
@@ -56,8 +50,7 @@ def _model_content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         known = did_you_mean(str(name), model_names())
         why = "is based on itself" if base else f"is unknown: {known}"
         raise RecipeError(f"recipe {path}: the base '{name}' {why}")
-    inherited = _model_content(base, (path, *above))
-    return merged({key: inherited[key] for key in ("reference", "model", "training") if key in inherited}, content)
+    return inherit(_model_content(base, (path, *above)), content)
 
 
 def find_model(name: str, data: str | None = None) -> tuple[str, ModelRecipe]:
@@ -84,11 +77,11 @@ def find_model(name: str, data: str | None = None) -> tuple[str, ModelRecipe]:
     return full, validate(ModelRecipe, _model_content(files[full]), files[full])
 
 
-def default_pair(family: str) -> list[tuple[str, ModelRecipe]]:
-    """The plain and the gated recipe that `aigrob train` takes for a folder of `models/`."""
+def default_pair(family: str, device: str) -> list[tuple[str, ModelRecipe]]:
+    """The plain and the gated recipe that `aigrob train` takes for a folder of `models/` on "cpu" or "cuda"."""
     for name in _files("models"):
         full, recipe = find_model(name)
-        if full.startswith(f"{family}/") and recipe.default and recipe.twin:
+        if full.startswith(f"{family}/") and device in recipe.default and recipe.twin:
             return [find_model(recipe.twin), (full, recipe)]
     raise RecipeError(f"no default pair for '{family}': name the models to train (aigrob models lists them)")
 

@@ -16,6 +16,8 @@ LAYERS = {
     "randomness": 1,
     "files": 1,
     "defences": 1,
+    "distributed": 1,
+    "modes": 1,
     "recipes": 2,
     "records": 3,
     "statistics": 2,
@@ -25,6 +27,7 @@ LAYERS = {
     "gating": 3,
     "inspections": 4,
     "ladder": 4,
+    "releasing": 4,
     "models": 4,
     "attacks": 4,
     "data": 4,
@@ -47,6 +50,7 @@ NO_TORCH = [
     "runs",
     "inspections",
     "ladder",
+    "releasing",
     "reporting",
 ]
 

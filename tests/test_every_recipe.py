@@ -41,10 +41,11 @@ def calibrated(model: nn.Module, x: torch.Tensor) -> nn.Module:
 @pytest.mark.parametrize("name", model_names())
 def test_recipe(name: str, tmp_path: Path) -> None:
     full, recipe = find_model(name)
+    recipe = recipe.chosen("short")
     assert recipe.training
     once = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": 1, "batch": 8})})
     data = small(DATA[name.split("/", maxsplit=1)[0]][1][0])
-    start = Job(tmp_path / "run", full, once, data, seed=0, device=torch.device("cpu"))
+    start = Job(tmp_path / "run", full, once, data, seed=0)
     list(train(start))
 
     record = read_run(tmp_path / "run")

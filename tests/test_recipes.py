@@ -10,7 +10,8 @@ import pytest
 
 from robustbench_aig import zoo
 from robustbench_aig.errors import RecipeError
-from robustbench_aig.recipes import AttackRecipe, GatedResNetRecipe, ModelRecipe, SuiteRecipe, validate
+from robustbench_aig.recipes import PRESETS, AttackRecipe, GatedResNetRecipe, ModelRecipe, SuiteRecipe, validate
+from robustbench_aig.training.schedule import factor
 
 ROOT = Path(__file__).parent.parent
 GATED: dict[str, Any] = tomllib.loads((ROOT / "models/digits/aig14.toml").read_text())
@@ -28,10 +29,76 @@ def test_shipped_models_validate_and_twins_differ_in_the_gates_alone(name: str) 
     twin = zoo.find_model(recipe.twin)[1]
     assert twin.model.depth == recipe.model.depth
     assert {twin.model.family, recipe.model.family} == {"plain", "gated"}
-    same = {"rate_loss": None}
-    assert twin.training
-    assert recipe.training
-    assert twin.training.model_copy(update=same) == recipe.training.model_copy(update=same)
+    assert twin.presets.keys() == recipe.presets.keys()
+    for preset in PRESETS:
+        ours, others = (one.chosen(preset).training for one in (recipe, twin))
+        assert ours
+        assert others
+        same = {"rate_loss": None}
+        assert ours.model_copy(update=same) == others.model_copy(update=same)
+
+
+def test_the_paper_preset_is_the_official_recipe_to_the_letter() -> None:
+    """train.py of the official code: epochs range(1, 350), SGD 0.1, x0.1 at 150 and 250; loss factor 2, target 0.6."""
+    recipe = zoo.find_model("cifar10/aig110")[1].chosen("paper")
+    training = recipe.training
+    assert training
+    assert recipe.preset == "paper"
+    assert (training.epochs, training.batch, training.label_smoothing) == (349, 256, 0)
+    assert training.optimizer.model_dump() == {"lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 5e-4}
+    rates = [0.1 * factor(training.schedule, 0, 1, epoch - 1) for epoch in range(1, 350)]
+    assert rates == pytest.approx([0.1] * 149 + [0.01] * 100 + [0.001] * 100)
+    assert training.augment.model_dump() == {"crop": 0.125, "flip": True}
+    assert training.rate_loss
+    assert training.rate_loss.model_dump() == {"weight": 2.0, "reduction": "mean", "temperature": 1.0}
+    printed = zoo.find_model("cifar10/aig110-sum")[1].chosen("paper").training
+    assert printed
+    assert printed.rate_loss
+    assert (printed.rate_loss.weight, printed.rate_loss.reduction) == (1.0, "sum")
+
+
+def test_presets_say_what_they_change_of_the_shared_section() -> None:
+    recipe = zoo.find_model("cifar10/aig20")[1]
+    assert recipe.training is None
+    assert list(recipe.presets) == list(PRESETS)
+    short = recipe.chosen("short")
+    assert short.training == recipe.presets["short"]
+    assert (short.presets, short.preset) == ({}, "short")
+    # A chosen recipe is what a run's record holds, and reads back as it was.
+    assert ModelRecipe.model_validate_json(short.model_dump_json()) == short
+
+
+def test_a_recipe_without_presets_is_what_it_is() -> None:
+    recipe = zoo.find_model("digits/aig14")[1]
+    assert recipe.chosen("paper") == recipe
+
+
+def test_a_preset_that_is_not_there() -> None:
+    content = copy.deepcopy(GATED)
+    content["presets"] = {"short": {"epochs": 3}}
+    recipe = validate(ModelRecipe, content, "here")
+    with pytest.raises(RecipeError, match="no preset 'long'"):
+        recipe.chosen("long")
+    content["presets"] = {"brief": {"epochs": 3}}
+    with pytest.raises(RecipeError, match="'paper', 'long' or 'short'"):
+        validate(ModelRecipe, content, "here")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"method": "free"}, "'pgd', 'trades' or 'fast'"),
+        ({"method": "pgd", "eps": "8"}, "did you mean 8/255"),
+        ({"method": "pgd", "eps": "0"}, "above 0"),
+        ({"method": "fast", "steps": 3}, "a single step"),
+        ({"method": "pgd", "gates": "frozen"}, "sampled"),
+    ],
+)
+def test_adversarial_settings_that_cannot_be_meant(settings: dict[str, Any], words: str) -> None:
+    content = copy.deepcopy(GATED)
+    content["training"]["adversarial"] = settings
+    with pytest.raises(RecipeError, match=words):
+        validate(ModelRecipe, content, "here")
 
 
 def test_shipped_attacks_and_suites_validate() -> None:
@@ -40,13 +107,25 @@ def test_shipped_attacks_and_suites_validate() -> None:
 
 
 def test_default_pairs_are_plain_then_gated() -> None:
-    for family in ("digits", "cifar10"):
-        (_, plain), (_, gated) = zoo.default_pair(family)
+    for family, device, depth in (
+        ("digits", "cpu", 14),
+        ("digits", "cuda", 14),
+        ("cifar10", "cpu", 20),
+        ("cifar10", "cuda", 110),
+    ):
+        (_, plain), (_, gated) = zoo.default_pair(family, device)
+        assert plain.model.depth == gated.model.depth == depth
         assert not isinstance(plain.model, GatedResNetRecipe)
         assert isinstance(gated.model, GatedResNetRecipe)
 
 
-BASED = 'base = "{base}"\nsummary = "changed"\n[model]\ntarget = 0.3\n[training.optimizer]\nlr = 0.05\n'
+BASED = """
+base = "{base}"
+summary = "changed"
+model = {{ target = 0.3 }}
+training = {{ optimizer = {{ lr = 0.05 }} }}
+presets = {{ short = {{ epochs = 3 }} }}
+"""
 
 
 def test_a_recipe_changes_its_base_key_by_key(tmp_path: Path) -> None:
@@ -54,12 +133,15 @@ def test_a_recipe_changes_its_base_key_by_key(tmp_path: Path) -> None:
     path.write_text(BASED.format(base="cifar10/aig20"))
     (_, base), (name, mine) = zoo.find_model("cifar10/aig20"), zoo.find_model(str(path))
     assert name == "mine"
-    assert base.training
-    changed = {"optimizer": base.training.optimizer.model_copy(update={"lr": 0.05})}
-    assert mine.training == base.training.model_copy(update=changed)
+    shorter = base.presets["short"]
+    changed = {"optimizer": shorter.optimizer.model_copy(update={"lr": 0.05})}
+    # Whatever this file says goes above all that its base says, a preset's own settings included.
+    assert mine.presets["short"] == shorter.model_copy(update=changed | {"epochs": 3})
+    assert {preset: training.optimizer.lr for preset, training in mine.presets.items()} == dict.fromkeys(PRESETS, 0.05)
+    assert mine.presets["paper"].epochs == 349
     assert mine.model == base.model.model_copy(update={"target": 0.3})
     # What is said of the base alone isn't said of its heirs.
-    assert (mine.twin, mine.default, mine.figures, mine.published) == (None, False, None, None)
+    assert (mine.twin, mine.default, mine.figures, mine.published) == (None, [], None, None)
 
 
 @pytest.mark.parametrize(("base", "words"), [("cifar10/aig-20", "did you mean 'cifar10/aig20'"), ("3", "is unknown")])
@@ -152,7 +234,7 @@ def test_an_empty_suite_is_refused() -> None:
         (zoo.find_attack, "fgms", "did you mean 'fgsm'"),
         (zoo.find_suite, "pgd", "unknown suite"),
         (zoo.find_model, "missing.toml", "cannot be read"),
-        (zoo.default_pair, "imagenet", "no default pair"),
+        (lambda family: zoo.default_pair(family, "cpu"), "imagenet", "no default pair"),
     ],
 )
 def test_unknown_names(find: Callable[[str], object], name: str, words: str) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from robustbench_aig.data import load_data
@@ -44,7 +43,6 @@ def job(directory: Path, *, gated: bool = True, seed: int = 0, **changes: Any) -
         recipe=recipe(gated=gated, **changes),
         data=load_data("digits", seed=seed),
         seed=seed,
-        device=torch.device("cpu"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,6 +21,34 @@ def input_gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     loss = F.cross_entropy(model(x), y, reduction="sum")
     (gradient,) = torch.autograd.grad(loss, x)
     return gradient
+
+
+def random_start(x: Tensor, threat: Threat, stream: Stream) -> Tensor:
+    """A uniformly random point of the threat's ball around each image (B, C, H, W)."""
+    radius = stream.child(1).uniform(1)[:, 0]
+    return threat.random_start(x, stream.child(0).uniform(*x.shape[1:]), radius)
+
+
+def ascend(
+    gradient: Callable[[Tensor], Tensor], x: Tensor, start: Tensor, threat: Threat, steps: int, step: float
+) -> Tensor:
+    """Projected gradient ascent.
+
+    Args:
+        gradient: of what is to rise, at images (B, C, H, W).
+        x: the images around which the ball lies.
+        start: where to begin.
+        threat: the ball.
+        steps: number of them.
+        step: size of one as a share of epsilon.
+
+    Returns:
+        The last iterate.
+    """
+    adv = start
+    for _ in range(steps):
+        adv = threat.project(adv + step * threat.value * threat.steepest(gradient(adv)), x)
+    return adv
 
 
 @dataclass(frozen=True)
@@ -53,11 +82,5 @@ class Pgd(Attack):
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """The last iterate."""
-        adv = x
-        if self.random_start:
-            radius = stream.child(1).uniform(1)[:, 0]
-            adv = threat.random_start(x, stream.child(0).uniform(*x.shape[1:]), radius)
-        for _ in range(self.steps):
-            direction = threat.steepest(input_gradient(model, adv, y))
-            adv = threat.project(adv + self.step * threat.value * direction, x)
-        return adv
+        start = random_start(x, threat, stream) if self.random_start else x
+        return ascend(lambda adv: input_gradient(model, adv, y), x, start, threat, self.steps, self.step)

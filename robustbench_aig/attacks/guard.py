@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from robustbench_aig.attacks.protocol import Attack, View
 from robustbench_aig.errors import AttackError
 from robustbench_aig.gating import Policy, gating
+from robustbench_aig.modes import in_eval_mode
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
 
@@ -95,14 +96,12 @@ def _leave_reason(returned: Tensor, x: Tensor, threat: Threat) -> str:
 @contextmanager
 def _frozen_eval(model: nn.Module) -> Iterator[None]:
     """Eval mode and frozen parameters inside; every submodule's mode and every flag restored after."""
-    modes = [(module, module.training) for module in model.modules()]
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    model.eval().requires_grad_(False)
+    model.requires_grad_(False)
     try:
-        yield
+        with in_eval_mode(model):
+            yield
     finally:
-        for module, training in modes:
-            module.training = training
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -22,9 +23,10 @@ COMMANDS = {
     "attack": (f"{_CLI}.attack:attack", "Attack trained networks, write the sample table and the report."),
     "import": (f"{_CLI}.import_:import_", "Make a run of weights that were trained elsewhere."),
     "inspect": (f"{_CLI}.inspect:inspect", "Show which blocks a network executes, and what each is worth."),
-    "report": (f"{_CLI}.report:report", "Render a report directory anew from its sample table."),
+    "report": (f"{_CLI}.report:report", "Render a report, or the page of a run, anew."),
     "models": (f"{_CLI}.models:models", "List the networks that can be trained."),
     "attacks": (f"{_CLI}.attacks:attacks", "List the attacks and suites."),
+    "bench": (f"{_CLI}.bench:bench", "Measure speed beside what others do; in a checkout."),
 }
 """Name to target and help, so that `aigrob --help` needn't import what takes seconds."""
 
@@ -137,4 +139,6 @@ def main() -> None:
     # OpenMP threads that wait for each other by spinning make a shared machine several times slower; read once, when
     # torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # A scheduler that takes the machine away ends a command as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()

@@ -131,6 +131,6 @@ def _ladder(request: Request) -> Choice:
         if not gated:
             raise InputError(f"no finished gated run in {request.runs_root}: train one first with aigrob train")
         start = max(gated, key=lambda run: run[1].finished or "")
-    found = found_controls(start[1], start[0].parent)
+    found = found_controls(start[1], start[0].parent, request.runs_root)
     ladder: dict[Role, Run | None] = {**found, "gated": start}
     return Choice([run for run in ladder.values() if run is not None], ladder, [])

@@ -20,7 +20,7 @@ def demo(ctx: click.Context, *, quiet: bool) -> None:
 
     What is there already from an earlier demo is kept.
     """
-    trained = tuple(f"digits-{name.rsplit('/', maxsplit=1)[-1]}-s0" for name, _ in default_pair("digits"))
+    trained = tuple(f"digits-{name.rsplit('/', maxsplit=1)[-1]}-s0" for name, _ in default_pair("digits", "cpu"))
     try:
         ctx.invoke(train, resume=True, quiet=quiet)
         ctx.invoke(attack, runs=trained, resume=True, quiet=quiet, eps=SMALL_EPS)

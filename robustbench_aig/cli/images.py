@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robustbench_aig.errors import InputError
@@ -33,9 +34,11 @@ def images_of(
     Raises:
         InputError: the images have other classes than those that the run was trained on.
     """
-    from robustbench_aig.data import digest_of, load_data  # noqa: PLC0415 - imports torch
+    from robustbench_aig.data import KNOWN, digest_of, load_data  # noqa: PLC0415 - imports torch
 
     where = source or (trained.source if trained else "")
+    if source is None and trained and trained.source not in KNOWN and not Path(where).is_dir():
+        raise InputError(f"the images of {trained.name} are not at {where}: name their folder with --data DIR")
     found = load_data(
         where, seed=trained.seed if trained else seed, shape=trained.shape if trained else None, progress=progress
     )

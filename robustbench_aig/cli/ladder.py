@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from robustbench_aig.ladder import Role, Run, control_recipe, controls, find_control
@@ -22,15 +23,20 @@ def wanted_controls(record: RunRecord) -> dict[Role, ResNetRecipe]:
     return controls(record, depth)
 
 
-def found_controls(record: RunRecord, root: Path) -> dict[Role, Run | None]:
-    """The finished run of each control below a folder, or None."""
-    runs = list_runs(root)
+def found_controls(record: RunRecord, *roots: Path) -> dict[Role, Run | None]:
+    """The finished run of each control below some folders, or None."""
+    runs = _runs(roots)
     return {role: find_control(settings, record, runs) for role, settings in wanted_controls(record).items()}
 
 
-def lacking_controls(record: RunRecord, root: Path) -> list[tuple[str, ModelRecipe]]:
-    """Name and recipe of each control that has no finished run below a folder."""
-    wanted, runs = wanted_controls(record), list_runs(root)
+def lacking_controls(record: RunRecord, *roots: Path) -> list[tuple[str, ModelRecipe]]:
+    """Name and recipe of each control that has no finished run below some folders."""
+    wanted, runs = wanted_controls(record), _runs(roots)
     return [
         control_recipe(record, settings) for settings in wanted.values() if find_control(settings, record, runs) is None
     ]
+
+
+def _runs(roots: Iterable[Path]) -> list[Run]:
+    """Each run once, whatever folders are the same."""
+    return [run for root in {root.resolve(): root for root in roots}.values() for run in list_runs(root)]

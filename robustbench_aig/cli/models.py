@@ -36,7 +36,7 @@ def models(*, json: bool) -> None:
     table.add_column("model", no_wrap=True)
     for column in ("gates", "parameters", "MACs"):
         table.add_column(column, justify="right", no_wrap=True)
-    for column in ("weights", "source", "summary"):
+    for column in ("source", "summary"):
         table.add_column(column)
     for name, recipe in recipes.items():
         table.add_row(name, *_cells(recipe))
@@ -47,4 +47,4 @@ def _cells(recipe: ModelRecipe) -> tuple[str, ...]:
     figures = recipe.figures
     gates = str(len(recipe.model.targets)) if recipe.model.family == "gated" else "–"
     counted = (f"{figures.parameters:,}", f"{figures.macs / 1e6:.1f} M") if figures else ("–", "–")
-    return gates, *counted, recipe.weights or "–", recipe.reference.split(",")[0], recipe.summary
+    return gates, *counted, recipe.reference.split(",")[0], recipe.summary

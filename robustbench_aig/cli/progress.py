@@ -32,7 +32,7 @@ def reading(to: Console) -> AbstractContextManager[Callable[[int, int], None]]:
 
 def follow(events: Iterator[Event], name: str, to: Console) -> RunRecord:
     """Show a training until it's finished, and return its record."""
-    from robustbench_aig.training import EpochEvent, FinishedEvent  # noqa: PLC0415 - torch takes seconds to import
+    from robustbench_aig.training import EpochEvent, FinishedEvent, NoteEvent  # noqa: PLC0415 - torch takes seconds to import
 
     columns = (
         TextColumn("{task.description}"),
@@ -51,6 +51,9 @@ def follow(events: Iterator[Event], name: str, to: Console) -> RunRecord:
                 elif task is not None:
                     bar.update(task, completed=event.step)
                 continue
+            if isinstance(event, NoteEvent):
+                to.print(f"{name}: {event.text}", markup=False)
+                continue
             if task is None:
                 # A resumed training must not count what was done before as done just now.
                 task = bar.add_task(name, total=event.steps, completed=event.step, state="")
@@ -66,12 +69,14 @@ def _state(epoch: int, epochs: int, loss: float, accuracy: float, rate: float | 
 
 def _epoch_line(event: EpochEvent) -> str:
     record = event.record
-    loss = record.cross_entropy + (record.rate_loss or 0)
+    loss = record.cross_entropy + (record.rate_loss or 0) + (record.divergence or 0)
     state = _state(record.epoch, event.epochs, loss, record.train_accuracy, record.train_mean_rate)
     found = ", ".join(
         f"{score.accuracy:.1%}" + ("" if policy == "none" else f" {policy}")
         for policy, score in record.validation.items()
     )
+    if record.robust is not None:
+        found += f", attacked {record.robust.pgd:.1%}"
     return f"{state}  validation {found}  {record.images_per_second:.0f} images/s"
 
 

@@ -1,29 +1,63 @@
-"""`aigrob report`: render a report directory anew."""
+"""`aigrob report`: render a report directory anew, or the page of a run."""
 
 from __future__ import annotations
 
+import json as json_module
 from pathlib import Path
 
 import click
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.tables import show
+from robustbench_aig.cli.terminal import stdout
+from robustbench_aig.errors import RunError, did_you_mean
 from robustbench_aig.reporting import write_report
+from robustbench_aig.reporting.run import write_run_page
+from robustbench_aig.runs import PAGE, RECORD, find_run, list_runs
 
 EXAMPLES = """\b
 Examples:
   aigrob report reports/digits-1fe5b2d9
   aigrob report reports/digits-1fe5b2d9 --json | jq .worst_case
+  aigrob report digits-aig14-s0
+      runs/digits-aig14-s0/run.html: how that network learned, also while it does
 """
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("directory", type=click.Path(path_type=Path), metavar="DIR|RUN")
+@click.option(
+    "--runs",
+    "runs_root",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder that runs are looked for in.",
+)
 @options.json_option
-def report(directory: Path, *, json: bool) -> None:
-    """Write report.json, its schema and report.html anew from the sample table in DIR.
+def report(directory: Path, runs_root: Path, *, json: bool) -> None:
+    """Write the page of a report directory or of a run anew.
 
-    Every number is a function of the sample table, so this changes nothing unless aigrob itself has changed. It also
-    renders what an interrupted attack has finished so far.
+    Of a report directory DIR: report.json, its schema and report.html, from the sample table. Every number is a
+    function of that table, so this changes nothing unless aigrob itself has changed. It also renders what an
+    interrupted attack has finished so far.
+
+    Of a RUN, given by its name or its directory: run.html, from its history, however many epochs that has yet.
     """
-    show(write_report(directory), directory, as_json=json)
+    run = find_run(str(directory), runs_root)
+    if (run / RECORD).exists():
+        _show_run(run, as_json=json)
+    elif directory.is_dir():
+        show(write_report(directory), directory, as_json=json)
+    else:
+        names = [path.name for path, _ in list_runs(runs_root)]
+        raise RunError(f"{directory} is no directory, and no run in {runs_root}: {did_you_mean(str(directory), names)}")
+
+
+def _show_run(run: Path, *, as_json: bool) -> None:
+    """Render a run's page, and say where it is; or print the run's record."""
+    record = write_run_page(run)
+    if as_json:
+        click.echo(json_module.dumps({"directory": str(run), **record.model_dump(mode="json")}))
+    else:
+        stdout().print(f"run: {run / PAGE}", markup=False, highlight=False, soft_wrap=True)

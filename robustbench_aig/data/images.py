@@ -45,7 +45,11 @@ class ImageSet:
 
     def batch(self, index: Tensor | slice) -> Tensor:
         """Images (B, C, H, W) as float32 in [0, 1]."""
-        return as_float(self.images[index])
+        return as_float(self.raw(index))
+
+    def raw(self, index: Tensor | slice) -> Tensor:
+        """Images (B, C, H, W) as they are stored."""
+        return self.images[index]
 
     def select(self, index: Tensor) -> ImageSet:
         """The images at positions `index` (M,) of this set; only these will be read."""

@@ -16,6 +16,7 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Open, gating
 from robustbench_aig.models.adapt import ForeignGate
 from robustbench_aig.models.gated_resnet import GatedBlock
+from robustbench_aig.modes import in_eval_mode
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,8 @@ def profile_macs(model: nn.Module, shape: tuple[int, int, int]) -> MacProfile:
         return _count(counted, torch.empty(1, *shape, device="meta"))
     except (RuntimeError, TypeError):  # torch raises either for a value that isn't there
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        return _count(model.eval(), torch.zeros(1, *shape, device=device))
-    finally:
-        for module, training in modes:
-            module.training = training
+    with in_eval_mode(model):
+        return _count(model, torch.zeros(1, *shape, device=device))
 
 
 def _count(model: nn.Module, image: Tensor) -> MacProfile:

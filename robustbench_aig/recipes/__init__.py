@@ -8,6 +8,7 @@ from robustbench_aig.recipes.attacks import (
     SuiteRecipe,
 )
 from robustbench_aig.recipes.figures import Figures, Published
+from robustbench_aig.recipes.merging import inherit
 from robustbench_aig.recipes.models import (
     ARCHITECTURES,
     Family,
@@ -19,11 +20,24 @@ from robustbench_aig.recipes.models import (
     StochasticDepthRecipe,
     TorchvisionResNetRecipe,
 )
-from robustbench_aig.recipes.reading import merged, read_toml, validate
-from robustbench_aig.recipes.training import Augment, Optimizer, RateLoss, Schedule, Training
+from robustbench_aig.recipes.reading import read_toml, validate
+from robustbench_aig.recipes.training import (
+    PRESETS,
+    Adversarial,
+    Augment,
+    Optimizer,
+    Preset,
+    RateLoss,
+    Schedule,
+    Steps,
+    Training,
+    Triangular,
+)
 
 __all__ = [
     "ARCHITECTURES",
+    "PRESETS",
+    "Adversarial",
     "AttackRecipe",
     "Augment",
     "CornersRecipe",
@@ -36,15 +50,18 @@ __all__ = [
     "Optimizer",
     "PgdRecipe",
     "PreActResNetRecipe",
+    "Preset",
     "Published",
     "RateLoss",
     "ResNetRecipe",
     "Schedule",
+    "Steps",
     "StochasticDepthRecipe",
     "SuiteRecipe",
     "TorchvisionResNetRecipe",
     "Training",
-    "merged",
+    "Triangular",
+    "inherit",
     "read_toml",
     "validate",
 ]

@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from robustbench_aig.errors import RecipeError, did_you_mean
 from robustbench_aig.recipes.figures import Figures, Published
 from robustbench_aig.recipes.section import Count, Section, Share
-from robustbench_aig.recipes.training import Training
+from robustbench_aig.recipes.training import Preset, Training
 
 Family = Literal["plain", "stochastic", "gated"]
 """Whether blocks always run, are dropped without looking at the image, or are chosen by gates that look at it."""
@@ -117,15 +118,31 @@ class ModelRecipe(Section):
     summary: str
     reference: str
     twin: str | None = Field(None, description="the recipe it is compared with")
-    default: bool = Field(False, description="trained with its twin when no model is named")
-    weights: str | None = Field(None, description="released weights: a file beside the recipe")
+    default: list[Literal["cpu", "cuda"]] = Field(
+        [], description="devices on which it is trained with its twin when no model is named"
+    )
     model: Annotated[ModelSettings, Field(discriminator="algorithm")]
-    training: Training | None = Field(None, description="none where the network was trained elsewhere")
+    training: Training | None = Field(None, description="what is trained by; none where presets wait to be chosen")
+    presets: dict[Preset, Training] = Field({}, description="each one is what `training` says, with its changes")
+    preset: Preset | None = Field(None, description="which of the presets `training` is")
     figures: Figures | None = None
     published: Published | None = None
 
     @model_validator(mode="after")
     def _rate_loss(self) -> ModelRecipe:
-        if self.training and (self.model.family == "gated") != (self.training.rate_loss is not None):
-            raise ValueError("training.rate_loss belongs to a gated model, and every gated model needs it")
+        for training in [self.training, *self.presets.values()]:
+            if training and (self.model.family == "gated") != (training.rate_loss is not None):
+                raise ValueError("training.rate_loss belongs to a gated model, and every gated model needs it")
         return self
+
+    def chosen(self, preset: Preset) -> ModelRecipe:
+        """The recipe with one of its presets as `training`; as it is where it has no presets.
+
+        Raises:
+            RecipeError: it has presets, but not this one.
+        """
+        if not self.presets:
+            return self
+        if preset not in self.presets:
+            raise RecipeError(f"no preset '{preset}' in this recipe: {did_you_mean(preset, self.presets)}")
+        return self.model_copy(update={"training": self.presets[preset], "presets": {}, "preset": preset})

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from robustbench_aig.errors import RecipeError, did_you_mean
 from robustbench_aig.recipes.attacks import AttackRecipe, AttackSettings, SuiteRecipe
+from robustbench_aig.recipes.merging import complete
 from robustbench_aig.recipes.models import ModelRecipe, ModelSettings
 from robustbench_aig.recipes.section import Section
 
@@ -26,19 +27,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"recipe {path} is not valid TOML: {error}") from None
 
 
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` on top: tables are merged key by key, anything else is replaced."""
-    both = {
-        key: merged(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
-        for key, value in changes.items()
-    }
-    return {**base, **both}
-
-
 def validate(kind: type[R], content: dict[str, Any], source: Path | str) -> R:
     """Content to a recipe; RecipeError names file, key and allowed values."""
     try:
-        return kind.model_validate(content)
+        return kind.model_validate(complete(content) if "presets" in content else content)
     except ValidationError as error:
         raise RecipeError(f"recipe {source}: {_explain(kind, error)}") from None
 

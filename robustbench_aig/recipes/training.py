@@ -1,12 +1,18 @@
-"""The `[training]` section of a model's recipe."""
+"""The `[training]` section of a model's recipe, and what its presets may change."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from robustbench_aig.errors import ThreatError
 from robustbench_aig.recipes.section import Count, Positive, Section, Share
+from robustbench_aig.threat import Norm, Threat
+
+Preset = Literal["paper", "long", "short"]
+PRESETS: tuple[Preset, ...] = get_args(Preset)
+"""The published recipe, and modern fast ones: long for a GPU, short for minutes on a CPU."""
 
 
 class Augment(Section):
@@ -25,11 +31,22 @@ class Optimizer(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
 
 
-class Schedule(Section):
+class Triangular(Section):
     """Learning rate over the training: linear from 0 up to `lr` at `peak`, then linear down to 0."""
 
     kind: Literal["triangular"] = "triangular"
     peak: Annotated[float, Field(gt=0, lt=1)] = Field(0.25, description="share of the training before the peak")
+
+
+class Steps(Section):
+    """Learning rate that is multiplied by `factor` when each epoch of `at` begins; epochs count from 1."""
+
+    kind: Literal["steps"]
+    at: list[Annotated[int, Field(ge=2)]]
+    factor: Positive = 0.1
+
+
+Schedule = Annotated[Triangular | Steps, Field(discriminator="kind")]
 
 
 class RateLoss(Section):
@@ -42,13 +59,62 @@ class RateLoss(Section):
     temperature: Positive = Field(1.0, description="of the gates' softmax in the backward pass")
 
 
+class Adversarial(Section):
+    """Training on attacked images.
+
+    `pgd` replaces each batch by its attacked one (Madry et al., arXiv 1706.06083); `fast` does so with a single step
+    from a random start (Wong et al., arXiv 2001.03994); `trades` adds beta · KL(clean || attacked) to the loss of
+    the clean batch, and attacks that divergence (Zhang et al., arXiv 1901.08573). During the inner attack batch-norm
+    uses its running statistics, and the gates follow `gates`: the noise of `sampled` is that of the update that
+    follows, so that the adversary attacks the very network that is about to learn.
+    """
+
+    method: Literal["pgd", "trades", "fast"]
+    eps: str = Field("8/255", description="radius of the ball")
+    norm: Norm = "linf"
+    steps: Count = Field(10, description="of the inner attack; `fast` takes one")
+    step: Positive = Field(0.25, description="size of a step as a share of eps; `fast` takes 1.25")
+    gates: Literal["sampled", "argmax", "expected", "open"] = Field(
+        "sampled", description="policy of the gates in the inner attack"
+    )
+    beta: Positive = Field(6.0, description="weight of the divergence, for `trades` alone")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fast(cls, content: object) -> object:
+        """The single step of `fast` is 1.25 eps unless said otherwise."""
+        if isinstance(content, dict) and content.get("method") == "fast":
+            return {"steps": 1, "step": 1.25, **content}
+        return content
+
+    @model_validator(mode="after")
+    def _one_step(self) -> Adversarial:
+        if self.method == "fast" and self.steps != 1:
+            raise ValueError(f"fast training takes a single step, got {self.steps}: use pgd for more")
+        return self
+
+    @model_validator(mode="after")
+    def _ball(self) -> Adversarial:
+        try:
+            _ = self.threat
+        except ThreatError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def threat(self) -> Threat:
+        """The ball that the inner attack searches."""
+        return Threat.parse(self.eps, self.norm)
+
+
 class Training(Section):
     """How a network is trained."""
 
     epochs: Count
     batch: Annotated[int, Field(ge=2)]
     optimizer: Optimizer
-    schedule: Schedule = Schedule()
+    schedule: Schedule = Triangular()
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augment: Augment = Augment()
     rate_loss: RateLoss | None = None
+    adversarial: Adversarial | None = None

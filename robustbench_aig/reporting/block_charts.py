@@ -7,24 +7,12 @@ from typing import NamedTuple
 import altair as alt
 
 from robustbench_aig.inspections import GateUse, History, Inspection
+from robustbench_aig.reporting.curves import DASHES, Curve, Stroke, over_epochs
 from robustbench_aig.reporting.drawing import ACCENT, FAINT, INK, Datum, chart, svg
 from robustbench_aig.reporting.words import accuracy_text, percent, signed
 
 _COLOURS = [f"var(--s{number})" for number in range(1, 7)]
-_DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [10, 4])
-_MOST_POINTS = 12
-"""Epochs that carry a mark which can be pointed at; the line goes through all."""
-
-_TICKS = 4
 _WIDTH, _HEIGHT = 310, 180
-
-
-class Stroke(NamedTuple):
-    """How a line is drawn, so that colour is never the only difference; and what it means."""
-
-    name: str
-    colour: str
-    dash: list[int]
 
 
 class Panel(NamedTuple):
@@ -38,7 +26,7 @@ def strokes(gates: list[str]) -> list[Stroke]:
     """One per position of a block in its stage: the same in the panels of all stages."""
     names = list(dict.fromkeys(gate.partition(".")[2] for gate in gates))
     return [
-        Stroke(name, _COLOURS[index % len(_COLOURS)], _DASHES[index % len(_DASHES)]) for index, name in enumerate(names)
+        Stroke(name, _COLOURS[index % len(_COLOURS)], DASHES[index % len(DASHES)]) for index, name in enumerate(names)
     ]
 
 
@@ -49,43 +37,14 @@ def epochs(history: History, gates: list[str]) -> list[Panel]:
 
 
 def _stage(history: History, gates: list[str], stage: str, drawn: list[Stroke]) -> str:
-    last = len(history.epochs) - 1
-    step = max(1, -(-last // _MOST_POINTS))
-    data: list[Datum] = [
-        {
-            "block": gate.partition(".")[2],
-            "epoch": epoch,
-            "rate": rates[index],
-            "marked": (last - position) % step == 0,
-            "says": f"gate {gate}, epoch {epoch}: executed for {percent(rates[index])}",
-        }
+    by_name = {stroke.name: stroke for stroke in drawn}
+    curves = [
+        Curve(by_name[gate.partition(".")[2]], f"gate {gate}", [rates[index] for rates in history.rates])
         for index, gate in enumerate(gates)
         if gate.partition(".")[0] == stage
-        for position, (epoch, rates) in enumerate(zip(history.epochs, history.rates, strict=True))
     ]
-    names = [stroke.name for stroke in drawn]
-    colours = alt.Scale(domain=names, range=[stroke.colour for stroke in drawn])
-    dashes = alt.Scale(domain=names, range=[stroke.dash for stroke in drawn])
-    base = chart(data).encode(
-        x=alt.X(
-            "epoch:Q",
-            scale=alt.Scale(nice=False, domain=[history.epochs[0], max(history.epochs[-1], history.epochs[0] + 1)]),
-            axis=alt.Axis(
-                values=sorted({history.epochs[last * tick // _TICKS] for tick in range(_TICKS + 1)}), format="d"
-            ),
-        ),
-        y=alt.Y(
-            "rate:Q", title="execution rate", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=5)
-        ),
-        color=alt.Color("block:N", scale=colours, legend=None),
-    )
-    line = base.mark_line(strokeWidth=1.8, clip=False).encode(
-        strokeDash=alt.StrokeDash("block:N", scale=dashes, legend=None)
-    )
-    point = (
-        base.transform_filter("datum.marked").mark_point(filled=True, size=22, opacity=1).encode(description="says:N")
-    )
-    return svg(alt.layer(line, point).properties(width=220, height=_HEIGHT))
+    y = alt.Y("value:Q", title="execution rate", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=5))
+    return over_epochs(history.epochs, curves, y, lambda rate: f"executed for {percent(rate)}")
 
 
 def blocks_per_image(gates: GateUse) -> str:

@@ -34,6 +34,12 @@ def cell(kind: str, before: int, after: int) -> Cell:
     return Cell(str(_half_up(rate / 10)), f"h{_half_up(rate / 100)}")
 
 
+def share(rate: float) -> Cell:
+    """Draw a rate in [0, 1] that stands by itself."""
+    mille = round(1000 * rate)
+    return cell("clean", mille, mille)
+
+
 def heat_maps(report: Report, labels: Labels) -> dict[str, dict[str, Any]]:
     """One map per attacked evaluation of a gated model, keyed by its `choice`, joined by |.
 

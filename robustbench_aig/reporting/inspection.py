@@ -9,7 +9,7 @@ from typing import NamedTuple
 from robustbench_aig.files import make_folder, write_atomic
 from robustbench_aig.inspections import ClassUse, GateUse, Inspection
 from robustbench_aig.reporting import block_charts, findings
-from robustbench_aig.reporting.heatmap import MOST_CLASSES, Cell, cell
+from robustbench_aig.reporting.heatmap import MOST_CLASSES, Cell, share
 from robustbench_aig.reporting.palette import heat_css
 from robustbench_aig.reporting.pictures import Pixels, thumbnail
 from robustbench_aig.reporting.templating import template
@@ -75,7 +75,7 @@ def kept_classes(gates: GateUse) -> list[ClassUse]:
 def _rates(gates: GateUse, names: list[str], kept: list[ClassUse]) -> Map:
     """Gates × classes."""
     rows = [
-        (name, [_share(rate) for rate in (gates.rates[gate], *(c.rates[gate] for c in kept))])
+        (name, [share(rate) for rate in (gates.rates[gate], *(c.rates[gate] for c in kept))])
         for gate, name in enumerate(names)
     ]
     return Map(*_columns(gates, kept), rows)
@@ -86,7 +86,7 @@ def _counts(gates: GateUse, kept: list[ClassUse]) -> Map:
     seen = [blocks for blocks, images in enumerate(gates.histogram) if images]
     columns = [(gates.histogram, gates.n), *((c.histogram, c.n) for c in kept)]
     rows = [
-        (str(blocks), [_share(histogram[blocks] / n) for histogram, n in columns])
+        (str(blocks), [share(histogram[blocks] / n) for histogram, n in columns])
         for blocks in range(seen[0], seen[-1] + 1)
     ]
     return Map(*_columns(gates, kept), rows)
@@ -94,8 +94,3 @@ def _counts(gates: GateUse, kept: list[ClassUse]) -> Map:
 
 def _columns(gates: GateUse, kept: list[ClassUse]) -> tuple[list[str], list[int]]:
     return ["all", *(c.label for c in kept)], [gates.n, *(c.n for c in kept)]
-
-
-def _share(share: float) -> Cell:
-    mille = round(1000 * share)
-    return cell("clean", mille, mille)

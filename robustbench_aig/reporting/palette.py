@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 Colour = tuple[int, int, int]
 
 STEPS = 11
@@ -14,8 +16,12 @@ _DIVERGING = {
 
 def heat_css() -> str:
     """CSS classes h0…h10 (a rate from 0 to 1) and d0…d10 (a change; d5 is none), in both colour schemes."""
-    dark = "\n".join(_rules("dark"))
-    return "\n".join(_rules("light")) + f"\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
+    return _in_both_schemes(lambda name, background, text: f".{name}{{background:{background};color:{text}}}")
+
+
+def stroke_css() -> str:
+    """The same colours for the lines of a drawing in an element of class "map"."""
+    return _in_both_schemes(lambda name, background, _: f".map .{name}{{stroke:{background}}}")
 
 
 def steps(scheme: str) -> list[tuple[str, Colour, Colour]]:
@@ -35,8 +41,12 @@ def contrast(first: Colour, second: Colour) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def _rules(scheme: str) -> list[str]:
-    return [f".{name}{{background:{_hex(b)};color:{_hex(t)}}}" for name, b, t in steps(scheme)]
+def _in_both_schemes(rule: Callable[[str, str, str], str]) -> str:
+    light, dark = (
+        "\n".join(rule(name, _hex(background), _hex(text)) for name, background, text in steps(scheme))
+        for scheme in ("light", "dark")
+    )
+    return f"{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
 
 
 def _mix(start: Colour, end: Colour, share: float) -> Colour:

@@ -54,7 +54,12 @@ def threat_text(threat: ThreatRecord | None) -> str:
     """`ε = 4/255 (L∞)`, or `clean`."""
     if threat is None:
         return "clean"
-    return f"ε = {threat.eps} ({'L∞' if threat.norm == 'linf' else 'L2'})"
+    return ball(threat.norm, threat.eps)
+
+
+def ball(norm: str, eps: str) -> str:
+    """The same of a threat that is no record."""
+    return f"ε = {eps} ({'L∞' if norm == 'linf' else 'L2'})"
 
 
 def listing(names: Sequence[str]) -> str:

@@ -1,56 +1,103 @@
 """`last.ckpt`: what an interrupted training needs to continue as if nothing had happened.
 
-No state of a random generator is among it: every random number of an epoch derives from the seed, the epoch and
-the image.
+The checkpoint before it is kept as `previous.ckpt`, for a disk that damages the latest. No state of a random
+generator is among it, of no process: every random number derives from the seed, the epoch and the image, and the
+position in the epoch says which come next.
+
+The file is the SHA-256 of what follows (32 bytes), then what torch.save writes; it's read with weights_only.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor
 
 from robustbench_aig.errors import RunError
-from robustbench_aig.files import write_atomic
-from robustbench_aig.runs import CHECKPOINT, EpochRecord
+from robustbench_aig.files import unwritable, write_atomic
+from robustbench_aig.runs import CHECKPOINT, PREVIOUS, EpochRecord
+
+State = dict[str, Any]
+_DIGEST = 32
 
 
-def save_checkpoint(
-    directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer, history: list[EpochRecord]
-) -> None:
-    """Write the state after the latest epoch, whole or not at all."""
-    state = {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "history": [epoch.model_dump_json() for epoch in history],
-    }
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    write_atomic(directory / CHECKPOINT, buffer.getvalue())
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a training stands.
 
-
-def load_checkpoint(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[EpochRecord]:
-    """Fill network and optimizer from the latest checkpoint.
-
-    Returns:
-        The history up to that epoch; empty where training was interrupted before its first checkpoint.
-
-    Raises:
-        RunError: the file is damaged or belongs to another network.
+    Attributes:
+        model: its state dict.
+        optimizer: the same.
+        history: of the finished epochs.
+        step: batches that the epoch under way has done.
+        sums: of that epoch's tally, over all processes.
+        seconds: that it has taken.
+        best: state dict of the network after the best epoch so far, where one is chosen.
     """
-    path = directory / CHECKPOINT
-    if not path.exists():
-        return []
+
+    model: State
+    optimizer: State
+    history: list[EpochRecord]
+    step: int
+    sums: Tensor
+    seconds: float
+    best: State | None
+
+
+def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, whole or not at all; the one before becomes the previous one."""
+    content = {**vars(checkpoint), "history": [epoch.model_dump_json() for epoch in checkpoint.history]}
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    data = buffer.getvalue()
+    latest = directory / CHECKPOINT
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        history = [EpochRecord.model_validate_json(line) for line in state["history"]]
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, LookupError, ValueError, TypeError) as error:
-        reason = "not valid" if isinstance(error, ValidationError) else str(error).split("\n")[0][:120]
-        raise RunError(f"{path} is damaged ({reason}): start over with --overwrite") from None
-    return history
+        # Between these two lines a kill leaves only the previous one, which is a good checkpoint, too.
+        with suppress(FileNotFoundError):
+            latest.replace(directory / PREVIOUS)
+    except OSError as error:
+        raise unwritable(latest, error) from None
+    write_atomic(latest, hashlib.sha256(data).digest() + data)
+
+
+def drop_checkpoints(directory: Path) -> None:
+    """Delete what a finished training no longer needs."""
+    for name in (CHECKPOINT, PREVIOUS):
+        (directory / name).unlink(missing_ok=True)
+
+
+def load_checkpoints(directory: Path) -> Iterator[tuple[Path, Checkpoint | str]]:
+    """The latest checkpoint and the one before, as far as they are there; what is damaged comes as the reason why."""
+    for name in (CHECKPOINT, PREVIOUS):
+        path = directory / name
+        if path.exists():
+            try:
+                yield path, _read(path)
+            except RunError as error:
+                yield path, str(error)
+
+
+def _read(path: Path) -> Checkpoint:
+    try:
+        content = path.read_bytes()
+        data = content[_DIGEST:]
+        if hashlib.sha256(data).digest() != content[:_DIGEST]:
+            raise RunError("truncated or changed")
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        state["history"] = [EpochRecord.model_validate_json(line) for line in state["history"]]
+        return Checkpoint(**state)
+    except OSError as error:
+        raise RunError(error.strerror or "unreadable") from None
+    except ValidationError:
+        raise RunError("its history is not valid") from None
+    except (RuntimeError, pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError) as error:
+        raise RunError(str(error).split("\n")[0][:120]) from None

@@ -46,10 +46,17 @@ class EpochEvent:
 
 
 @dataclass(frozen=True)
+class NoteEvent:
+    """Something that the user should know."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class FinishedEvent:
     """The training is finished, the weights are on disk."""
 
     record: RunRecord
 
 
-Event = StepEvent | EpochEvent | FinishedEvent
+Event = StepEvent | EpochEvent | NoteEvent | FinishedEvent

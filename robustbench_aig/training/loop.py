@@ -1,29 +1,33 @@
-"""Standard training as a generator of events."""
+"""Training as a generator of events."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from robustbench_aig.errors import AigrobError
-from robustbench_aig.gating import Sampled, gating
-from robustbench_aig.randomness import Stream, seed_of
+from robustbench_aig.errors import AigrobError, Interrupted
 from robustbench_aig.runs import EpochRecord
-from robustbench_aig.training.augment import augment
-from robustbench_aig.training.events import EpochEvent, Event, FinishedEvent, StepEvent
-from robustbench_aig.training.losses import rate_loss
-from robustbench_aig.training.schedule import triangular
-from robustbench_aig.training.scoring import score
-from robustbench_aig.training.session import Job, Session, existing, finish, open_session, save_epoch
-from robustbench_aig.training.tally import Means, Tally
+from robustbench_aig.training.events import EpochEvent, Event, FinishedEvent, NoteEvent, StepEvent
+from robustbench_aig.training.job import Job, existing
+from robustbench_aig.training.schedule import factor
+from robustbench_aig.training.scoring import overfitted
+from robustbench_aig.training.session import Session, best_epoch, finish, open_session
+from robustbench_aig.training.tally import Means
+
+_AGREE = 16
+"""Steps between two moments at which several processes agree whether to stop; one process looks after every step."""
 
 
-def train(job: Job, *, resume: bool = False, tick: float = 0.5) -> Iterator[Event]:
+def train(
+    job: Job,
+    *,
+    resume: bool = False,
+    tick: float = 0.5,
+    save_every: float = 600,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
     """Train one network and leave a run directory; nothing happens before the first event is asked for.
 
     Killed at any moment, it leaves a directory that `resume` continues to the same weights and history (times
@@ -31,138 +35,149 @@ def train(job: Job, *, resume: bool = False, tick: float = 0.5) -> Iterator[Even
 
     Args:
         job: what to train, and where to put it.
-        resume: continue after the latest epoch on disk, or start where there is none.
+        resume: continue from the latest checkpoint, or start where there is none.
         tick: seconds between two step events; each one waits for the device.
+        save_every: seconds after which a checkpoint is written inside an epoch.
+        stop: asked after every step; where it says so, a checkpoint is written and the training interrupted.
 
     Raises:
         RunError: a run is in the way, damaged, or of other settings.
-        AigrobError: the loss is no longer finite.
+        AigrobError: the loss is no longer finite, or no epoch of single-step adversarial training is worth keeping.
+        Interrupted: `stop` said so.
     """
     old = existing(job, resume=resume)
     if old is not None and old.status == "finished":
         yield FinishedEvent(old)
         return
     session = open_session(job, old)
+    for note in session.notes:
+        yield NoteEvent(note)
+    stopped = None
     # cuDNN's fastest convolutions add up in no fixed order, and a resumed run must equal an uninterrupted one.
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True):
-        while len(session.history) < job.training.epochs:
-            clock = _Clock.of(session)
-            record = yield from _epoch(session, clock, tick)
-            save_epoch(session, record)
-            yield EpochEvent(record, clock.epochs, clock.first + clock.per_epoch)
-        yield FinishedEvent(finish(session))
+        while len(session.history) < job.training.epochs and stopped is None:
+            record = yield from _epoch(session, _Pace(tick, save_every, stop))
+            session.end_epoch(record)
+            yield EpochEvent(record, job.training.epochs, len(session.history) * session.batches.per_epoch)
+            stopped = _alarm(session)
+        if stopped is not None:
+            yield NoteEvent(stopped)
+        yield FinishedEvent(finish(session, stopped))
 
 
-@dataclass(frozen=True)
-class _Clock:
-    """Where an epoch lies in the whole training; epochs and steps are counted from 0."""
+class _Pace:
+    """When to tell, to save and to stop; times in seconds."""
 
-    epoch: int
-    epochs: int
-    batch: int
-    per_epoch: int
-
-    @classmethod
-    def of(cls, session: Session) -> _Clock:
-        settings = session.job.training
-        # Batch-norm dislikes the small rest of an epoch, so it's dropped; a set below one batch is one batch.
-        batch = min(settings.batch, len(session.train))
-        return cls(len(session.history), settings.epochs, batch, len(session.train) // batch)
-
-    @property
-    def first(self) -> int:
-        return self.epoch * self.per_epoch
-
-    @property
-    def steps(self) -> int:
-        return self.epochs * self.per_epoch
+    def __init__(self, tick: float, save_every: float, stop: Callable[[], bool]) -> None:
+        self.tick, self.save_every, self.stop = tick, save_every, stop
+        self.told = self.saved = time.perf_counter()
 
 
-def _epoch(session: Session, clock: _Clock, tick: float) -> Generator[StepEvent, None, EpochRecord]:
-    """Train one epoch; all that is random derives from the seed, the epoch and the image."""
-    job = session.job
-    shuffle = torch.Generator().manual_seed(seed_of(job.seed, "order", clock.epoch))
-    order = torch.randperm(len(session.train), generator=shuffle).to(job.device)
-    generator = torch.Generator(job.device).manual_seed(seed_of(job.seed, "augmentation", clock.epoch))
-    tally = Tally(len(session.targets), job.device)
-    session.model.train()
-    started = told = time.perf_counter()
-    for step in range(clock.first, clock.first + clock.per_epoch):
-        lr = _set_lr(session, step, clock.steps)
-        index = order[(step - clock.first) * clock.batch :][: clock.batch]
-        _step(session, index, clock.epoch, generator, tally)
-        if time.perf_counter() - told >= tick:
-            means = _sound(session, tally, clock.epoch)
-            yield StepEvent(
-                epoch=clock.epoch + 1,
-                epochs=clock.epochs,
-                step=step + 1,
-                steps=clock.steps,
-                loss=means.loss,
-                accuracy=means.accuracy,
-                rate=means.mean_rate,
-            )
-            told = time.perf_counter()
-    means = _sound(session, tally, clock.epoch)
+def _epoch(session: Session, pace: _Pace) -> Generator[StepEvent, None, EpochRecord]:
+    """Train one epoch, or what is left of it."""
+    job, learner, epoch = session.job, session.learner, len(session.history)
+    per_epoch = session.batches.per_epoch
+    learner.model.train()
+    started = time.perf_counter() - session.seconds
+    for batch in session.batches.epoch(epoch, session.step):
+        session.tally.add(learner.update(batch, _rate(session, session.step)))
+        session.step += 1
+        if time.perf_counter() - pace.told >= pace.tick:
+            yield _told(session)
+            pace.told = time.perf_counter()
+        session.seconds = time.perf_counter() - started
+        _save_or_stop(session, pace)
+    means = _sound(session, session.tally.means(job.hardware.world))
     seconds = time.perf_counter() - started
+    adversarial = job.training.adversarial
+    job.hardware.world.copy_from_leader(learner.statistics)
     return EpochRecord(
-        epoch=clock.epoch + 1,
-        lr=lr,
+        epoch=epoch + 1,
+        lr=_rate(session, per_epoch - 1),
         cross_entropy=means.cross_entropy,
-        rate_loss=None if session.rate_loss is None else means.penalty,
+        divergence=means.divergence if adversarial and adversarial.method == "trades" else None,
+        rate_loss=means.penalty if job.training.rate_loss else None,
         train_accuracy=means.accuracy,
         train_mean_rate=means.mean_rate,
         train_rates=means.rates,
-        validation=score(session.model, session.validation, family=session.record.family, seed=job.seed, draws=1),
+        validation=session.scorer.score(learner.model, session.validation, draws=1),
+        robust=session.scorer.robust(learner.model, session.validation, adversarial) if adversarial else None,
         seconds=seconds,
-        images_per_second=tally.images / seconds,
+        images_per_second=per_epoch * session.batches.size / seconds,
     )
 
 
-def _step(session: Session, index: Tensor, epoch: int, generator: torch.Generator, tally: Tally) -> None:
-    """One update from the images at `index` (B,)."""
-    job, train = session.job, session.train
-    x = augment(train.batch(index), job.training.augment, generator)
-    x = x.contiguous(memory_format=torch.channels_last)
-    labels = train.labels[index]
-    noise = Stream.of(train.ids[index], job.seed, "training gates", epoch)
-    temperature = 1.0 if session.rate_loss is None else session.rate_loss.temperature
-    with (
-        torch.autocast(job.device.type, torch.bfloat16, enabled=job.amp),
-        gating(session.model, Sampled(noise, temperature)) as trace,
-    ):
-        logits = session.model(x).float()
-    cross_entropy = F.cross_entropy(logits, labels, label_smoothing=job.training.label_smoothing)
-    decisions = trace.decisions if trace.gates else logits.new_empty(len(labels), 0)
-    penalty = _penalty(session, decisions)
-    session.optimizer.zero_grad(set_to_none=True)
-    (cross_entropy + penalty).backward()  # type: ignore[no-untyped-call]
-    session.optimizer.step()
-    tally.add(cross_entropy, penalty, logits.detach().argmax(1) == labels, decisions)
+def _rate(session: Session, step: int) -> float:
+    """The learning rate at a step of the epoch under way."""
+    training, per_epoch, epoch = session.job.training, session.batches.per_epoch, len(session.history)
+    share = factor(training.schedule, epoch * per_epoch + step, training.epochs * per_epoch, epoch)
+    return training.optimizer.lr * share
 
 
-def _penalty(session: Session, decisions: Tensor) -> Tensor:
-    """The weighted rate loss of decisions (B, G); 0 for a plain network."""
-    settings = session.rate_loss
-    if settings is None:
-        return decisions.new_zeros(())
-    return settings.weight * rate_loss(decisions, session.targets, settings.reduction)
+def _save_or_stop(session: Session, pace: _Pace) -> None:
+    """Write a checkpoint inside an epoch where it's time; end the training where somebody says so."""
+    world, device = session.job.hardware.world, session.job.hardware.device
+    if world.size > 1 and session.step % _AGREE:
+        return
+    stop = world.any(pace.stop(), device)
+    if stop or world.any(time.perf_counter() - pace.saved >= pace.save_every, device):
+        session.save()
+        pace.saved = time.perf_counter()
+    if stop:
+        where = f"epoch {len(session.history) + 1}, step {session.step} of {session.batches.per_epoch}"
+        job = session.job
+        raise Interrupted(
+            f"{job.directory.name}: interrupted in {where}; it's saved in {job.directory}, go on with: "
+            f"{job.command} --resume"
+        )
 
 
-def _set_lr(session: Session, step: int, steps: int) -> float:
-    settings = session.job.training
-    lr = settings.optimizer.lr * triangular(step, steps, settings.schedule.peak)
-    for group in session.optimizer.param_groups:
-        group["lr"] = lr
-    return lr
+def _told(session: Session) -> StepEvent:
+    means = _sound(session, session.tally.means())
+    before = len(session.history) * session.batches.per_epoch
+    return StepEvent(
+        epoch=len(session.history) + 1,
+        epochs=session.job.training.epochs,
+        step=before + session.step,
+        steps=session.job.training.epochs * session.batches.per_epoch,
+        loss=means.loss,
+        accuracy=means.accuracy,
+        rate=means.mean_rate,
+    )
 
 
-def _sound(session: Session, tally: Tally, epoch: int) -> Means:
-    """The means so far; AigrobError where the loss is no longer a number."""
-    means = tally.means()
+def _sound(session: Session, means: Means) -> Means:
+    """The means; AigrobError where the loss is no longer a number."""
     if not means.finite:
+        job = session.job
         raise AigrobError(
-            f"{session.job.directory.name}: the loss became {means.loss} in epoch {epoch + 1}: copy the recipe "
-            f"and lower training.optimizer.lr (now {session.job.training.optimizer.lr})"
+            f"{job.directory.name}: the loss became {means.loss} in epoch {len(session.history) + 1}: copy the recipe "
+            f"and lower training.optimizer.lr (now {job.training.optimizer.lr})"
         )
     return means
+
+
+def _alarm(session: Session) -> str | None:
+    """Why single-step adversarial training must end here; None where it may go on.
+
+    Raises:
+        AigrobError: no earlier epoch is worth keeping.
+    """
+    settings, history = session.job.training.adversarial, session.history
+    robust = [epoch.robust for epoch in history if epoch.robust is not None]
+    classes = len(session.job.data.classes)
+    if settings is None or settings.method != "fast" or not overfitted(robust, classes):
+        return None
+    last, best = robust[-1], best_epoch(history)
+    what = (
+        f"catastrophic overfitting in epoch {len(history)}: of {last.n} validation images {last.fgsm:.1%} withstand "
+        f"one step and {last.pgd:.1%} withstand {last.steps}"
+    )
+    if best is None or overfitted(robust[:best], classes):
+        raise AigrobError(
+            f"{session.job.directory.name}: {what}, and no epoch before is worth keeping: lower the step "
+            f"(training.adversarial.step, now {settings.step}) or use --adversarial pgd"
+        )
+    return (
+        f"{what}; training was stopped and the weights of epoch {best} are kept, of which {robust[best - 1].pgd:.1%} do"
+    )

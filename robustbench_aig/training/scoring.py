@@ -1,61 +1,123 @@
-"""Accuracy and execution rates of a network on a set of images."""
+"""Accuracy, execution rates and compute of a network on a set of images."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from robustbench_aig.attacks import Fgsm, Pgd
 from robustbench_aig.data import ImageSet
+from robustbench_aig.distributed import World
 from robustbench_aig.gating import deployed_policy, gating
+from robustbench_aig.models import MacProfile
+from robustbench_aig.modes import in_eval_mode
 from robustbench_aig.randomness import Stream
-from robustbench_aig.recipes import Family
-from robustbench_aig.runs import Score, Scores
+from robustbench_aig.recipes import Adversarial, Family
+from robustbench_aig.runs import RobustScore, Score, Scores
 
 _BATCH = 250
-
+_ROBUST_IMAGES = 1000
+_ROBUST_STEPS = 10
 
 POLICIES: dict[Family, tuple[str, ...]] = {
     "plain": ("none",),
     "stochastic": ("expected",),
     "gated": ("argmax", "sampled"),
 }
-"""The gate policies under which a network is scored: those that it may be deployed with."""
+"""The gate policies under which a network is scored: those that it may be deployed with; the first isn't random."""
 
 
-def score(model: nn.Module, images: ImageSet, *, family: Family, seed: int, draws: int) -> Scores:
-    """Score a network in eval mode under every policy that is quoted for its family.
+@dataclass(frozen=True)
+class Scorer:
+    """Scores a network in eval mode and single precision; its modes are kept.
+
+    Attributes:
+        family: decides the policies.
+        profile: what the network's blocks cost.
+        seed: of the gates' noise and the attack's, which belong to the image.
+        world: the processes that share the images; all of them get the result.
+    """
+
+    family: Family
+    profile: MacProfile
+    seed: int
+    world: World
+
+    def score(self, model: nn.Module, images: ImageSet, draws: int) -> Scores:
+        """Under every policy that is quoted for the family; so many passes where it is random."""
+        with in_eval_mode(model), torch.no_grad():
+            return {policy: self._score(model, images, policy, draws) for policy in POLICIES[self.family]}
+
+    def _score(self, model: nn.Module, images: ImageSet, policy: str, draws: int) -> Score:
+        draws = draws if deployed_policy(policy).random else 1
+        gates = len(self.profile.blocks)
+        # Right answers, open gates, blocks that ran: whole numbers (but for soft decisions), in whatever order added.
+        sums = torch.zeros(1 + 2 * gates, dtype=torch.float64, device=images.labels.device)
+        for index in self._parts(len(images), images.labels.device):
+            x = images.batch(index).contiguous(memory_format=torch.channels_last)
+            noise = Stream.of(images.ids[index], self.seed, "scoring")
+            with gating(model, deployed_policy(policy, noise), execution="sparse") as trace:
+                for _ in range(draws):
+                    right = (model(x).argmax(1) == images.labels[index]).sum().double().view(1)
+                    opened = trace.decisions.double() if gates else x.new_empty(len(x), 0, dtype=torch.float64)
+                    sums += torch.cat([right, opened.sum(0), (opened != 0).double().sum(0)])
+        passes = len(images) * draws
+        right, *shares = (self.world.total(sums) / passes).tolist()
+        rates, ran = shares[:gates], shares[gates:]
+        return Score(
+            accuracy=right,
+            n=len(images),
+            draws=draws,
+            mean_rate=sum(rates) / gates if gates else None,
+            rates=rates,
+            mean_macs=self.profile.fixed + sum(s * cost for s, cost in zip(ran, self.profile.blocks, strict=True)),
+        )
+
+    def robust(self, model: nn.Module, images: ImageSet, settings: Adversarial) -> RobustScore:
+        """Accuracy on attacked images in the ball of an adversarial training, to choose an epoch by.
+
+        The first policy of the family decides, which isn't random; the attacks know it. Single-step and iterated
+        attack stand side by side because a network that has overfitted to the single step withstands that alone.
+        """
+        policy = POLICIES[self.family][0]
+        images = images.limit(_ROBUST_IMAGES, self.seed)
+        sums = torch.zeros(2, dtype=torch.float64, device=images.labels.device)
+        attacks = (Fgsm(), Pgd(steps=_ROBUST_STEPS, step=0.25))
+        flags = [parameter.requires_grad for parameter in model.parameters()]
+        model.requires_grad_(False)
+        with in_eval_mode(model), gating(model, deployed_policy(policy)):
+            for index in self._parts(len(images), images.labels.device):
+                x, y = images.batch(index).contiguous(memory_format=torch.channels_last), images.labels[index]
+                stream = Stream.of(images.ids[index], self.seed, "robust scoring")
+                found = [attack(model, x, y, settings.threat, stream) for attack in attacks]
+                with torch.no_grad():
+                    sums += torch.stack([(model(adv).argmax(1) == y).sum() for adv in found])
+        for parameter, flag in zip(model.parameters(), flags, strict=True):
+            parameter.requires_grad_(flag)
+        fgsm, pgd = (self.world.total(sums) / len(images)).tolist()
+        return RobustScore(
+            policy=policy, eps=settings.eps, norm=settings.norm, n=len(images), steps=_ROBUST_STEPS, fgsm=fgsm, pgd=pgd
+        )
+
+    def _parts(self, count: int, device: torch.device) -> tuple[Tensor, ...]:
+        """This process's positions among so many images, in batches."""
+        return torch.split(torch.arange(self.world.rank, count, self.world.size, device=device), _BATCH)
+
+
+def overfitted(scores: Sequence[RobustScore], classes: int) -> bool:
+    """Whether single-step training has just collapsed: catastrophic overfitting (Wong et al., arXiv 2001.03994).
+
+    The network then withstands the step that it was trained on and nothing else. The alarm goes off where hardly any
+    image that withstands one step withstands ten, or not half of them and not half of what the best epoch held. In
+    the first epochs a sound training can look like that, but that there's nothing to lose yet.
 
     Args:
-        model: on the device of the images; left in eval mode.
-        images: resident on a device.
-        family: decides the policies.
-        seed: of the gates' noise, which belongs to the image.
-        draws: passes per image under a random policy.
+        scores: of the epochs so far.
+        classes: of the data set; 3 / classes is the accuracy from which on a collapse can be told.
     """
-    return {policy: _score(model, images, policy, seed, draws) for policy in POLICIES[family]}
-
-
-@torch.no_grad()
-def _score(model: nn.Module, images: ImageSet, policy: str, seed: int, draws: int) -> Score:
-    model.eval()
-    draws = draws if deployed_policy(policy).random else 1
-    right = torch.zeros((), dtype=torch.int64, device=images.labels.device)
-    opened: Tensor | None = None
-    for index in torch.split(torch.arange(len(images)), _BATCH):
-        x = images.batch(index).contiguous(memory_format=torch.channels_last)
-        noise = Stream.of(images.ids[index], seed, "scoring")
-        with gating(model, deployed_policy(policy, noise), execution="sparse") as trace:
-            for _ in range(draws):
-                right += (model(x).argmax(1) == images.labels[index]).sum()
-                if trace.gates:
-                    batch_opened = trace.decisions.double().sum(0)
-                    opened = batch_opened if opened is None else opened + batch_opened
-    passes = len(images) * draws
-    rates = [] if opened is None else (opened / passes).tolist()
-    return Score(
-        accuracy=int(right) / passes,
-        n=len(images),
-        draws=draws,
-        mean_rate=sum(rates) / len(rates) if rates else None,
-        rates=rates,
-    )
+    last, best, least = scores[-1], max(score.pgd for score in scores), 3 / classes
+    fallen = best >= least and last.pgd < min(last.fgsm, best) / 2
+    return last.fgsm >= least and (fallen or last.pgd < last.fgsm / 10)

@@ -1,204 +1,189 @@
-"""One training and its run directory: how it is opened, continued, saved after every epoch, and finished."""
+"""One training and its run directory: how it is opened, continued, saved, and finished."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
-from robustbench_aig.data import DataSet, ImageSet
-from robustbench_aig.environment import environment
-from robustbench_aig.errors import RecipeError, RunError
+from robustbench_aig.data import ImageSet
+from robustbench_aig.errors import RunError
 from robustbench_aig.files import make_folder, sha256_of
+from robustbench_aig.models import profile_macs
 from robustbench_aig.randomness import seed_of
-from robustbench_aig.recipes import ModelRecipe, RateLoss, Training
-from robustbench_aig.runs import (
-    RECORD,
-    WEIGHTS,
-    EpochRecord,
-    Metrics,
-    RunRecord,
-    Trained,
-    clear_run,
-    differences,
-    read_run,
-    write_history,
-    write_run,
-)
-from robustbench_aig.training.checkpoint import load_checkpoint, save_checkpoint
-from robustbench_aig.training.scoring import score
-from robustbench_aig.training.weights import build_network, save_weights
+from robustbench_aig.runs import WEIGHTS, EpochRecord, Metrics, RunRecord, clear_run, write_history, write_run
+from robustbench_aig.training.batches import Batches
+from robustbench_aig.training.checkpoint import Checkpoint, State, drop_checkpoints, load_checkpoints, save_checkpoint
+from robustbench_aig.training.job import Job, describe
+from robustbench_aig.training.learner import Learner
+from robustbench_aig.training.scoring import Scorer
+from robustbench_aig.training.tally import Tally
+from robustbench_aig.training.weights import build_network, save_weights, take_over
 
 FINAL_DRAWS = 10
 
 
-@dataclass(frozen=True)
-class Job:
-    """One training, as asked for.
-
-    Attributes:
-        directory: of the run; its last part is the run's name.
-        recipe_name: as `zoo.find_model` gives it.
-        recipe: resolved.
-        data: with the validation split cut by `seed`.
-        seed: of everything random.
-        device: where to train.
-        image_size: as asked for, for the record.
-        amp: train in bfloat16 where torch's autocast finds it safe.
-        command: that was given, for the record and for advice.
-    """
-
-    directory: Path
-    recipe_name: str
-    recipe: ModelRecipe
-    data: DataSet
-    seed: int
-    device: torch.device
-    image_size: int | None = None
-    amp: bool = False
-    command: str = "aigrob train"
-
-    @property
-    def training(self) -> Training:
-        """The recipe's section; RecipeError where it has none."""
-        if self.recipe.training is None:
-            raise RecipeError(f"{self.recipe_name} has no [training] section: it describes a network made elsewhere")
-        return self.recipe.training
-
-
-@dataclass(frozen=True)
+@dataclass
 class Session:
-    """A training under way; `history` grows by one record per epoch.
+    """A training under way.
 
     Attributes:
-        targets: (G,) execution rates that the gates are trained towards, or blocks survive at, on the device of the
-            training; empty for a plain network.
+        job: what is trained.
+        record: as it is on disk.
+        learner: network and optimizer.
+        batches: of the training split.
+        validation: on the device of the training.
+        scorer: of the network.
+        history: one record per finished epoch.
+        step: batches that the epoch under way has done.
+        tally: of that epoch.
+        seconds: that it has taken.
+        best: the network after the best epoch so far; None where no epoch is chosen.
+        notes: what the user should know of how it was opened.
     """
 
     job: Job
     record: RunRecord
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    targets: Tensor
-    train: ImageSet
+    learner: Learner
+    batches: Batches
     validation: ImageSet
+    scorer: Scorer
     history: list[EpochRecord]
+    step: int
+    tally: Tally
+    seconds: float = 0.0
+    best: State | None = None
+    notes: tuple[str, ...] = ()
 
-    @property
-    def rate_loss(self) -> RateLoss | None:
-        """None for a plain network."""
-        return self.job.training.rate_loss
+    def begin_epoch(self) -> None:
+        """Nothing of the next epoch is done yet."""
+        self.step, self.seconds = 0, 0.0
+        self.tally = Tally.empty(len(self.learner.targets), self.job.hardware.device)
+
+    def end_epoch(self, epoch: EpochRecord) -> None:
+        """Put a finished epoch on disk: the history first, so that the checkpoint never knows more."""
+        self.history.append(epoch)
+        if epoch.robust is not None and best_epoch(self.history) == epoch.epoch:
+            self.best = {name: value.detach().clone() for name, value in self.learner.model.state_dict().items()}
+        self.begin_epoch()
+        if self.job.hardware.world.leads:
+            write_history(self.job.directory, self.history)
+        self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint of this very moment; all processes come here together."""
+        world = self.job.hardware.world
+        world.copy_from_leader(self.learner.statistics)
+        sums = world.total(self.tally.sums)
+        if world.leads:
+            checkpoint = Checkpoint(
+                model=self.learner.model.state_dict(),
+                optimizer=self.learner.optimizer.state_dict(),
+                history=self.history,
+                step=self.step,
+                sums=sums,
+                seconds=self.seconds,
+                best=self.best,
+            )
+            save_checkpoint(self.job.directory, checkpoint)
+        world.wait()
+
+    def load(self) -> None:
+        """Continue from the latest checkpoint that is sound, or from the beginning where there is none.
+
+        Raises:
+            RunError: all that are there are damaged, or belong to another network.
+        """
+        damaged: list[str] = []
+        for path, found in load_checkpoints(self.job.directory):
+            if isinstance(found, Checkpoint) and self._fill(found):
+                if damaged:
+                    self.notes = (f"{damaged[0]}: went back to {path.name}",)
+                return
+            damaged.append(f"{path} is damaged ({found if isinstance(found, str) else 'of another network'})")
+        if damaged:
+            raise RunError(f"{'; '.join(damaged)}: start over with --overwrite")
+
+    def _fill(self, found: Checkpoint) -> bool:
+        """Whether a checkpoint fits, and was loaded."""
+        try:
+            self.learner.model.load_state_dict(found.model)
+            self.learner.optimizer.load_state_dict(found.optimizer)
+        except (RuntimeError, LookupError, ValueError, TypeError):
+            return False
+        if found.sums.shape != self.tally.sums.shape:
+            return False
+        self.history, self.step, self.seconds, self.best = found.history, found.step, found.seconds, found.best
+        if self.job.hardware.world.leads:  # the others' sums are in it already
+            self.tally = Tally(found.sums.to(self.tally.sums.device))
+        return True
 
 
-def existing(job: Job, *, resume: bool) -> RunRecord | None:
-    """The record of an earlier run that this job may continue or keep; None where it starts afresh.
-
-    Raises:
-        RunError: a run is in the way, or it was made with other settings.
-    """
-    if not (job.directory / RECORD).exists():
-        return None
-    old = read_run(job.directory, unfinished=True)
-    if not resume:
-        what = "is already trained" if old.status == "finished" else "holds an unfinished training"
-        goes_on = "keeps" if old.status == "finished" else "continues"
-        raise RunError(f"{job.directory} {what}: --resume {goes_on} it, --overwrite starts it anew")
-    changed = differences(old, describe(job))
-    if changed:
-        raise RunError(
-            f"{job.directory} cannot be resumed: {changed[0]}; use the old settings, or start anew with --overwrite"
-        )
-    return old
-
-
-def describe(job: Job) -> RunRecord:
-    """The record of a training that is about to start."""
-    data = Trained(
-        name=job.data.name,
-        source=job.data.source,
-        image_size=job.image_size,
-        seed=job.seed,
-        classes=list(job.data.classes),
-        shape=job.data.shape,
-        mean=job.data.mean,
-        std=job.data.std,
-    )
-    with torch.device("meta"):
-        parameters = sum(p.numel() for p in build_network(job.recipe, data).parameters())
-    return RunRecord(
-        name=job.directory.name,
-        recipe_name=job.recipe_name,
-        recipe=job.recipe,
-        data=data,
-        seed=job.seed,
-        precision="bf16" if job.amp else "fp32",
-        status="training",
-        created=_now(),
-        command=job.command,
-        environment=environment(job.device),
-        parameters=parameters,
-    )
+def best_epoch(history: list[EpochRecord]) -> int | None:
+    """The first epoch with the highest robust accuracy on validation images; None without adversarial training."""
+    robust = [(epoch.robust.pgd, -epoch.epoch) for epoch in history if epoch.robust is not None]
+    return -max(robust)[1] if robust else None
 
 
 def open_session(job: Job, old: RunRecord | None) -> Session:
-    """Start afresh, or continue an earlier run after its latest checkpoint; the directory says so at once."""
-    record = old or describe(job)
-    settings = job.training.optimizer
+    """Start afresh, or continue an earlier run; the directory says so at once."""
+    record, device = old or describe(job), job.hardware.device
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(job.seed, "initial weights"))
         model = build_network(job.recipe, record.data)
-    model = model.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=settings.lr,
-        momentum=settings.momentum,
-        nesterov=settings.nesterov,
-        weight_decay=settings.weight_decay,
-        fused=True,
+    if job.init is not None:
+        take_over(model, job.init)
+    profile = profile_macs(model, record.data.shape)
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    targets = torch.tensor(job.recipe.model.targets, device=device)
+    learner = Learner(model, job.training, targets, job.hardware)
+    session = Session(
+        job=job,
+        record=record,
+        learner=learner,
+        batches=Batches(job.data.train.to(device), job.batch, job.training.augment, job.seed, job.hardware.world),
+        validation=job.data.validation.to(device),
+        scorer=Scorer(record.family, profile, job.seed, job.hardware.world),
+        history=[],
+        step=0,
+        tally=Tally.empty(len(targets), device),
     )
-    if old is None:
+    if job.hardware.world.leads and old is None:
         make_folder(job.directory)
         clear_run(job.directory)
-        history: list[EpochRecord] = []
-    else:
-        history = load_checkpoint(job.directory, model, optimizer)
-    write_run(job.directory, record)
-    write_history(job.directory, history)
-    train, validation = job.data.train.to(job.device), job.data.validation.to(job.device)
-    targets = torch.tensor(job.recipe.model.targets, device=job.device)
-    return Session(job, record, model, optimizer, targets, train, validation, history)
+    job.hardware.world.wait()
+    if old is not None:
+        session.load()
+    if job.hardware.world.leads:
+        write_run(job.directory, record)
+        write_history(job.directory, session.history)
+    return session
 
 
-def save_epoch(session: Session, epoch: EpochRecord) -> None:
-    """Put a finished epoch on disk: the history first, so that the checkpoint never knows more."""
-    session.history.append(epoch)
-    write_history(session.job.directory, session.history)
-    save_checkpoint(session.job.directory, session.model, session.optimizer, session.history)
-
-
-def finish(session: Session) -> RunRecord:
-    """Score the network of the last epoch on the test split, save it, and close the record."""
-    job = session.job
-    test = job.data.test.to(job.device)
-    validation, tested = (
-        score(session.model, images, family=session.record.family, seed=job.seed, draws=FINAL_DRAWS)
-        for images in (session.validation, test)
+def finish(session: Session, stopped: str | None) -> RunRecord:
+    """Score the network of the last epoch, or of the best where one is chosen, save it, and close the record."""
+    job, world = session.job, session.job.hardware.world
+    if session.best is not None:
+        session.learner.model.load_state_dict(session.best)
+    world.copy_from_leader(session.learner.statistics)
+    validation, test = (
+        session.scorer.score(session.learner.model, images, FINAL_DRAWS)
+        for images in (session.validation, job.data.test.to(job.hardware.device))
     )
-    save_weights(session.model, job.directory / WEIGHTS)
     record = session.record.model_copy(
         update={
             "status": "finished",
-            "finished": _now(),
-            "metrics": Metrics(validation=validation, test=tested),
-            "weights_digest": sha256_of(job.directory / WEIGHTS),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "metrics": Metrics(validation=validation, test=test),
+            "best_epoch": best_epoch(session.history),
+            "stopped": stopped,
         }
     )
-    write_run(job.directory, record)
+    if world.leads:
+        save_weights(session.learner.model, job.directory / WEIGHTS)
+        record = record.model_copy(update={"weights_digest": sha256_of(job.directory / WEIGHTS)})
+        write_run(job.directory, record)
+        drop_checkpoints(job.directory)
+    world.wait()
     return record
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

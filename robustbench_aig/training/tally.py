@@ -8,12 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from robustbench_aig.distributed import World
+from robustbench_aig.training.learner import Outcome
+
 
 @dataclass(frozen=True)
 class Means:
     """Means over images: losses, share of right answers, execution rate of every gate."""
 
     cross_entropy: float
+    divergence: float
     penalty: float
     accuracy: float
     rates: list[float]
@@ -21,7 +25,7 @@ class Means:
     @property
     def loss(self) -> float:
         """The sum that is minimised."""
-        return self.cross_entropy + self.penalty
+        return self.cross_entropy + self.divergence + self.penalty
 
     @property
     def mean_rate(self) -> float | None:
@@ -37,29 +41,33 @@ class Means:
 class Tally:
     """Kept on the device, so that no step of the training waits for it.
 
-    Args:
-        gates: of the network; 0 for a plain one.
-        device: of the training.
+    Attributes:
+        sums: (5 + G,) over images: how many, losses, right answers, decisions; float64, which holds counts exactly.
     """
 
-    def __init__(self, gates: int, device: torch.device) -> None:
-        self.images = 0
-        self._sums = torch.zeros(3 + gates, device=device)
+    def __init__(self, sums: Tensor) -> None:
+        self.sums = sums
 
-    def add(self, cross_entropy: Tensor, penalty: Tensor, right: Tensor, decisions: Tensor) -> None:
-        """Note a batch.
+    @classmethod
+    def empty(cls, gates: int, device: torch.device) -> Tally:
+        """Of a network with so many gates."""
+        return cls(torch.zeros(5 + gates, dtype=torch.float64, device=device))
+
+    def add(self, outcome: Outcome) -> None:
+        """Note a batch."""
+        count = len(outcome.right)
+        losses = torch.stack([outcome.cross_entropy, outcome.divergence, outcome.penalty]).double() * count
+        parts = (losses, outcome.right.double().sum().view(1), outcome.decisions.double().sum(0))
+        self.sums[0] += count
+        self.sums[1:] += torch.cat(parts)
+
+    def means(self, world: World | None = None) -> Means:
+        """What has been noted so far, per image; waits for the device.
 
         Args:
-            cross_entropy: its mean, a scalar.
-            penalty: its weighted rate loss, a scalar.
-            right: (B,), whether the answer was right.
-            decisions: (B, G); (B, 0) for a plain network.
+            world: the processes to sum over; None for this one alone.
         """
-        self.images += len(right)
-        losses = torch.stack([cross_entropy.detach(), penalty.detach()]).float() * len(right)
-        self._sums += torch.cat([losses, right.float().sum().view(1), decisions.detach().float().sum(0)])
-
-    def means(self) -> Means:
-        """What has been noted so far, per image; waits for the device."""
-        cross_entropy, penalty, accuracy, *rates = (self._sums / max(self.images, 1)).tolist()
-        return Means(cross_entropy, penalty, accuracy, rates)
+        sums = self.sums if world is None else world.total(self.sums)
+        images, *totals = sums.tolist()
+        cross_entropy, divergence, penalty, accuracy, *rates = (total / max(images, 1) for total in totals)
+        return Means(cross_entropy, divergence, penalty, accuracy, rates)

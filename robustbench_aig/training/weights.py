@@ -13,7 +13,7 @@ from robustbench_aig.errors import RunError
 from robustbench_aig.files import sha256_of, write_atomic
 from robustbench_aig.models import build_model
 from robustbench_aig.recipes import ModelRecipe
-from robustbench_aig.runs import WEIGHTS, Trained, read_run
+from robustbench_aig.runs import WEIGHTS, Init, Trained, read_run
 
 
 def build_network(recipe: ModelRecipe, data: Trained) -> nn.Module:
@@ -40,18 +40,40 @@ def load_model(directory: Path, device: torch.device | str = "cpu") -> nn.Module
     return model.to(device).eval()
 
 
+def init_of(directory: Path, network: nn.Module, data: Trained) -> Init:
+    """What a finished run gives to a network's first weights.
+
+    Args:
+        directory: of the run.
+        network: that is to be trained; it may lie on the meta device.
+        data: that it is to be trained on.
+
+    Raises:
+        RunError: no such run, other images, another validation split, or weights that the network has no place for.
+    """
+    record = read_run(directory)
+    if not record.data.matches(data):
+        raise RunError(f"--init {record.name} was trained on {record.data.name}, this training is on {data.name}")
+    if record.data.seed != data.seed:
+        raise RunError(
+            f"--init {record.name} learned from images that seed {data.seed} sets aside for validation: "
+            f"use --seed {record.data.seed}"
+        )
+    own, given = network.state_dict(), _tensors(directory / WEIGHTS)
+    foreign = [name for name, value in given.items() if name not in own or own[name].shape != value.shape]
+    if foreign:
+        raise RunError(f"--init {record.name} is of another network: there is no place for its '{foreign[0]}'")
+    return Init(run=record.name, weights_digest=sha256_of(directory / WEIGHTS), tensors=len(given))
+
+
+def take_over(network: nn.Module, directory: Path) -> None:
+    """Fill a network with a run's weights as far as they go, which `init_of` has checked; the rest stays."""
+    network.load_state_dict(_tensors(directory / WEIGHTS), strict=False)
+
+
 def load_weights(model: nn.Module, path: Path) -> None:
     """Fill a network from a .safetensors file that must fit it exactly; RunError where it doesn't."""
-    try:
-        weights = load_file(path)
-    except SafetensorError as error:
-        raise RunError(
-            f"{path} is truncated or no safetensors file ({error}): train again with aigrob train --overwrite"
-        ) from None
-    except OSError as error:
-        raise RunError(
-            f"cannot read {path}: {error.strerror or 'no such file'}; train again with aigrob train --overwrite"
-        ) from None
+    weights = _tensors(path)
     own = model.state_dict()
     wrong = {name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape}
     wrong |= own.keys() ^ weights.keys()
@@ -67,3 +89,18 @@ def save_weights(model: nn.Module, path: Path) -> None:
     """Write a network's parameters and buffers, whole or not at all."""
     state: dict[str, Tensor] = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     write_atomic(path, save(state))
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """What a .safetensors file holds; RunError where it's missing or none."""
+    try:
+        weights: dict[str, Tensor] = load_file(path)
+    except SafetensorError as error:
+        raise RunError(
+            f"{path} is truncated or no safetensors file ({error}): train again with aigrob train --overwrite"
+        ) from None
+    except OSError as error:
+        raise RunError(
+            f"cannot read {path}: {error.strerror or 'no such file'}; train again with aigrob train --overwrite"
+        ) from None
+    return weights

@@ -1,6 +1,7 @@
 """`aigrob train` as a user types it, on networks that train in seconds."""
 
 import json
+import random
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -30,7 +31,8 @@ def test_a_recipe_of_ones_own_on_a_folder(where: Path) -> None:
     assert "sampled" in trained.stdout
     assert trained.stderr.count("epoch ") == 3
     run = where / "runs" / "mine"
-    assert {path.name for path in run.iterdir()} == {"run.json", "model.safetensors", "history.jsonl", "last.ckpt"}
+    assert {path.name for path in run.iterdir()} == {"run.json", "model.safetensors", "history.jsonl", "run.html"}
+    assert str(Path("runs", "mine", "run.html")) in trained.stdout
     for line in (run / HISTORY).read_text().splitlines():
         epoch = json.loads(line)
         assert len(epoch["train_rates"]) == len(epoch["validation"]["argmax"]["rates"]) == 3
@@ -48,21 +50,23 @@ def test_names_epochs_and_json(where: Path) -> None:
     assert set(run["metrics"]["test"]) == {"argmax", "sampled"}
 
 
-def test_killed_in_mid_training_and_resumed_the_weights_are_equal(where: Path) -> None:
-    """kill -9 before the first checkpoint, after it and after the next; the same bits as without."""
-    arguments = ["train", "tiny.toml", "--data", "photos", "--epochs", "40"]
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=[pytest.mark.evidence, pytest.mark.timeout(1800)])])
+def test_killed_at_random_moments_and_resumed_the_weights_are_equal(where: Path, kills: int) -> None:
+    """kill -9 before the first checkpoint and in random epochs, anywhere in them; the same bits as without."""
+    arguments = ["train", "tiny.toml", "--data", "photos", "--epochs", "60"]
     assert aigrob_here(where, *arguments, "--out", "whole").returncode == 0
     run = where / "runs" / "photos-tiny-s0"
 
-    def trained(epochs: int) -> bool:
+    def trained() -> int:
         history = run / HISTORY
-        return history.exists() and len(history.read_text().splitlines()) >= epochs
+        return len(history.read_text().splitlines()) if history.exists() else -1
 
-    moments: list[Callable[[], bool]] = [run.exists, lambda: trained(2), lambda: trained(11)]
-    for reached in moments:
+    moments = random.Random(kills)
+    for epoch in [0, *sorted(moments.sample(range(1, 50), kills - 1))]:
         process = start(where, *arguments, "--resume")
-        while process.poll() is None and not reached():
+        while process.poll() is None and trained() < epoch:
             time.sleep(0.002)
+        time.sleep(moments.uniform(0, 0.03))
         process.send_signal(signal.SIGKILL)
         process.communicate()
     assert json.loads((run / "run.json").read_text())["status"] == "training"
@@ -70,15 +74,17 @@ def test_killed_in_mid_training_and_resumed_the_weights_are_equal(where: Path) -
     assert result(run) == result(where / "whole" / "photos-tiny-s0")
 
 
-def test_ctrl_c_exits_3_and_says_how_to_go_on(where: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_save_and_exit_3_and_say_how_to_go_on(where: Path, number: signal.Signals) -> None:
     process = start(where, "train", "tiny.toml", "--data", "photos", "--epochs", "100000", "--quiet")
     while process.poll() is None and not (where / "runs" / "photos-tiny-s0" / CHECKPOINT).exists():
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, stderr = process.communicate()
     assert process.returncode == 3, stderr
     assert len(stderr.strip().splitlines()) == 1
     assert "aigrob train tiny.toml --data photos --epochs 100000 --quiet --resume" in stderr
+    assert "it's saved in" in stderr
 
 
 def test_a_finished_run_is_kept_refused_or_overwritten(where: Path) -> None:

@@ -1,17 +1,33 @@
 """The training loop: what it writes, that it learns, and that interruptions change nothing."""
 
+import errno
+import hashlib
+import io
 import json
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from robustbench_aig.errors import AigrobError, RunError
+from robustbench_aig.errors import AigrobError, InputError, Interrupted, RunError
 from robustbench_aig.gating import Argmax, OpenGate, gating
-from robustbench_aig.runs import CHECKPOINT, HISTORY, RECORD, WEIGHTS, RunRecord, read_history, read_run
-from robustbench_aig.training import EpochEvent, Event, FinishedEvent, Job, StepEvent, load_model, train
+from robustbench_aig.runs import CHECKPOINT, HISTORY, PREVIOUS, RECORD, WEIGHTS, RunRecord, read_history, read_run
+from robustbench_aig.training import (
+    EpochEvent,
+    Event,
+    FinishedEvent,
+    Hardware,
+    Job,
+    NoteEvent,
+    StepEvent,
+    load_model,
+    train,
+)
 from robustbench_aig.training.loop import train as train_network
 from tests.tiny import job, recipe, result
 
@@ -155,7 +171,7 @@ def test_a_run_in_the_way_is_refused(finished: Job) -> None:
         ({"recipe": recipe(lr=0.06)}, "recipe.training.optimizer.lr was 0.05, now 0.06"),
         ({"recipe": recipe(epochs=9)}, "recipe.training.epochs was 3, now 9"),
         ({"seed": 4}, "seed was 0, now 4"),
-        ({"amp": True}, "precision was fp32, now bf16"),
+        ({"hardware": Hardware(amp=True)}, "precision was fp32, now bf16"),
     ],
 )
 def test_changed_settings_are_refused_on_resume(finished: Job, changed: dict[str, object], words: str) -> None:
@@ -168,27 +184,108 @@ def test_other_images_are_refused_on_resume(finished: Job) -> None:
         next(train(replace(finished, data=replace(finished.data, train=finished.data.test)), resume=True))
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 truncated", None])
-def test_a_damaged_checkpoint_is_refused(tmp_path: Path, damage: bytes | None) -> None:
-    cut = job(tmp_path / "cut")
+def interrupted(directory: Path, *, epochs: int = 1, **changes: Any) -> Job:
+    """A training of three epochs that was killed after some of them."""
+    cut = job(directory, **changes)
     events = train(cut, tick=3600)
-    next(events)
+    for _ in range(epochs):
+        assert isinstance(next(events), EpochEvent)
     events.close()  # type: ignore[attr-defined]
+    return cut
+
+
+def flip_a_bit(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+DAMAGES: list[Callable[[bytes], bytes]] = [
+    lambda _: b"",
+    lambda _: b"PK\x03\x04 truncated",
+    lambda content: content[:5000],
+    flip_a_bit,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    finished: Job, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    cut = interrupted(tmp_path / "cut", epochs=2)
     path = cut.directory / CHECKPOINT
-    path.write_bytes(path.read_bytes()[:5000] if damage is None else damage)
-    with pytest.raises(RunError, match=r"last.ckpt is damaged .* --overwrite") as caught:
+    path.write_bytes(damage(path.read_bytes()))
+    events = list(train(cut, resume=True, tick=3600))
+    assert isinstance(events[0], NoteEvent)
+    assert re.search(r"last\.ckpt is damaged \(.+\): went back to previous\.ckpt", events[0].text)
+    assert [event.record.epoch for event in events if isinstance(event, EpochEvent)] == [2, 3]
+    assert result(cut.directory) == result(finished.directory)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_checkpoints_are_refused(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    cut = interrupted(tmp_path / "cut", epochs=2)
+    for name in (CHECKPOINT, PREVIOUS):
+        path = cut.directory / name
+        path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(RunError, match=r"last.ckpt is damaged .*previous.ckpt is damaged .* --overwrite") as caught:
         next(train(cut, resume=True))
     assert "\n" not in str(caught.value)
 
 
-def test_a_checkpoint_of_another_network_is_refused(finished: Job, tmp_path: Path) -> None:
-    cut = job(tmp_path / "cut", gated=False)
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    cut, gated = interrupted(tmp_path / "cut", gated=False), interrupted(tmp_path / "gated")
+    (cut.directory / CHECKPOINT).write_bytes((gated.directory / CHECKPOINT).read_bytes())
+    with pytest.raises(RunError, match=r"last.ckpt is damaged \(of another network\)"):
+        next(train(cut, resume=True))
+
+
+def test_killed_between_two_checkpoints_the_one_before_is_enough(finished: Job, tmp_path: Path) -> None:
+    cut = interrupted(tmp_path / "cut", epochs=2)
+    (cut.directory / CHECKPOINT).replace(cut.directory / PREVIOUS)
+    finish(train(cut, resume=True))
+    assert result(cut.directory) == result(finished.directory)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5, 6])
+def test_a_training_told_to_stop_saves_its_place_in_the_epoch(finished: Job, tmp_path: Path, steps: int) -> None:
+    """5 steps make an epoch; both halves of an epoch end in the same record, and no step is done twice."""
+    cut = job(tmp_path / "cut")
+    asked = iter([False] * (steps - 1) + [True])
+    with pytest.raises(Interrupted, match=r"interrupted in epoch ., step . of 5; .* --resume"):
+        list(train(cut, stop=lambda: next(asked)))
+    left = [event for event in train(cut, resume=True, tick=0) if isinstance(event, StepEvent)]
+    assert [event.step for event in left] == list(range(steps + 1, 16))
+    assert result(cut.directory) == result(finished.directory)
+
+
+def test_a_long_epoch_is_saved_now_and_then(finished: Job, tmp_path: Path) -> None:
+    cut = job(tmp_path / "cut")
+    events = train(cut, tick=0, save_every=0)
+    for _ in range(4):
+        next(events)
+    events.close()  # type: ignore[attr-defined]
+    again = train(cut, resume=True, tick=0)
+    first = next(again)
+    assert isinstance(first, StepEvent)
+    assert first.step == 4
+    finish(again)
+    assert result(cut.directory) == result(finished.directory)
+
+
+def test_a_full_disk_loses_nothing(finished: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = job(tmp_path / "cut")
     events = train(cut, tick=3600)
     next(events)
-    events.close()  # type: ignore[attr-defined]
-    (cut.directory / CHECKPOINT).write_bytes((finished.directory / CHECKPOINT).read_bytes())
-    with pytest.raises(RunError, match=r"last.ckpt is damaged"):
-        next(train(cut, resume=True))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        with pytest.raises(InputError, match="No space left on device; free some space"):
+            next(events)
+    finish(train(cut, resume=True))
+    assert result(cut.directory) == result(finished.directory)
 
 
 def test_a_loss_that_explodes_stops_with_the_epoch_and_the_way_out(tmp_path: Path) -> None:
@@ -197,12 +294,16 @@ def test_a_loss_that_explodes_stops_with_the_epoch_and_the_way_out(tmp_path: Pat
 
 
 def test_bf16_trains(tmp_path: Path) -> None:
-    record = finish(train_network(replace(job(tmp_path / "half", epochs=1), amp=True)))
+    record = finish(train_network(replace(job(tmp_path / "half", epochs=1), hardware=Hardware(amp=True))))
     assert record.precision == "bf16"
 
 
-def test_nothing_secret_or_executable_is_in_the_checkpoint(finished: Job) -> None:
-    state = torch.load(finished.directory / CHECKPOINT, weights_only=True)
-    assert set(state) == {"model", "optimizer", "history"}
-    assert [json.loads(line)["epoch"] for line in state["history"]] == [1, 2, 3]
-    assert {path.name for path in finished.directory.iterdir()} == {RECORD, WEIGHTS, HISTORY, CHECKPOINT}
+def test_nothing_secret_or_executable_is_in_the_checkpoint(finished: Job, tmp_path: Path) -> None:
+    cut = interrupted(tmp_path / "cut", epochs=2)
+    content = (cut.directory / CHECKPOINT).read_bytes()
+    assert hashlib.sha256(content[32:]).digest() == content[:32]
+    state = torch.load(io.BytesIO(content[32:]), weights_only=True)
+    assert set(state) == {"model", "optimizer", "history", "step", "sums", "seconds", "best"}
+    assert [json.loads(line)["epoch"] for line in state["history"]] == [1, 2]
+    assert {path.name for path in cut.directory.iterdir()} == {RECORD, HISTORY, CHECKPOINT, PREVIOUS}
+    assert {path.name for path in finished.directory.iterdir()} == {RECORD, WEIGHTS, HISTORY}

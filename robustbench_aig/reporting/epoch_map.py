@@ -1,0 +1,106 @@
+"""The map of a training: execution rate of every gate (rows) after every epoch (columns), however many there are."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from robustbench_aig.reporting.heatmap import share
+from robustbench_aig.reporting.words import NBSP, percent
+
+_NAMED = 18
+"""Rows up to which every one is named; of more, their stages are."""
+
+_TICKS = 4
+
+
+class Row(NamedTuple):
+    """The name of some rows, and how many they are."""
+
+    name: str
+    gates: int
+
+
+class Tick(NamedTuple):
+    """An epoch below the map, and where: as a share of its width."""
+
+    epoch: int
+    place: float
+
+
+class EpochMap(NamedTuple):
+    """What a template draws: lines in units of one epoch and one gate.
+
+    Attributes:
+        title: what was measured.
+        caption: what is seen.
+        epochs, gates: columns and rows.
+        names: of the rows, from the top.
+        ticks: below the columns.
+        lines: class of the colour -> path.
+    """
+
+    title: str
+    caption: str
+    epochs: int
+    gates: int
+    names: list[Row]
+    ticks: list[Tick]
+    lines: dict[str, str]
+
+    @property
+    def height(self) -> int:
+        """Pixels: whole ones per row, so that all rows are equally high."""
+        return self.gates * (16 if self.gates <= _NAMED else 6)
+
+
+def gate_names(gates: int) -> list[str]:
+    """Gates as stage.block, counted from 1; a network that is trained here has three stages of equally many blocks."""
+    per_stage, rest = divmod(gates, 3)
+    if rest:
+        return [str(gate) for gate in range(1, gates + 1)]
+    return [f"{stage}.{block}" for stage in (1, 2, 3) for block in range(1, per_stage + 1)]
+
+
+def epoch_map(
+    title: str, epochs: Sequence[int], rates: Sequence[Sequence[float] | None], gates: Sequence[str]
+) -> EpochMap:
+    """Draw rates by epoch and gate; an epoch without rates stays empty.
+
+    Thousands of cells are eleven paths, in which neighbours of equal colour are one line: a training of 349 epochs with
+    54 gates takes some hundred kilobytes.
+    """
+    lines: dict[str, str] = defaultdict(str)
+    for row in range(len(gates)):
+        looks = [share(of_epoch[row]).look if of_epoch else None for of_epoch in rates]
+        column = 0
+        for look, same in groupby(looks):
+            length = len(list(same))
+            if look is not None:
+                lines[look] += f"M{column} {row}h{length}"
+            column += length
+    last = len(epochs) - 1
+    shown = sorted({last * tick // _TICKS for tick in range(_TICKS + 1)})
+    ticks = [Tick(epochs[position], (position + 0.5) / len(epochs)) for position in shown]
+    return EpochMap(title, _caption(epochs, rates, gates), len(epochs), len(gates), _names(gates), ticks, dict(lines))
+
+
+def _caption(epochs: Sequence[int], rates: Sequence[Sequence[float] | None], gates: Sequence[str]) -> str:
+    seen = rates[-1]
+    if not seen:
+        return f"Epoch {epochs[-1]}: not measured."
+    low, high = min(seen), max(seen)
+    mean = f"Epoch {epochs[-1]}: mean {percent(sum(seen) / len(seen))}"
+    if low == high:
+        return f"{mean}, the same for every gate."
+    least, most = (f"{percent(rate)} (gate{NBSP}{gates[seen.index(rate)]})" for rate in (low, high))
+    return f"{mean}, from {least} to {most}."
+
+
+def _names(gates: Sequence[str]) -> list[Row]:
+    stages = [name.partition(".")[0] for name in gates]
+    if len(gates) <= _NAMED or stages == list(gates):
+        return [Row(name, 1) for name in gates]
+    return [Row(f"stage {stage}", len(list(rows))) for stage, rows in groupby(stages)]

@@ -1,0 +1,59 @@
+"""From a split of images to the batches of an epoch; all that is random derives from seed, epoch and image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robustbench_aig.data import ImageSet
+from robustbench_aig.data.images import as_float
+from robustbench_aig.distributed import World
+from robustbench_aig.randomness import Stream, seed_of
+from robustbench_aig.recipes import Augment
+from robustbench_aig.training.augment import augment
+from robustbench_aig.training.learner import Batch
+
+
+@dataclass(frozen=True)
+class Batches:
+    """How a split is cut into batches.
+
+    Attributes:
+        images: the training split, on the device of the training.
+        size: of a batch, over all processes.
+        settings: of the augmentation.
+        seed: of order, augmentation and noise.
+        world: the processes that share each batch.
+    """
+
+    images: ImageSet
+    size: int
+    settings: Augment
+    seed: int
+    world: World
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps; the rest of an epoch that is smaller than a batch is dropped, because batch-norm dislikes it."""
+        return len(self.images) // self.size
+
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """This process's parts of the batches of an epoch, from the batch `first` on; both count from 0."""
+        shuffle = torch.Generator().manual_seed(seed_of(self.seed, "order", epoch))
+        order = torch.randperm(len(self.images), generator=shuffle).to(self.images.labels.device)
+        for step in range(first, self.per_epoch):
+            yield self._batch(self.world.share(order[step * self.size : (step + 1) * self.size]), epoch)
+
+    def _batch(self, index: Tensor, epoch: int) -> Batch:
+        images, seed = self.images, self.seed
+        ids = images.ids[index]
+        x = augment(images.raw(index), self.settings, Stream.of(ids, seed, "augmentation", epoch))
+        return Batch(
+            x=as_float(x).contiguous(memory_format=torch.channels_last),
+            labels=images.labels[index],
+            gates=Stream.of(ids, seed, "training gates", epoch),
+            attack=Stream.of(ids, seed, "training attack", epoch),
+        )

@@ -1,0 +1,222 @@
+"""The benchmarks' harness and what they compare; how fast anything is, no test says."""
+
+import itertools
+import json
+import multiprocessing
+import random
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import robustbench_aig
+from benchmarks import pairs
+from benchmarks.pairs import Way, coverage, in_turns, interval_rank, median_with_interval, ratios
+from benchmarks.train import floor, make_job, network, our_loop, random_images
+from benchmarks.usual_loop import PilImages, usual_loop
+from robustbench_aig.data.images import resident
+from robustbench_aig.errors import InputError
+from robustbench_aig.recipes import Adversarial, Augment
+from robustbench_aig.training import Job
+from robustbench_aig.zoo import find_model
+from tests.command import aigrob_here, refused
+from tests.tiny import recipe, write_images, write_recipe
+
+
+@pytest.fixture(autouse=True)
+def _no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairs, "PAUSE", 0.0)
+
+
+@pytest.mark.parametrize("count", range(1, 14))
+def test_coverage_is_that_of_all_ways_to_fall_around_the_median(count: int) -> None:
+    """Every value is above or below the true median with equal chance: count the patterns that enclose it."""
+    patterns = [sum(pattern) for pattern in itertools.product((0, 1), repeat=count)]
+    for rank in range(1, (count + 1) // 2 + 1):
+        enclosing = sum(rank <= above <= count - rank for above in patterns)
+        assert coverage(count, rank) == enclosing / 2**count
+
+
+@pytest.mark.parametrize(("count", "rank"), [(6, 1), (8, 1), (9, 2), (12, 3), (20, 6), (25, 8), (50, 18), (100, 40)])
+def test_ranks_are_those_of_the_sign_test(count: int, rank: int) -> None:
+    """One more than its critical value, two-sided at 5 %, as tables print it."""
+    assert interval_rank(count) == rank
+    assert coverage(count, rank) >= 0.95 > coverage(count, rank + 1)
+
+
+def test_nine_values_give_their_second_and_eighth() -> None:
+    values = list(range(1, 10))
+    random.Random(0).shuffle(values)
+    found = median_with_interval(values)
+    assert (found.median, found.low, found.high) == (5, 2, 8)
+    assert coverage(9, 2) == 1 - 20 / 512
+    with pytest.raises(ValueError, match="at least six"):
+        median_with_interval(values[:5])
+
+
+def test_intervals_enclose_a_skewed_median_as_often_as_they_say() -> None:
+    draw, hits = random.Random(0), 0
+    for _ in range(2000):
+        found = median_with_interval([draw.expovariate(1) for _ in range(9)])
+        hits += found.low <= 0.6931 <= found.high
+    assert hits / 2000 == pytest.approx(coverage(9, 2), abs=0.015)
+
+
+def test_everyone_has_a_turn_in_each_round_and_another_one_begins() -> None:
+    seen: list[str] = []
+
+    def steps(name: str) -> Iterator[None]:
+        while True:
+            seen.append(name)
+            yield
+
+    ways = {"a": Way(steps("a"), lead=0), "b": Way(steps("b"), lead=2), "c": Way(steps("c"), lead=0)}
+    told: list[tuple[int, int]] = []
+    seconds = in_turns(ways, rounds=4, steps=1, progress=lambda *done: told.append(done))
+    assert "".join(seen) == "".join(turns.replace("b", "bbb") for turns in ("cab", "abc", "bca", "cab", "abc"))
+    assert {name: len(times) for name, times in seconds.items()} == {"a": 4, "b": 4, "c": 4}
+    assert told == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_the_clock_counts_steps_behind_the_lead_and_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock of its own: a step takes a second, and half a second more passes until the device is done."""
+    now = 0.0
+
+    def steps() -> Iterator[None]:
+        nonlocal now
+        while True:
+            now += 1
+            yield
+
+    def wait() -> None:
+        nonlocal now
+        now += 0.5
+
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    assert in_turns({"a": Way(steps(), lead=3)}, rounds=2, steps=5, wait=wait) == {"a": [1.1, 1.1]}
+    # Left alone, a turn is as many steps as take it 1.5 seconds: 2 + 0.5 seconds for two, so one.
+    assert in_turns({"a": Way(steps())}, rounds=1, wait=wait) == {"a": [1.5]}
+
+
+def test_ratios_are_formed_inside_each_pair() -> None:
+    assert ratios([2.0, 9.0], [1.0, 3.0]) == [2.0, 3.0]
+
+
+def small(*, gated: bool = True) -> Job:
+    """64 images that can be told apart, one batch."""
+    job = make_job("tiny", recipe(gated=gated), random_images((3, 8, 8), 2))
+    labels = job.data.train.labels[:64]
+    images = (job.data.train.images[:64] // 2) + (labels * 120).to(torch.uint8).view(-1, 1, 1, 1)
+    return replace(job, data=replace(job.data, train=resident(images, labels)))
+
+
+def moved(model: nn.Module, steps: Iterator[object]) -> set[str]:
+    """Names of the parameters that a step changes."""
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    next(steps)
+    return {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_both_loops_train_the_same_parameters_and_the_floor_none(gated: bool) -> None:
+    job = small(gated=gated)
+    one, other, third = network(job), network(job, ours=False), network(job)
+    everything = {name for name, _ in one.named_parameters()}
+    assert gated == any("gate" in name for name in everything)
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+    with closing(usual_loop(other, job)) as usual:
+        assert moved(one, our_loop(one, job)) == moved(other, usual) == everything
+    assert moved(third, floor(third, job)) == set()
+    assert all(parameter.grad is not None for parameter in third.parameters())
+
+
+def test_the_usual_loop_learns_and_leaves_no_worker_behind() -> None:
+    job = small()
+    usual: Generator[float] = usual_loop(network(job, ours=False), job)
+    with closing(usual):
+        losses = list(itertools.islice(usual, 30))
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+    assert not multiprocessing.active_children()
+
+
+def test_the_usual_images_are_ours_normalised() -> None:
+    """Without crop and flip both networks see the same numbers, in colour, in grey, and of stored floats."""
+    for channels, scale in ((3, 1), (1, 1), (1, 255)):
+        data = random_images((channels, 8, 8), 2)
+        if scale > 1:
+            data = replace(data, train=resident(data.train.images / 255, data.train.labels))
+        image, label = PilImages(data, Augment())[5]
+        mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in (data.mean, data.std))
+        assert torch.allclose(image, (data.train.batch(slice(5, 6))[0] - mean) / std, atol=1e-5)
+        assert label == data.train.labels[5]
+    shifted = PilImages(data, Augment(crop=0.125, flip=True))
+    assert len({tuple(shifted[5][0].flatten().tolist()) for _ in range(20)}) > 5
+
+
+def test_what_the_usual_loop_cannot_do_is_refused() -> None:
+    found = recipe()
+    assert found.training is not None
+    attacked = found.training.model_copy(update={"adversarial": Adversarial(method="pgd")})
+    with pytest.raises(InputError, match="trains on attacked images"):
+        make_job("tiny", found.model_copy(update={"training": attacked}), None)
+
+
+def test_random_images_are_of_the_recipes_shape() -> None:
+    name, found = find_model("digits/aig14")
+    assert make_job(name, found, None).data.shape == (1, 8, 8)
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> Path:
+    """A working directory with recipes and a folder of images, and without a checkout."""
+    write_recipe(tmp_path / "plain.toml", gated=False)
+    write_recipe(tmp_path / "gated.toml", gated=True)
+    write_images(tmp_path / "photos")
+    return tmp_path
+
+
+def test_the_command_gives_one_json_document(where: Path) -> None:
+    arguments = ["plain.toml", "gated.toml", "--data", "photos", "--pairs", "9", "--steps", "1", "--device", "cpu"]
+    ran = aigrob_here(where, "bench", "train", *arguments, "--json", "--quiet")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    document = json.loads(ran.stdout)
+    assert document["coverage"] == coverage(9, 2)
+    assert document["environment"]["device"] == "cpu"
+    assert [model["model"] for model in document["models"]] == ["plain", "gated"]
+    for model in document["models"]:
+        assert (model["data"], model["batch"], model["precision"], model["pairs"]) == ("photos", 8, "fp32", 9)
+        assert set(model["images_per_second"]) == {"ours", "usual_loop", "floor"}
+        assert all(speed > 0 for speed in model["images_per_second"].values())
+        for key, above, below in (("usual_loop", "usual_loop", "ours"), ("floor", "ours", "floor")):
+            ratio, seconds = model[f"ratio_to_{key}"], model["seconds_per_step"]
+            ordered = sorted(a / b for a, b in zip(seconds[above], seconds[below], strict=True))
+            assert (ratio["low"], ratio["median"], ratio["high"]) == (ordered[1], ordered[4], ordered[7])
+
+
+def test_the_command_shows_a_table(where: Path) -> None:
+    ran = aigrob_here(where, "bench", "train", "plain.toml", "--data", "photos", "--steps", "1", "--amp")
+    assert ran.returncode == 0, ran.stderr
+    (line,) = [line for line in ran.stdout.splitlines() if line.split()[:1] == ["plain"]]
+    assert line.split()[1] == "bf16"
+    assert "9 pairs, with 96.1% intervals" in ran.stdout
+    assert not list(where.glob("runs*"))
+
+
+def test_fewer_than_nine_pairs_are_refused(where: Path) -> None:
+    ran = aigrob_here(where, "bench", "train", "--pairs", "8")
+    refused(ran, "--pairs", "9")
+
+
+def test_without_a_checkout_it_says_what_to_do(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(robustbench_aig, "__file__", str(where / "site-packages" / "robustbench_aig" / "__init__.py"))
+    refused(aigrob_here(where, "bench", "train"), "clone the repository", "pip install -e .")
+
+
+def test_alone_it_says_what_can_be_measured() -> None:
+    assert "train" in aigrob_here(Path(), "bench").stdout

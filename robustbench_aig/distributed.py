@@ -97,7 +97,8 @@ def joined(device: torch.device) -> Iterator[tuple[World, torch.device]]:
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     store, rank, size = next(rendezvous("env://"))
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=size)
+    cuda = device if device.type == "cuda" else None
+    dist.init_process_group("nccl" if cuda else "gloo", store=store, rank=rank, world_size=size, device_id=cuda)
     world = World(rank, size)
     try:
         yield world, device

@@ -1,7 +1,13 @@
 """What must hold on a GPU as on a CPU; skipped where there is none."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
+from torch import Tensor
 
 from robustbench_aig.attacks import Pgd, run_attack
 from robustbench_aig.evaluation import Subject, judge
@@ -9,13 +15,17 @@ from robustbench_aig.gating import Argmax, Frozen, gating
 from robustbench_aig.models import profile_macs
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
+from robustbench_aig.training import Hardware, train
 from tests.networks import gated, images
+from tests.steps import batches_on, learned, learner_of, tally_of
+from tests.tiny import job, result
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 EPS = Threat.parse("8/255")
+DEVICE = torch.device("cuda")
 
 
 def test_streams_have_the_same_bits() -> None:
@@ -44,3 +54,71 @@ def test_attack_and_judge_stay_on_the_device(policy: str) -> None:
     verdict = judge(subject, attacked.images, y, ids=ids, seed=0, draws=3)
     assert verdict.margins.is_cuda
     assert verdict.finite.all()
+
+
+@contextmanager
+def waiting_fails() -> Iterator[None]:
+    """A call that waits for the device raises."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
+def test_waiting_is_noticed() -> None:
+    one = torch.ones(1, device=DEVICE)
+    with waiting_fails(), pytest.raises(RuntimeError, match="synchronizing"):
+        one.item()
+
+
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
+@pytest.mark.parametrize("amp", [False, True])
+@pytest.mark.parametrize("method", ["standard", "pgd", "trades"])
+@pytest.mark.parametrize("name", ["plain", "gated"])
+def test_a_step_of_training_never_waits(name: str, method: str, amp: bool) -> None:
+    learner, batches = learner_of(name, method, Hardware(DEVICE, amp=amp)), batches_on(DEVICE, 4).epoch(0)
+    tally = tally_of(learner)
+    tally.add(learner.update(next(batches), lr=0.05))  # the first one brings the epoch's order and sets up libraries
+    with waiting_fails():
+        for batch in batches:
+            tally.add(learner.update(batch, lr=0.05))
+    assert tally.sums[0].item() == 32
+    assert tally.means().finite
+
+
+def far(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> float:
+    """How far one network's tensors are from another's, relative to these."""
+    floats = [name for name, value in wanted.items() if value.is_floating_point()]
+    return max(float((found[name] - wanted[name]).norm() / wanted[name].norm()) for name in floats)
+
+
+@pytest.mark.parametrize("name", ["plain", "stochastic", "gated"])
+def test_steps_are_those_of_a_cpu(name: str) -> None:
+    wanted = learned(learner_of(name, "standard", Hardware()), 4)
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        found = learned(learner_of(name, "standard", Hardware(DEVICE)), 4)
+    assert far(found, wanted) < 1e-4
+
+
+@pytest.mark.filterwarnings("ignore")  # what a compiler says of its machine is none of ours
+@pytest.mark.parametrize("name", ["plain", "gated"])
+def test_compiled_steps_equal_eager_ones(name: str) -> None:
+    torch.compiler.reset()
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        wanted = learned(learner_of(name, "standard", Hardware(DEVICE)), 4)
+        found = learned(learner_of(name, "standard", Hardware(DEVICE, compiled=True)), 4)
+    assert found.keys() == wanted.keys()
+    assert far(found, wanted) < 1e-4
+
+
+def test_a_training_killed_in_its_second_epoch_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    whole, cut = (replace(job(tmp_path / name, epochs=2), hardware=Hardware(DEVICE)) for name in ("whole", "cut"))
+    list(train(whole))
+    events = train(cut, tick=0)
+    for _ in range(8):  # 5 steps and the end of an epoch make 6 events
+        next(events)
+    events.close()  # type: ignore[attr-defined]
+    list(train(cut, resume=True))
+    assert result(cut.directory) == result(whole.directory)

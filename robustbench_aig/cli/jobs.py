@@ -213,4 +213,4 @@ def _safe(name: str) -> str:
 def _command() -> str:
     """What was typed; a command that trains on its way, like the demo, trains as plain `aigrob train` would."""
     typed = options.command_line()
-    return typed if typed.startswith("aigrob train") else "aigrob train"
+    return typed if " train" in typed else "aigrob train"

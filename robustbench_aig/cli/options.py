@@ -92,4 +92,14 @@ def suit_threads(shape: tuple[int, int, int]) -> None:
 def command_line() -> str:
     """What was typed, without --resume and --overwrite: the command that the result is the result of."""
     arguments: list[str] = click.get_current_context().meta["aigrob.arguments"]
-    return shlex.join(["aigrob", *(a for a in arguments if a not in ("--resume", "--overwrite"))])
+    kept = (a for a in arguments if a not in ("--resume", "--overwrite"))
+    return shlex.join([*_launcher(), *kept])
+
+
+def _launcher() -> list[str]:
+    """What starts the command: under torchrun the other processes belong to it."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return ["aigrob"]
+    nodes, processes = os.environ.get("GROUP_WORLD_SIZE", "1"), os.environ.get("LOCAL_WORLD_SIZE", "1")
+    several = [] if nodes == "1" else ["--nnodes", nodes]
+    return ["torchrun", *several, "--nproc-per-node", processes, "-m", "robustbench_aig.cli"]

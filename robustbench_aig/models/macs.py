@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -38,8 +39,13 @@ class MacProfile:
 
     def executed(self, decisions: Tensor) -> Tensor:
         """(B,) float64 multiply-accumulates for decisions (B, G); a soft decision runs its block in full."""
-        costs = torch.tensor(self.blocks, dtype=torch.float64, device=decisions.device)
-        return self.fixed + (decisions != 0).to(torch.float64) @ costs
+        return self.fixed + (decisions != 0).to(torch.float64) @ _on(decisions.device, self.blocks)
+
+
+@cache
+def _on(device: torch.device, costs: tuple[int, ...]) -> Tensor:
+    """(G,) on a device: copied there once, not at every pass."""
+    return torch.tensor(costs, dtype=torch.float64, device=device)
 
 
 def gated_modules(model: nn.Module) -> list[tuple[nn.Module, ...]]:

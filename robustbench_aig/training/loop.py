@@ -117,7 +117,8 @@ def _rate(session: Session, step: int) -> float:
 def _save_or_stop(session: Session, pace: _Pace) -> None:
     """Write a checkpoint inside an epoch where it's time; end the training where somebody says so."""
     world, device = session.job.hardware.world, session.job.hardware.device
-    if world.size > 1 and session.step % _AGREE:
+    done = len(session.history) * session.batches.per_epoch + session.step
+    if world.size > 1 and done % _AGREE:
         return
     stop = world.any(pace.stop(), device)
     if stop or world.any(time.perf_counter() - pace.saved >= pace.save_every, device):

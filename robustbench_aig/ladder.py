@@ -93,6 +93,7 @@ def control_recipe(record: RunRecord, settings: ResNetRecipe) -> tuple[str, Mode
         twin=record.recipe_name if settings.depth == depth and settings.family == "plain" else None,
         model=settings,
         training=training and training.model_copy(update={"rate_loss": None}),
+        preset=record.recipe.preset,
     )
     return f"{folder}/{short}" if folder else short, recipe
 

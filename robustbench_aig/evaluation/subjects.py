@@ -156,9 +156,15 @@ def _training(record: RunRecord) -> dict[str, Any]:
     if record.metrics is None or record.recipe.training is None:
         return {"imported": record.command}
     scores = {"validation": record.metrics.validation, "test": record.metrics.test}
+    attacked = record.recipe.training.adversarial
     return {
         "data": record.data.name,
+        **({"preset": record.recipe.preset} if record.recipe.preset else {}),
         "epochs": record.recipe.training.epochs,
+        **(
+            {"adversarial": f"{attacked.method}, {attacked.threat}, best epoch {record.best_epoch}"} if attacked else {}
+        ),
+        **({"initial weights": record.init.run} if record.init else {}),
         "seed": record.seed,
         **{f"{split} accuracy": {p: s.accuracy for p, s in by_policy.items()} for split, by_policy in scores.items()},
         "mean execution rate, test": {p: s.mean_rate for p, s in record.metrics.test.items() if s.rates},

@@ -52,7 +52,7 @@ def train(
     session = open_session(job, old)
     for note in session.notes:
         yield NoteEvent(note)
-    stopped = None
+    stopped = _alarm(session)
     # cuDNN's fastest convolutions add up in no fixed order, and a resumed run must equal an uninterrupted one.
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True):
         while len(session.history) < job.training.epochs and stopped is None:
@@ -167,7 +167,7 @@ def _alarm(session: Session) -> str | None:
     settings, history = session.job.training.adversarial, session.history
     robust = [epoch.robust for epoch in history if epoch.robust is not None]
     classes = len(session.job.data.classes)
-    if settings is None or settings.method != "fast" or not overfitted(robust, classes):
+    if settings is None or settings.method != "fast" or not robust or not overfitted(robust, classes):
         return None
     last, best = robust[-1], best_epoch(history)
     what = (

@@ -260,6 +260,19 @@ def test_a_collapse_after_a_good_epoch_keeps_that(tmp_path: Path, monkeypatch: p
     assert len(read_history(tmp_path / "run")) == 2
 
 
+def test_a_training_killed_after_the_alarm_does_not_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planted(monkeypatch, [(0.5, 0.4), (0.9, 0.01)])
+    cut = with_attack(job(tmp_path / "run"), method="fast")
+    events = train(cut, tick=3600)
+    for _ in range(2):
+        assert isinstance(next(events), EpochEvent)
+    events.close()  # type: ignore[attr-defined]
+    note, finished = train(cut, resume=True)
+    assert isinstance(note, NoteEvent)
+    assert isinstance(finished, FinishedEvent)
+    assert finished.record.stopped == note.text
+
+
 def test_a_collapse_from_the_start_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planted(monkeypatch, [(0.9, 0.01)])
     with pytest.raises(AigrobError, match=r"no epoch before is worth keeping: lower the step .* --adversarial pgd"):

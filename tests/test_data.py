@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from robustbench_aig.data import DataSet, digest_of, folder, load_data
+from robustbench_aig.data import DataSet, decoding, digest_of, load_data
 from robustbench_aig.data.images import Progress
 from robustbench_aig.errors import DataError
 from tests.tiny import write_images
@@ -76,14 +76,14 @@ def test_limit_takes_the_first_of_a_seeded_order() -> None:
 
 def test_a_folder_decodes_only_what_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = load_data(str(write_images(tmp_path, test=20)), seed=0)
-    asked: list[Path] = []
-    real = folder.decode
+    asked: list[str] = []
+    real = decoding.decode
 
-    def noting(files: Sequence[Path], shape: tuple[int, int, int], progress: Progress | None) -> torch.Tensor:
+    def noting(files: Sequence[str], shape: tuple[int, int, int], progress: Progress | None) -> torch.Tensor:
         asked.extend(files)
         return real(files, shape, progress)
 
-    monkeypatch.setattr(folder, "decode", noting)
+    monkeypatch.setattr("robustbench_aig.data.folder.decode", noting)
     few = data.test.limit(3, 0)
     assert few.images.shape == (3, 3, 8, 8)
     assert len(asked) == 3

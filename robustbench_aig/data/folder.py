@@ -3,55 +3,126 @@
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from pydantic import TypeAdapter
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
+from robustbench_aig.data import cache
+from robustbench_aig.data.decoding import DENIED, decode, decode_blocks, measure
 from robustbench_aig.data.images import ImageSet, Progress
+from robustbench_aig.data.stored import Stored, mapping
 from robustbench_aig.errors import DataError
 
-_GREY = {"1", "L", "LA"}
-_DEEP = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
-_DENIED = "cannot read {}: permission denied; give yourself the right to read it"
-_CHUNK = 64
-T = TypeVar("T")
+_MEASURED = TypeAdapter(tuple[set[tuple[int, int]], bool])
 
 
 @dataclass(frozen=True)
 class Folder:
     """One split on disk.
 
+    From `cache.WORTHWHILE` images on its decoded images are kept; a smaller one leaves nothing behind.
+
     Attributes:
         root: the split's folder.
         classes: sorted names of its class folders.
-        files: all image files, sorted by class and then by path.
+        files: paths of all images, sorted by class and then by path; text, because a million `Path`s take seconds.
         labels: the class index of each.
     """
 
     root: Path
     classes: tuple[str, ...]
-    files: tuple[Path, ...]
+    files: tuple[str, ...]
     labels: tuple[int, ...]
 
-    def image_set(self, shape: tuple[int, int, int], progress: Progress | None) -> ImageSet:
-        """The split as images of one shape (C, H, W), decoded when they are first used."""
-        labels = torch.tensor(self.labels, dtype=torch.int64)
+    def image_set(self, shape: tuple[int, int, int], progress: Progress | None, *, keep: bool) -> ImageSet:
+        """The split as images of one shape (C, H, W), decoded when they are first used, and then kept or not."""
+        ids, labels = torch.arange(len(self.labels)), torch.tensor(self.labels, dtype=torch.int64)
+        return ImageSet(ids, labels, Undecoded(self, ids, shape, progress, keep))
 
-        def read(ids: Tensor) -> Tensor:
-            return decode([self.files[i] for i in ids.tolist()], shape, progress)
+    def measure(self) -> tuple[set[tuple[int, int]], bool]:
+        """All (H, W) that occur, and whether every image is grey."""
+        if not self._kept:
+            return measure(self.files)
+        return cache.remembered(cache.path_of(".json", self._fingerprint), _MEASURED, lambda: measure(self.files))
 
-        return ImageSet(torch.arange(len(labels)), labels, read)
+    def mapped(self, shape: tuple[int, int, int], progress: Progress | None, *, make: bool) -> cache.Pixels | None:
+        """All images (N, C, H, W), mapped from the cache; None where they aren't there and weren't made."""
+        if not self._kept:
+            return None
+        path, whole = self.cached(shape), (len(self.files), *shape)
+        found = cache.load_pixels(path, whole)
+        if found is not None or not make:
+            return found
+        reason = self.obstacle(shape)
+        if reason is None:
+            try:
+                return cache.keep_pixels(path, whole, decode_blocks(self.files, shape, progress))
+            except OSError as error:
+                reason = error.strerror or str(error)
+        # It has come up since the data set was loaded, whose notes would have told.
+        warnings.warn(cache.unkept(reason), RuntimeWarning, stacklevel=2)
+        return None
+
+    def obstacle(self, shape: tuple[int, int, int]) -> str | None:
+        """Why images of a shape (C, H, W) that ought to be kept, can't be; None where nothing is in the way."""
+        if not self._kept:
+            return None
+        path, whole = self.cached(shape), (len(self.files), *shape)
+        return None if cache.load_pixels(path, whole) is not None else cache.obstacle(path, prod(whole))
+
+    def cached(self, shape: tuple[int, int, int]) -> Path:
+        """The file for images of a shape (C, H, W)."""
+        return cache.path_of(".npy", self._fingerprint, shape)
+
+    @property
+    def _kept(self) -> bool:
+        return len(self.files) >= cache.WORTHWHILE
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return cache.fingerprint(self.root, self.files)
+
+
+@dataclass(frozen=True)
+class Undecoded:
+    """Images of a split that nobody has asked for yet.
+
+    Attributes:
+        folder: the split.
+        ids: (N,) int64, positions among its files.
+        shape: (C, H, W) to decode to.
+        progress: told how many files are read.
+        keep: whether nothing was known to be in the way of keeping the split.
+    """
+
+    folder: Folder
+    ids: Tensor
+    shape: tuple[int, int, int]
+    progress: Progress | None
+    keep: bool
+
+    def select(self, index: Tensor) -> Undecoded:
+        """Those at positions `index` (M,)."""
+        return replace(self, ids=self.ids[index])
+
+    def open(self) -> Stored:
+        """Decode them, or map what was decoded before; DataError where a file is no image.
+
+        Whoever wants less than half of a split isn't made to wait for the rest.
+        """
+        files = self.folder.files
+        make = self.keep and 2 * len(self.ids) >= len(files)
+        pixels = self.folder.mapped(self.shape, self.progress, make=make)
+        if pixels is not None:
+            return mapping(pixels, self.ids, self.folder.cached(self.shape))
+        return Stored(decode([files[i] for i in self.ids.tolist()], self.shape, self.progress))
 
 
 def scan(root: Path, split: str) -> Folder:
@@ -62,14 +133,14 @@ def scan(root: Path, split: str) -> Folder:
     try:
         names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     except PermissionError:
-        raise DataError(_DENIED.format(folder)) from None
+        raise DataError(DENIED.format(folder)) from None
     for name in names:
         # os.walk, which lists the files, keeps silent about folders that it may not enter.
         if not os.access(folder / name, os.R_OK | os.X_OK):
-            raise DataError(_DENIED.format(folder / name))
+            raise DataError(DENIED.format(folder / name))
     index = {name: i for i, name in enumerate(names)}
     found = make_dataset(str(folder), index, extensions=IMG_EXTENSIONS, allow_empty=True) if index else []
-    kept = [(path, label) for path, label in ((Path(p), n) for p, n in found) if path.name[0] != "."]
+    kept = [(path, label) for path, label in found if not path.rpartition(os.sep)[2].startswith(".")]
     if not kept:
         raise DataError(f"no images in {folder}: put them in one folder per class ({', '.join(IMG_EXTENSIONS)})")
     return Folder(folder, tuple(names), tuple(p for p, _ in kept), tuple(label for _, label in kept))
@@ -93,67 +164,3 @@ def scan_pair(root: Path) -> tuple[Folder, Folder]:
         raise DataError(f"class '{foreign[0]}' is in {test.root} but not in {train.root}: add it or remove it")
     labels = tuple(train.classes.index(test.classes[label]) for label in test.labels)
     return train, Folder(test.root, train.classes, test.files, labels)
-
-
-def measure(files: Sequence[Path]) -> tuple[set[tuple[int, int]], bool]:
-    """All (H, W) that occur, and whether every image is grey; reads the headers alone."""
-
-    def header(path: Path) -> tuple[tuple[int, int], bool]:
-        with Image.open(path) as image:
-            if image.mode in _DEEP:
-                raise ValueError(f"{image.mode} pixels are deeper than 8 bits: convert it to 8-bit grey or RGB")
-            return (image.height, image.width), image.mode in _GREY
-
-    headers = _each(files, header, None)
-    return {size for size, _ in headers}, all(grey for _, grey in headers)
-
-
-def decode(files: Sequence[Path], shape: tuple[int, int, int], progress: Progress | None) -> Tensor:
-    """Read images as (N, C, H, W) uint8; other sizes are scaled to cover (H, W) and cropped to its centre."""
-    channels, height, width = shape
-    mode = "L" if channels == 1 else "RGB"
-
-    def pixels(path: Path) -> NDArray[np.uint8]:
-        with Image.open(path) as image:
-            # A palette with transparency warns unless it goes through RGBA.
-            whole = image.convert("RGBA") if "transparency" in image.info else image
-            fitted = _fit(whole.convert(mode), height, width)
-            return np.asarray(fitted, dtype=np.uint8).reshape(height, width, channels)
-
-    stacked = np.stack(_each(files, pixels, progress))
-    # A copy, because one channel makes any strides count as contiguous, and strides choose the convolution's kernel.
-    return torch.from_numpy(stacked).permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
-
-
-def _fit(image: Image.Image, height: int, width: int) -> Image.Image:
-    if image.size == (width, height):
-        return image
-    scale = max(height / image.height, width / image.width)
-    larger = max(width, round(image.width * scale)), max(height, round(image.height * scale))
-    left, top = (larger[0] - width) // 2, (larger[1] - height) // 2
-    resized = image.resize(larger, Image.Resampling.BILINEAR)
-    return resized.crop((left, top, left + width, top + height))
-
-
-def _each(files: Sequence[Path], work: Callable[[Path], T], progress: Progress | None) -> list[T]:
-    """`work` on every file, on several threads; a failure names its file."""
-
-    def one(path: Path) -> T:
-        try:
-            return work(path)
-        except PermissionError:
-            raise DataError(_DENIED.format(path)) from None
-        except _UNREADABLE as error:
-            reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
-            raise DataError(f"cannot read image {path}: {reason}; repair or remove it") from None
-
-    def several(start: int) -> list[T]:
-        return [one(path) for path in files[start : start + _CHUNK]]
-
-    done: list[T] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for part in pool.map(several, range(0, len(files), _CHUNK)):
-            done += part
-            if progress is not None:
-                progress(len(done), len(files))
-    return done

@@ -3,76 +3,136 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
+from robustbench_aig.data.cache import path_of, remembered
+from robustbench_aig.data.stored import Source, Stored, images_of, room_on
 from robustbench_aig.errors import DataError
 from robustbench_aig.randomness import seed_of
 
 Progress = Callable[[int, int], None]
 """Told now and then how many images of how many are read."""
 
-Reader = Callable[[Tensor], Tensor]
-"""From positions (N,) in a split's fixed order to its images (N, C, H, W)."""
+Moments = tuple[list[float], list[float]]
+"""Mean and standard deviation per channel in [0, 1]."""
+
+_MOMENTS = TypeAdapter(Moments)
+_AHEAD = 2
+"""Batches that are prepared while one is worked on."""
 
 
 @dataclass(frozen=True)
 class ImageSet:
     """Some images of a split, in some order.
 
+    Selecting, limiting and cutting copy no pixels. A set that was mapped from a file stays there: it may be larger
+    than memory.
+
     Attributes:
         ids: (N,) int64, positions in the split's fixed sorted order: the same image has the same id whatever the
             seed, the limit or the order.
-        labels: (N,) int64.
-        read: gives the pixels of ids, as uint8 in [0, 255] or float32 in [0, 1].
+        labels: (N,) int64, on the device that batches go to.
+        source: of the pixels.
     """
 
     ids: Tensor
     labels: Tensor
-    read: Reader
+    source: Source
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @cached_property
+    def stored(self) -> Stored:
+        """Where the pixels are; read on first use."""
+        return self.source.open()
+
+    @cached_property
     def images(self) -> Tensor:
-        """(N, C, H, W) uint8 or float32; read on first use and kept."""
-        return self.read(self.ids)
+        """(N, C, H, W) uint8 or float32, all of them in memory; gathered on first use and kept."""
+        return self.raw(slice(None))
+
+    @property
+    def resident(self) -> bool:
+        """Whether the pixels are in the memory of the set's device; otherwise `stream` is quicker than `raw`."""
+        return self.stored.in_memory_of(self.labels.device)
 
     def batch(self, index: Tensor | slice) -> Tensor:
         """Images (B, C, H, W) as float32 in [0, 1]."""
         return as_float(self.raw(index))
 
     def raw(self, index: Tensor | slice) -> Tensor:
-        """Images (B, C, H, W) as they are stored."""
-        return self.images[index]
+        """Images (B, C, H, W) as they are stored, on the set's device."""
+        return self._sent(self._gathered(index))
+
+    def stream(self, indices: Iterable[Tensor]) -> Generator[Tensor, None, None]:
+        """`raw` of every index in order; a thread gathers the next two batches where the set isn't resident.
+
+        Args:
+            indices: each (B,) int64. They should be on the CPU, or the device is waited for where pixels are not on
+                it. They are drawn from as batches are begun, two before they are handed out.
+
+        What fails in the thread is raised here. The thread ends with the generator: close one that isn't exhausted.
+        """
+        if self.resident:
+            yield from map(self.raw, indices)
+            return
+        begun: deque[Future[Tensor]] = deque()
+        with ThreadPoolExecutor(1, "images") as thread:
+            try:
+                for index in indices:
+                    begun.append(thread.submit(self._gathered, index))
+                    if len(begun) > _AHEAD:
+                        yield self._sent(begun.popleft().result())
+                while begun:
+                    yield self._sent(begun.popleft().result())
+            finally:
+                for batch in begun:
+                    batch.cancel()
+
+    def _gathered(self, index: Tensor | slice) -> Tensor:
+        """Images (B, C, H, W) where they can be sent from without waiting."""
+        return self.stored.take(index) if self.resident else self.stored.gather(index, pinned=self.labels.is_cuda)
+
+    def _sent(self, images: Tensor) -> Tensor:
+        return images.to(self.labels.device, non_blocking=True)
 
     def select(self, index: Tensor) -> ImageSet:
-        """The images at positions `index` (M,) of this set; only these will be read."""
-        if "images" not in self.__dict__:
-            return ImageSet(self.ids[index], self.labels[index], self.read)
-        return resident(self.images[index], self.labels[index], self.ids[index])
+        """The images at positions `index` (M,) of this set; of what isn't read yet, only these will be."""
+        source: Source = self.__dict__.get("stored", self.source)
+        return ImageSet(self.ids[index], self.labels[index], source.select(index))
 
     def limit(self, n: int | None, seed: int) -> ImageSet:
         """The first `n` images of an order fixed by the seed; all of them, in that order, where `n` is None."""
         generator = torch.Generator().manual_seed(seed_of(seed, "order of the images"))
         return self.select(torch.randperm(len(self), generator=generator)[:n])
 
-    def to(self, device: torch.device) -> ImageSet:
-        """The same set with pixels, labels and ids on a device."""
-        return resident(self.images.to(device), self.labels.to(device), self.ids.to(device))
+    def to(self, device: torch.device, budget: int | None = None) -> ImageSet:
+        """The same set with labels and ids on a device, and the pixels, too, if they fit.
+
+        Pixels on the host that take more than `budget` bytes stay there, and batches are sent when they are asked
+        for. By default they may take half of the free memory of a CUDA device; for the host a mapped file isn't
+        copied at all.
+        """
+        labels, ids, stored = self.labels.to(device), self.ids.to(device), self.stored
+        if not stored.in_memory_of(labels.device):
+            room = room_on(labels.device) if budget is None else budget
+            if stored.nbytes <= room or stored.store.device.type != "cpu":
+                stored = stored.copy_to(labels.device)
+        return ImageSet(ids, labels, stored)
 
 
 def resident(images: Tensor, labels: Tensor, ids: Tensor | None = None) -> ImageSet:
     """A set whose pixels (N, C, H, W) are in memory already; ids count from 0 unless given."""
-    known = torch.arange(len(labels)) if ids is None else ids
-    made = ImageSet(known, labels, lambda wanted: images[wanted])
-    made.__dict__["images"] = images
-    return made
+    return ImageSet(torch.arange(len(labels)) if ids is None else ids, labels, Stored(images))
 
 
 def as_float(images: Tensor) -> Tensor:
@@ -115,17 +175,25 @@ class DataSet:
         return self._moments[1]
 
     @cached_property
-    def _moments(self) -> tuple[list[float], list[float]]:
-        images = self.train.images
-        scale = 255 if images.dtype == torch.uint8 else 1
+    def _moments(self) -> Moments:
+        stored = self.train.stored
+        if stored.file is None or stored.rows is None:
+            return self._measured_moments()
+        chosen = hashlib.sha256(stored.rows.numpy().tobytes()).hexdigest()
+        return remembered(path_of(".json", stored.file.name, chosen), _MOMENTS, self._measured_moments)
+
+    def _measured_moments(self) -> Moments:
+        store = self.train.stored.store
+        scale = 255 if store.dtype == torch.uint8 else 1
         total = torch.zeros(self.shape[0], dtype=torch.float64)
-        squares = torch.zeros_like(total)
+        squares, count = torch.zeros_like(total), 0
         # Sums of small integers (or sixteenths) are exact in float64, so no order of adding changes the result.
-        for chunk in torch.split(images, 1000):
-            pixels = chunk.double()
+        step = min(1000, images_of(2**24, store)) if scale == 255 else 1000
+        for start in range(0, len(self.train), step):
+            pixels = self.train.raw(slice(start, start + step)).double()
             total += pixels.sum((0, 2, 3))
             squares += pixels.square().sum((0, 2, 3))
-        count = images[:, 0].numel()
+            count += pixels[:, 0].numel()
         mean = total / count
         std = (squares / count - mean.square()).clamp_min(0).sqrt()
         # A constant channel must not divide by zero.

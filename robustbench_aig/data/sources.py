@@ -12,7 +12,8 @@ from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10
 from torchvision.transforms.v2.functional import resize
 
-from robustbench_aig.data.folder import Folder, measure, scan_pair
+from robustbench_aig.data.cache import unkept
+from robustbench_aig.data.folder import Folder, scan_pair
 from robustbench_aig.data.images import DataSet, ImageSet, Progress, cut_validation, resident
 from robustbench_aig.errors import DataError, did_you_mean
 
@@ -32,6 +33,9 @@ def load_data(
     progress: Progress | None = None,
 ) -> DataSet:
     """Find a data set and cut its validation split.
+
+    Images of a folder are decoded when they are first used. A split of 2,000 or more is then kept in `cache_folder()`,
+    from where the next start maps it without opening an image, and training reads it even if it's larger than memory.
 
     Args:
         source: `digits`, `cifar10`, or a folder with `train/CLASS/*.png` and `test/CLASS/*.png` (any format that
@@ -137,17 +141,20 @@ def _folder(root: Path, seed: int, image_size: int | None, shape: Shape | None, 
     notes: tuple[str, ...] = ()
     if shape is None:
         shape, notes = _common_shape(train_files, test_files, image_size)
-    images = train_files.image_set(shape, progress)
+    obstacle = train_files.obstacle(shape) or test_files.obstacle(shape)
+    if obstacle:
+        notes += (unkept(obstacle),)
+    images = train_files.image_set(shape, progress, keep=not obstacle)
     train, validation = cut_validation(images, seed)
-    test = test_files.image_set(shape, progress)
+    test = test_files.image_set(shape, progress, keep=not obstacle)
     path = root.resolve()
     return DataSet(path.name, str(path), shape, train_files.classes, train, validation, test, notes)
 
 
 def _common_shape(train: Folder, test: Folder, image_size: int | None) -> tuple[Shape, tuple[str, ...]]:
     """The shape (C, H, W) that all images will have, and a note where some had to be changed."""
-    sizes, grey = measure(train.files)
-    test_sizes, test_grey = measure(test.files)
+    sizes, grey = train.measure()
+    test_sizes, test_grey = test.measure()
     sizes |= test_sizes
     channels = 1 if grey and test_grey else 3
     if image_size is None and len(sizes) == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
@@ -42,18 +43,24 @@ class Batches:
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """This process's parts of the batches of an epoch, from the batch `first` on; both count from 0."""
+        images = self.images
         shuffle = torch.Generator().manual_seed(seed_of(self.seed, "order", epoch))
-        order = torch.randperm(len(self.images), generator=shuffle).to(self.images.labels.device)
-        for step in range(first, self.per_epoch):
-            yield self._batch(self.world.share(order[step * self.size : (step + 1) * self.size]), epoch)
+        order = torch.randperm(len(images), generator=shuffle)
+        if images.resident:
+            order = order.to(images.labels.device)  # once, so that no step waits
+        parts = torch.split(order[: self.per_epoch * self.size], self.size)[first:]
+        indices = [self.world.share(part) for part in parts]
+        with closing(images.stream(indices)) as stream:
+            for index, raw in zip(indices, stream, strict=True):
+                yield self._batch(raw, index.to(images.labels.device, non_blocking=True), epoch)
 
-    def _batch(self, index: Tensor, epoch: int) -> Batch:
-        images, seed = self.images, self.seed
-        ids = images.ids[index]
-        x = augment(images.raw(index), self.settings, Stream.of(ids, seed, "augmentation", epoch))
+    def _batch(self, raw: Tensor, index: Tensor, epoch: int) -> Batch:
+        """Images (B, C, H, W) as they are stored, at the positions `index` (B,) of the split, to a batch."""
+        ids, seed = self.images.ids[index], self.seed
+        x = augment(raw, self.settings, Stream.of(ids, seed, "augmentation", epoch))
         return Batch(
             x=as_float(x).contiguous(memory_format=torch.channels_last),
-            labels=images.labels[index],
+            labels=self.images.labels[index],
             gates=Stream.of(ids, seed, "training gates", epoch),
             attack=Stream.of(ids, seed, "training attack", epoch),
         )

@@ -1,0 +1,157 @@
+"""Decoded images, and what is known of them, kept in files for the next time.
+
+A file is named by a digest of all that decides its content, so it is never brought up to date, only made: whole or
+not at all, by one process at a time. Whatever is in the folder may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import chain
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+Pixels = NDArray[np.uint8]
+T = TypeVar("T")
+WORTHWHILE = 2000
+"""Images of a split from which on it's kept: fewer are decoded in less time than anybody notices."""
+
+_FORMAT = 1
+"""To be raised when `decode` gives other pixels, or `measure` and `DataSet` other answers, for the same files."""
+
+
+def cache_folder() -> Path:
+    """`$AIGROB_CACHE/decoded`, else `$XDG_CACHE_HOME/aigrob/decoded`, else `~/.cache/aigrob/decoded`."""
+    named, shared = os.environ.get("AIGROB_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    if named:
+        return Path(named).expanduser() / "decoded"
+    return (Path(shared) if shared else Path.home() / ".cache") / "aigrob" / "decoded"
+
+
+def fingerprint(root: Path, files: Sequence[str]) -> str:
+    """Hexadecimal digest of a folder's place and of its files' paths, sizes in bytes and times of change in ns.
+
+    The place belongs to it because two folders that were unpacked with one fixed time can differ in nothing else.
+    """
+    sha = hashlib.sha256(os.fsencode(root.resolve()))
+    skipped = len(str(root))
+    for path in files:
+        try:
+            found = os.stat(path)  # noqa: PTH116 - making a Path takes longer than asking
+            state = f"\0{found.st_size} {found.st_mtime_ns}\0"
+        except OSError:
+            state = "\0missing\0"  # whoever reads it will say so
+        sha.update(os.fsencode(path[skipped:] + state))
+    return sha.hexdigest()
+
+
+def path_of(suffix: str, *decisive: object) -> Path:
+    """The file for what follows from `decisive`, the version of Pillow and the format."""
+    digest = hashlib.sha256(repr((_FORMAT, PIL.__version__, *decisive)).encode()).hexdigest()
+    return cache_folder() / f"{digest[:32]}{suffix}"
+
+
+def load_pixels(path: Path, shape: tuple[int, ...]) -> Pixels | None:
+    """Map a file of images (N, C, H, W), read-only; None where it's missing or damaged."""
+    header = _header(shape)
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if stream.read(len(header)) != header or size != len(header) + math.prod(shape):
+                return None
+            return np.memmap(stream, np.uint8, "r", len(header), shape)
+    except OSError:
+        return None
+
+
+def keep_pixels(path: Path, shape: tuple[int, ...], blocks: Iterable[Pixels]) -> Pixels | None:
+    """Write images (N, C, H, W), given in blocks (B, C, H, W), and map them.
+
+    Where another process is writing the same file, wait for it and leave the blocks alone.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with alone(path):
+        if load_pixels(path, shape) is None:
+            write(path, chain([_header(shape)], (block.data for block in blocks)))
+    return load_pixels(path, shape)
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """Of NumPy's format, so that others can read the file, too."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def remembered(path: Path, kind: TypeAdapter[T], find: Callable[[], T]) -> T:
+    """What a small file says; found, and written down if that's possible, where it says nothing sensible."""
+    with suppress(OSError, ValueError):
+        return kind.validate_json(path.read_bytes())
+    found = find()
+    with suppress(OSError), alone(path):
+        write(path, [kind.dump_json(found)])
+    return found
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait for a turn at making a file; a killed process loses its turn at once. OSError where nobody can take turns.
+
+    Several processes that torchrun starts come here together, and only one of them should do the work.
+    """
+    try:
+        import fcntl  # noqa: PLC0415 - Windows has none
+    except ImportError:
+        raise OSError(errno.ENOLCK, "no file locks on this system") from None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
+
+
+def write(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Make a file of parts, while `alone`: written beside it, flushed to disk, renamed. OSError where that fails."""
+    partial = path.with_name(f".{path.name}.partial")  # what a killed process leaves behind, the next one overwrites
+    try:
+        with partial.open("wb") as stream:
+            for part in parts:
+                stream.write(part)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        with suppress(OSError):  # a full disk needs the room
+            partial.unlink(missing_ok=True)
+
+
+def obstacle(path: Path, size: int) -> str | None:
+    """What keeps a file of so many bytes from being made, as far as can be told beforehand."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            return os.strerror(errno.EACCES)
+        return os.strerror(errno.ENOSPC) if shutil.disk_usage(path.parent).free < size else None
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def unkept(reason: str) -> str:
+    """The note for images that cannot be kept."""
+    return (
+        f"decoded images cannot be kept in {cache_folder()} ({reason}): they are decoded into memory every time; "
+        "AIGROB_CACHE names another folder"
+    )

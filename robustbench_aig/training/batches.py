@@ -15,7 +15,23 @@ from robustbench_aig.distributed import World
 from robustbench_aig.randomness import Stream, seed_of
 from robustbench_aig.recipes import Augment
 from robustbench_aig.training.augment import augment
-from robustbench_aig.training.learner import Batch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step learns from; this process's part of it.
+
+    Attributes:
+        x: (B, C, H, W) in [0, 1], augmented.
+        labels: (B,) int64.
+        gates: (B,) random streams of the gates' noise.
+        attack: (B,) random streams of the inner attack.
+    """
+
+    x: Tensor
+    labels: Tensor
+    gates: Stream
+    attack: Stream
 
 
 @dataclass(frozen=True)

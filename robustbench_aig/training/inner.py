@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
@@ -12,11 +10,9 @@ from robustbench_aig.gating import deployed_policy, gating
 from robustbench_aig.modes import in_eval_mode
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import Adversarial
+from robustbench_aig.training.batches import Batch
 from robustbench_aig.training.hardware import precision
 from robustbench_aig.training.losses import divergence
-
-if TYPE_CHECKING:
-    from robustbench_aig.training.learner import Batch
 
 _TRADES_START = 0.001
 """Standard deviation of the noise from which the official code of TRADES starts, in units of the pixel range."""

@@ -13,26 +13,10 @@ from robustbench_aig.gating import Sampled, gating
 from robustbench_aig.models.branches import residual_branches
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import Training
+from robustbench_aig.training.batches import Batch
 from robustbench_aig.training.hardware import Hardware, precision
 from robustbench_aig.training.inner import inner_attack
 from robustbench_aig.training.losses import divergence, rate_loss
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a step learns from; this process's part of it.
-
-    Attributes:
-        x: (B, C, H, W) in [0, 1], augmented.
-        labels: (B,) int64.
-        gates: (B,) random streams of the gates' noise.
-        attack: (B,) random streams of the inner attack.
-    """
-
-    x: Tensor
-    labels: Tensor
-    gates: Stream
-    attack: Stream
 
 
 @dataclass(frozen=True)

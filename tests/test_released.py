@@ -1,0 +1,98 @@
+"""Released runs: whole, found by name, and described by what they are."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from robustbench_aig import releasing, runs
+from robustbench_aig.errors import RunError
+from robustbench_aig.releasing import card, release, table
+from robustbench_aig.runs import HISTORY, RECORD, WEIGHTS, find_run, list_runs, read_history, read_run
+from robustbench_aig.training import load_model, train
+from tests.command import aigrob_here, refused
+from tests.tiny import job
+
+RELEASED = sorted(path.parent for path in runs.released().glob(f"*/{RECORD}"))
+README = runs.released() / "README.md"
+
+
+@pytest.mark.parametrize("path", RELEASED, ids=lambda path: path.name)
+def test_a_released_run_is_whole(path: Path) -> None:
+    assert find_run(path.name, Path("nowhere")) == path
+    record = read_run(path)
+    assert record.name == path.name
+    assert (path / "README.md").read_text() == card(record, path)
+    assert (path / WEIGHTS).stat().st_size < 1_500_000
+    assert {file.name for file in path.iterdir()} == {RECORD, WEIGHTS, HISTORY, "README.md"}
+    training = record.recipe.training
+    assert training
+    history = read_history(path)
+    assert len(history) == training.epochs or record.stopped
+    # A path of the machine would be of no use to anybody.
+    assert not re.search(r'"/|[ =]/\w', (path / RECORD).read_text())
+    # The digest is checked, and the network computes.
+    network = load_model(path)
+    with torch.no_grad():
+        assert network(torch.full((1, *record.data.shape), 0.5)).isfinite().all()
+
+
+def test_the_readme_shows_the_table() -> None:
+    assert table(record for _, record in list_runs(runs.released())) in README.read_text()
+
+
+@pytest.mark.skipif(not RELEASED, reason="nothing is released yet")
+def test_released_runs_are_attacked_by_name_on_images_that_the_user_names(tmp_path: Path) -> None:
+    name = RELEASED[0].name
+    result = aigrob_here(tmp_path, "attack", name, "--eps", "1/255")
+    refused(result, "the images of cifar10-jpeg are not at cifar10-jpeg", "--data DIR")
+    refused(aigrob_here(tmp_path, "attack", f"{name}1", "--eps", "1/255"), f"did you mean '{name}'")
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of released runs of its own."""
+    (tmp_path / "released").mkdir()
+    (tmp_path / "released" / "README.md").write_text("<!-- table -->\n<!-- /table -->\n")
+    for module in (runs, releasing):
+        monkeypatch.setattr(module, "released", lambda: tmp_path / "released")
+    return tmp_path / "released"
+
+
+def test_releasing_copies_a_run_without_the_place_of_its_images(tmp_path: Path, shelf: Path) -> None:
+    done = job(tmp_path / "mine", epochs=1)
+    list(train(done))
+    content = json.loads((done.directory / RECORD).read_text())
+    content["data"]["source"] = "/home/somebody/photos"
+    (done.directory / RECORD).write_text(json.dumps(content))
+    target = release(done.directory)
+    releasing.write_table()
+    assert target == shelf / "mine"
+    assert read_run(target).data.source == "digits"
+    assert (target / WEIGHTS).read_bytes() == (done.directory / WEIGHTS).read_bytes()
+    said = (target / "README.md").read_text()
+    metrics = read_run(target).metrics
+    assert metrics
+    for words in (
+        "seed 0",
+        "`OMP_NUM_THREADS=1 aigrob train`",
+        "argmax",
+        "sampled",
+        f"{metrics.test['argmax'].accuracy:.2%}",
+    ):
+        assert words in said
+    assert "`mine`" in (shelf / "README.md").read_text()
+    load_model(target)
+
+
+def test_changed_weights_are_not_released(tmp_path: Path, shelf: Path) -> None:
+    done = job(tmp_path / "mine", epochs=1)
+    list(train(done))
+    changed = shutil.copytree(done.directory, tmp_path / "changed")
+    (changed / WEIGHTS).write_bytes(b"other")
+    with pytest.raises(RunError, match="was changed after the training"):
+        release(changed)
+    assert not (shelf / "changed").exists()

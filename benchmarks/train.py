@@ -24,6 +24,7 @@ from robustbench_aig.models import build_model
 from robustbench_aig.recipes import ModelRecipe
 from robustbench_aig.training import Job
 from robustbench_aig.training.batches import Batches
+from robustbench_aig.training.hardware import precision, repeatable
 from robustbench_aig.training.learner import Learner
 from robustbench_aig.training.tally import Tally
 
@@ -111,7 +112,7 @@ def our_loop(model: nn.Module, job: Job) -> Iterator[None]:
     for epoch in count():
         tally = Tally.empty(len(targets), device)
         for batch in batches.epoch(epoch):
-            with _cudnn():
+            with repeatable():
                 tally.add(learner.update(batch, training.optimizer.lr))
             yield
 
@@ -124,14 +125,9 @@ def floor(model: nn.Module, job: Job) -> Iterator[None]:
     with gating(model, Sampled()):
         while True:
             model.zero_grad(set_to_none=True)
-            with _cudnn():
-                with torch.autocast(device.type, torch.bfloat16, enabled=job.hardware.amp):
+            with repeatable():
+                with precision(device, amp=job.hardware.amp):
                     logits = model(x)
                 loss = F.cross_entropy(logits.float(), labels, label_smoothing=job.training.label_smoothing)
                 loss.backward()  # type: ignore[no-untyped-call]
             yield
-
-
-def _cudnn() -> Any:  # noqa: ANN401 - torch doesn't say what its context managers are
-    """As `aigrob train` sets cuDNN; inside each step, because the ways take turns."""
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True)

@@ -1,4 +1,4 @@
-"""A network's modes, kept."""
+"""A network's modes and flags, kept."""
 
 from __future__ import annotations
 
@@ -18,3 +18,16 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def frozen_in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """The same with parameters that need no gradient inside; every flag is restored, too."""
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    model.requires_grad_(False)
+    try:
+        with in_eval_mode(model):
+            yield
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)

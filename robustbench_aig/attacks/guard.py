@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from robustbench_aig.attacks.protocol import Attack, View
 from robustbench_aig.errors import AttackError
 from robustbench_aig.gating import Policy, gating
-from robustbench_aig.modes import in_eval_mode
+from robustbench_aig.modes import frozen_in_eval_mode
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
 
@@ -60,7 +60,7 @@ def run_attack(
     _check_input(x, y)
     view = View(model)
     reason = None
-    with _frozen_eval(view), _forked_state(seed, x.device), gating(model, policy), torch.enable_grad():
+    with frozen_in_eval_mode(view), _forked_state(seed, x.device), gating(model, policy), torch.enable_grad():
         try:
             # Copies, because an attack may write into what it is given.
             returned = attack(view, x.clone(), y.clone(), threat, stream).detach()
@@ -91,19 +91,6 @@ def _leave_reason(returned: Tensor, x: Tensor, threat: Threat) -> str:
     if not returned.isfinite().all():
         return "returned NaN or infinite pixels"
     return f"left the ball or the box: distance {threat.distance(returned, x).max().item():.6g} at {threat}"
-
-
-@contextmanager
-def _frozen_eval(model: nn.Module) -> Iterator[None]:
-    """Eval mode and frozen parameters inside; every submodule's mode and every flag restored after."""
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    model.requires_grad_(False)
-    try:
-        with in_eval_mode(model):
-            yield
-    finally:
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
 
 
 @contextmanager

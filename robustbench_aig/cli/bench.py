@@ -142,16 +142,13 @@ def _jobs(request: Request, device: torch.device, shown: Console) -> list[Job]:
     """The trainings, by the preset that `aigrob train` takes on the device."""
     from benchmarks.train import make_job  # noqa: PLC0415
     from robustbench_aig.training import Hardware  # noqa: PLC0415
-    from robustbench_aig.training.hardware import computes_bf16  # noqa: PLC0415
 
     recipes = [find_model(name, "cifar10") for name in request.models or _DEFAULT]
     data = None if request.data is None else _read(request.data, shown, download=request.download)
     jobs = []
     for name, recipe in recipes:
-        job = make_job(name, recipe.chosen("long" if device.type == "cuda" else "short"), data)
-        amp = request.amp
-        if amp is None:
-            amp = computes_bf16(device) and min(job.data.shape[1:]) >= options.SMALL_SIDE
+        job = make_job(name, recipe.chosen(options.preset_for(device)), data)
+        amp = options.precision_for(device, job.data.shape, amp=request.amp)
         jobs.append(replace(job, hardware=Hardware(device, amp=amp)))
     return jobs
 

@@ -20,7 +20,6 @@ from robustbench_aig.recipes import Adversarial, ModelRecipe, Preset
 from robustbench_aig.runs import RunRecord, find_run, read_run, released
 from robustbench_aig.threat import Threat
 from robustbench_aig.training import Hardware, Job, existing
-from robustbench_aig.training.hardware import computes_bf16
 from robustbench_aig.zoo import default_pair, find_model
 
 
@@ -112,9 +111,7 @@ def _read(request: Request, shown: Console) -> DataSet:
 
 
 def _hardware(request: Request, world: World, device: torch.device, data: DataSet) -> Hardware:
-    amp = request.amp
-    if amp is None:
-        amp = computes_bf16(device) and min(data.shape[1:]) >= options.SMALL_SIDE
+    amp = options.precision_for(device, data.shape, amp=request.amp)
     return Hardware(device, world, amp=amp, compiled=request.compiled, sync_bn=request.sync_bn)
 
 
@@ -123,7 +120,7 @@ def _recipes(request: Request, data: DataSet, device: torch.device) -> tuple[lis
     family = "digits" if min(data.shape[1:]) < options.SMALL_SIDE else "cifar10"
     named = [find_model(name, family) for name in request.models]
     found = named or default_pair(family, device.type)
-    preset: Preset = request.preset or ("long" if device.type == "cuda" else "short")
+    preset = request.preset or options.preset_for(device)
     if request.preset and not any(recipe.presets for _, recipe in found):
         raise InputError(f"--preset: {found[0][0]} has no presets, it is trained in one way; leave it out")
     reason = None

@@ -15,6 +15,8 @@ from robustbench_aig.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from robustbench_aig.recipes import Preset
+
 SMALL_SIDE = 24
 """Images with a shorter side below this many pixels get the digits' recipes, and one thread."""
 
@@ -75,6 +77,18 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def preset_for(device: torch.device) -> Preset:
+    """What a recipe's training takes time for: long on a GPU, short on a CPU."""
+    return "long" if device.type == "cuda" else "short"
+
+
+def precision_for(device: torch.device, shape: tuple[int, int, int], *, amp: bool | None) -> bool:
+    """Whether to train on images (C, H, W) in bfloat16: as asked, else where the hardware does and it's worth it."""
+    from robustbench_aig.training.hardware import computes_bf16  # noqa: PLC0415 - imports torch
+
+    return computes_bf16(device) and min(shape[1:]) >= SMALL_SIDE if amp is None else amp
 
 
 def suit_threads(shape: tuple[int, int, int]) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 
-import torch
-
 from robustbench_aig.errors import AigrobError, Interrupted
 from robustbench_aig.runs import EpochRecord
 from robustbench_aig.training.events import EpochEvent, Event, FinishedEvent, NoteEvent, StepEvent
+from robustbench_aig.training.hardware import repeatable
 from robustbench_aig.training.job import Job, existing
 from robustbench_aig.training.schedule import factor
 from robustbench_aig.training.scoring import overfitted
@@ -53,8 +52,7 @@ def train(
     for note in session.notes:
         yield NoteEvent(note)
     stopped = _alarm(session)
-    # cuDNN's fastest convolutions add up in no fixed order, and a resumed run must equal an uninterrupted one.
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True):
+    with repeatable():
         while len(session.history) < job.training.epochs and stopped is None:
             record = yield from _epoch(session, _Pace(tick, save_every, stop))
             session.end_epoch(record)

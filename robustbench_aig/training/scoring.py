@@ -13,7 +13,7 @@ from robustbench_aig.data import ImageSet
 from robustbench_aig.distributed import World
 from robustbench_aig.gating import deployed_policy, gating
 from robustbench_aig.models import MacProfile
-from robustbench_aig.modes import in_eval_mode
+from robustbench_aig.modes import frozen_in_eval_mode, in_eval_mode
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import Adversarial, Family
 from robustbench_aig.runs import RobustScore, Score, Scores
@@ -86,17 +86,13 @@ class Scorer:
         images = images.limit(_ROBUST_IMAGES, self.seed)
         sums = torch.zeros(2, dtype=torch.float64, device=images.labels.device)
         attacks = (Fgsm(), Pgd(steps=_ROBUST_STEPS, step=0.25))
-        flags = [parameter.requires_grad for parameter in model.parameters()]
-        model.requires_grad_(False)
-        with in_eval_mode(model), gating(model, deployed_policy(policy)):
+        with frozen_in_eval_mode(model), gating(model, deployed_policy(policy)):
             for index in self._parts(len(images), images.labels.device):
                 x, y = images.batch(index).contiguous(memory_format=torch.channels_last), images.labels[index]
                 stream = Stream.of(images.ids[index], self.seed, "robust scoring")
                 found = [attack(model, x, y, settings.threat, stream) for attack in attacks]
                 with torch.no_grad():
                     sums += torch.stack([(model(adv).argmax(1) == y).sum() for adv in found])
-        for parameter, flag in zip(model.parameters(), flags, strict=True):
-            parameter.requires_grad_(flag)
         fgsm, pgd = (self.world.total(sums) / len(images)).tolist()
         return RobustScore(
             policy=policy, eps=settings.eps, norm=settings.norm, n=len(images), steps=_ROBUST_STEPS, fgsm=fgsm, pgd=pgd

@@ -9,7 +9,15 @@ from typing import Any
 
 from robustbench_aig.errors import RecipeError, did_you_mean
 from robustbench_aig.files import data_folder
-from robustbench_aig.recipes import AttackRecipe, ModelRecipe, SuiteRecipe, inherit, read_toml, validate
+from robustbench_aig.recipes import (
+    AttackRecipe,
+    ModelRecipe,
+    SuiteRecipe,
+    change_attack,
+    inherit,
+    read_toml,
+    validate,
+)
 
 
 @cache
@@ -87,13 +95,26 @@ def default_pair(family: str, device: str) -> list[tuple[str, ModelRecipe]]:
 
 
 def find_attack(name: str) -> tuple[str, AttackRecipe]:
-    """The name and recipe of an attack; RecipeError as for `find_model`."""
-    if name.endswith(".toml"):
-        return Path(name).stem, validate(AttackRecipe, read_toml(Path(name)), name)
-    path = _files("attacks").get(name)
-    if path is None or name in suite_names():
-        raise RecipeError(f"unknown attack '{name}': {did_you_mean(name, attack_names())}")
-    return name, validate(AttackRecipe, read_toml(path), path)
+    """The name and recipe of an attack.
+
+    Args:
+        name: of a recipe or a path to one, with changes behind a colon: `pgd:gates=leaded,gates.slope=3,steps=50`.
+
+    Raises:
+        RecipeError: as for `find_model`.
+    """
+    base, colon, changes = name.partition(":")
+    if base.endswith(".toml"):
+        path, full = Path(base), Path(base).stem
+    else:
+        found = _files("attacks").get(base)
+        if found is None or base in suite_names():
+            raise RecipeError(f"unknown attack '{base}': {did_you_mean(base, attack_names())}")
+        path, full = found, base
+    content = read_toml(path)
+    if not colon:
+        return full, validate(AttackRecipe, content, path)
+    return f"{full}:{changes}", validate(AttackRecipe, change_attack(content, changes, name), name)
 
 
 def find_suite(name: str) -> list[tuple[str, AttackRecipe]]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from robustbench_aig.attacks import Attack, Fgsm, Pgd, run_attack
+from robustbench_aig.attacks import Attack, Fgsm, Pgd, View, run_attack
 from robustbench_aig.distributed import World
 from robustbench_aig.evaluation import Subject, judge
 from robustbench_aig.gating import Argmax, Sampled, gating
@@ -165,7 +165,7 @@ def test_attacks_need_no_values(name: str, random: bool, norm: str, attack: Atta
     def act() -> None:
         policy = Sampled(Stream.of(ids, 0, "gates")) if random else Argmax()
         with gating(model, policy):
-            found = attack(model, x, y, Threat.parse("8/255", norm), Stream.of(ids, 0, "attack"))
+            found = attack(View(model, policy), x, y, Threat.parse("8/255", norm), Stream.of(ids, 0, "attack"))
         assert found.shape == x.shape
 
     assert seen(act) == {}

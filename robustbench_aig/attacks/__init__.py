@@ -1,5 +1,6 @@
 """Attacks: the protocol and its guard, our own gradient attacks, other providers', noise as a control."""
 
+from robustbench_aig.attacks.apgd import Apgd
 from robustbench_aig.attacks.build import build_attack, provider_version
 from robustbench_aig.attacks.gradient import Fgsm, Pgd
 from robustbench_aig.attacks.guard import Attacked, run_attack
@@ -7,6 +8,7 @@ from robustbench_aig.attacks.noise import Corners
 from robustbench_aig.attacks.protocol import Attack, View
 
 __all__ = [
+    "Apgd",
     "Attack",
     "Attacked",
     "Corners",

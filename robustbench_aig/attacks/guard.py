@@ -40,7 +40,17 @@ class Attacked:
 
 
 def run_attack(
-    attack: Attack, model: nn.Module, policy: Policy, x: Tensor, y: Tensor, threat: Threat, *, stream: Stream, seed: int
+    attack: Attack,
+    model: nn.Module,
+    policy: Policy,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
+    *,
+    stream: Stream,
+    seed: int,
+    copy: nn.Module | None = None,
+    routes: Tensor | None = None,
 ) -> Attacked:
     """Attack `x` under a gate policy and measure what was really returned.
 
@@ -53,14 +63,16 @@ def run_attack(
         threat: the ball that the result is checked against.
         stream: (B,) random streams for an attack whose noise is its own.
         seed: of the global generators, for one whose noise isn't.
+        copy: a faster copy of `model` that the attack works on instead.
+        routes: (classes, G) mean open probabilities of each class's images, for attacks that aim at a path.
 
     Raises:
         AttackError: the input isn't what an attack may be given; nothing was run.
     """
     _check_input(x, y)
-    view = View(model)
+    view = View(copy or model, policy, reference=model if copy is not None else None, routes=routes)
     reason = None
-    with frozen_in_eval_mode(view), _forked_state(seed, x.device), gating(model, policy), torch.enable_grad():
+    with frozen_in_eval_mode(view), _forked_state(seed, x.device), gating(view.model, policy), torch.enable_grad():
         try:
             # Copies, because an attack may write into what it is given.
             returned = attack(view, x.clone(), y.clone(), threat, stream).detach()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from robustbench_aig.attacks.protocol import Attack
+from robustbench_aig.attacks.protocol import Attack, View
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
 
@@ -19,6 +19,6 @@ class Corners(Attack):
     provider: ClassVar[str] = "aigrob"
     own_noise: ClassVar[bool] = True
 
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
+    def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """One random corner of the ball per image; asks nothing of the model."""
         return threat.corner(x, stream.uniform(*x.shape[1:]))

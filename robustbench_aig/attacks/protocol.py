@@ -7,8 +7,51 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from robustbench_aig.gating import Argmax, Policy
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Norm, Threat
+
+
+class View(nn.Module):
+    """A network as an attack sees it: images to logits, how its gates decide, and a count of what was asked of it.
+
+    Args:
+        model: what the attack works on; the network itself, or a faster copy in lower precision.
+        policy: how the gates decide when deployed.
+        reference: the network itself, where `model` is a copy; what the copy says is then confirmed by it.
+        routes: (classes, G) mean open probabilities of the images of each class, for an attack that asks for them.
+
+    Attributes:
+        forwards: images that went forward.
+        backwards: images whose gradient came back.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        policy: Policy | None = None,
+        *,
+        reference: nn.Module | None = None,
+        routes: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.policy = policy or Argmax()
+        self.reference = reference
+        self.routes = routes
+        self.forwards = 0
+        self.backwards = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W) to logits (B, classes)."""
+        self.forwards += len(x)
+        logits: Tensor = self.model(x)
+        if logits.requires_grad:
+            logits.register_hook(self._count)  # type: ignore[no-untyped-call]
+        return logits
+
+    def _count(self, gradient: Tensor) -> None:
+        self.backwards += len(gradient)
 
 
 class Attack(ABC):
@@ -26,7 +69,7 @@ class Attack(ABC):
     norms: tuple[Norm, ...] = ("linf", "l2")
 
     @abstractmethod
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
+    def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """Attacked images (B, C, H, W) inside the threat's ball around `x`.
 
         Args:
@@ -36,29 +79,3 @@ class Attack(ABC):
             threat: norm and epsilon.
             stream: (B,) random streams of the images.
         """
-
-
-class View(nn.Module):
-    """A network as an attack sees it: images to logits, with a count of what was asked of it.
-
-    Attributes:
-        forwards: images that went forward.
-        backwards: images whose gradient came back.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self.forwards = 0
-        self.backwards = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Images (B, C, H, W) to logits (B, classes)."""
-        self.forwards += len(x)
-        logits: Tensor = self.model(x)
-        if logits.requires_grad:
-            logits.register_hook(self._count)  # type: ignore[no-untyped-call]
-        return logits
-
-    def _count(self, gradient: Tensor) -> None:
-        self.backwards += len(gradient)

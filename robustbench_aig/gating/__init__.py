@@ -12,6 +12,8 @@ from robustbench_aig.gating.policies import (
     Random,
     Sampled,
     deployed_policy,
+    logistic_noise,
+    straight_through,
 )
 from robustbench_aig.gating.trace import Execution, Trace
 
@@ -32,4 +34,6 @@ __all__ = [
     "Trace",
     "deployed_policy",
     "gating",
+    "logistic_noise",
+    "straight_through",
 ]

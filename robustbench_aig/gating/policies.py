@@ -40,6 +40,10 @@ class Policy(ABC):
             draw: number of the forward pass inside the current `gating` context, from 0.
         """
 
+    def drawn(self, stream: Stream) -> Policy:
+        """The same policy with its noise from the streams (B,); itself where nothing is random."""
+        return self
+
 
 class Argmax(Policy):
     """Open where running is likelier than not; the gradient is that of the softmax (straight-through)."""
@@ -49,7 +53,7 @@ class Argmax(Policy):
     def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
         """1[D > 0], backward through sigmoid(D)."""
         difference = logits[:, 1] - logits[:, 0]
-        return _straight_through(difference)
+        return straight_through(difference)
 
 
 class Sampled(Policy):
@@ -72,8 +76,12 @@ class Sampled(Policy):
     def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
         """1[D + G > 0], backward through sigmoid((D + G) / temperature)."""
         difference = logits[:, 1] - logits[:, 0]
-        noise = _global_logistic(difference) if self.stream is None else _noise(self.stream, gate, draw)
-        return _straight_through((difference + noise.to(difference.dtype)) / self.temperature)
+        noise = _global_logistic(difference) if self.stream is None else logistic_noise(self.stream, gate, draw)
+        return straight_through((difference + noise.to(difference.dtype)) / self.temperature)
+
+    def drawn(self, stream: Stream) -> Sampled:
+        """The noise from the streams (B,)."""
+        return Sampled(stream, self.temperature)
 
 
 class Expected(Policy):
@@ -137,14 +145,19 @@ class Random(Policy):
             uniform = self.stream.child(draw).child(gate).uniform(1)[:, 0]
         return (uniform < self.rates[gate].to(uniform)).to(column)
 
+    def drawn(self, stream: Stream) -> Random:
+        """The noise from the streams (B,)."""
+        return Random(self.rates, stream)
 
-def _straight_through(score: Tensor) -> Tensor:
+
+def straight_through(score: Tensor) -> Tensor:
     """1[score > 0] with the gradient of sigmoid(score); exactly 0 or 1, since soft - soft is exactly 0."""
     soft = score.sigmoid()
     return (score > 0).to(score) + (soft - soft.detach())
 
 
-def _noise(stream: Stream, gate: int, draw: int) -> Tensor:
+def logistic_noise(stream: Stream, gate: int, draw: int) -> Tensor:
+    """(B,) the noise of one gate in one forward pass."""
     return stream.child(draw).child(gate).logistic()
 
 

@@ -2,30 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from robustbench_aig.recipes.gradients import ClassObjective, DeployedMode, GateMode, Objective
 from robustbench_aig.recipes.section import Count, Positive, Section
 
 Provider = Literal["aigrob", "torchattacks", "foolbox"]
+Keep = Literal["last", "best", "first"]
 
 
-class FgsmRecipe(Section):
+class GradientRecipe(Section):
+    """What all gradient attacks of our own share."""
+
+    gates: GateMode = Field(DeployedMode(), description="how the gradient gets past the gates")
+    objective: Objective = Field(ClassObjective(), description="what is raised")
+
+
+class SharedRecipe(GradientRecipe):
+    """One that providers compute, too, but for what only ours know."""
+
+    provider: Provider = "aigrob"
+
+    @model_validator(mode="after")
+    def _providers_know_no_gates(self) -> Self:
+        ours = {"gates", "objective", "restarts", "keep"} & self.model_fields_set
+        if self.provider != "aigrob" and ours:
+            raise ValueError(f"{', '.join(sorted(ours))}: only provider 'aigrob' knows this, not '{self.provider}'")
+        return self
+
+
+class FgsmRecipe(SharedRecipe):
     """One step of full size (Goodfellow et al., arXiv 1412.6572)."""
 
     algorithm: Literal["fgsm"]
-    provider: Provider = "aigrob"
 
 
-class PgdRecipe(Section):
+class PgdRecipe(SharedRecipe):
     """Projected gradient descent (Madry et al., arXiv 1706.06083)."""
 
     algorithm: Literal["pgd"]
-    provider: Provider = "aigrob"
     steps: Count = 20
     step: Positive = Field(0.125, description="step size as a share of epsilon")
     random_start: bool = True
+    restarts: Count = 1
+    keep: Keep = Field("last", description="which iterate counts: the last, the best, or the first that is lost")
+
+
+class ApgdRecipe(GradientRecipe):
+    """AutoPGD, which chooses its step sizes itself (Croce and Hein, arXiv 2003.01690)."""
+
+    algorithm: Literal["apgd"]
+    provider: Literal["aigrob"] = "aigrob"
+    steps: Count = 100
+    restarts: Count = 1
+    keep: Keep = "first"
 
 
 class CornersRecipe(Section):
@@ -35,7 +67,7 @@ class CornersRecipe(Section):
     provider: Literal["aigrob"] = "aigrob"
 
 
-AttackSettings = Annotated[FgsmRecipe | PgdRecipe | CornersRecipe, Field(discriminator="algorithm")]
+AttackSettings = Annotated[FgsmRecipe | PgdRecipe | ApgdRecipe | CornersRecipe, Field(discriminator="algorithm")]
 
 
 class AttackRecipe(Section):
@@ -56,3 +88,4 @@ class SuiteRecipe(Section):
 
     summary: str
     suite: Annotated[list[str], Field(min_length=1)]
+    cascade: bool = Field(False, description="attack only what the attacks before have left: the union alone counts")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
 from typing import Any
 
+from robustbench_aig.errors import RecipeError
+
 Table = dict[str, Any]
+
+_NAMED_BY = {"gates": "mode", "objective": "name"}
+"""The key that says which section it is."""
 
 _INHERITED = ("reference", "model", "training", "presets")
 
@@ -38,6 +44,35 @@ def inherit(base: Table, content: Table) -> Table:
         own = {name: merged(merged(whole["presets"].get(name, {}), shared), presets.get(name, {})) for name in names}
         content = {**content, "training": None, "presets": own}
     return merged({key: whole[key] for key in _INHERITED if key in whole}, content)
+
+
+def change_attack(content: Table, changes: str, source: str) -> Table:
+    """An attack's recipe with changes as the command line has them: `steps=50,gates=leaded,gates.slope=3`.
+
+    A section that is given a name begins anew, since another mode or objective has other keys.
+
+    Raises:
+        RecipeError: a change that isn't `key=value`.
+    """
+    attack = dict(content.get("attack", {}))
+    for change in changes.split(","):
+        key, equals, text = change.strip().partition("=")
+        if not key or not equals or not text:
+            raise RecipeError(f"attack '{source}': '{change}' must be key=value, like pgd:steps=50,gates=open")
+        section, dot, inner = key.partition(".")
+        if dot:
+            attack[section] = {**attack.get(section, {}), inner: _value(text)}
+        else:
+            attack[key] = {_NAMED_BY[key]: text} if key in _NAMED_BY else _value(text)
+    return {**content, "attack": attack}
+
+
+def _value(text: str) -> object:
+    """As TOML reads it; a bare word is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def _tables(shared: object, presets: object) -> bool:

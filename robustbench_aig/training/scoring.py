@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.attacks import Fgsm, Pgd
+from robustbench_aig.attacks import Fgsm, Pgd, View
 from robustbench_aig.data import ImageSet
 from robustbench_aig.distributed import World
 from robustbench_aig.gating import deployed_policy, gating
@@ -86,11 +86,12 @@ class Scorer:
         images = images.limit(_ROBUST_IMAGES, self.seed)
         sums = torch.zeros(2, dtype=torch.float64, device=images.labels.device)
         attacks = (Fgsm(), Pgd(steps=_ROBUST_STEPS, step=0.25))
-        with frozen_in_eval_mode(model), gating(model, deployed_policy(policy)):
+        view = View(model, deployed_policy(policy))
+        with frozen_in_eval_mode(model), gating(model, view.policy):
             for index in self._parts(len(images), images.labels.device):
                 x, y = images.batch(index).contiguous(memory_format=torch.channels_last), images.labels[index]
                 stream = Stream.of(images.ids[index], self.seed, "robust scoring")
-                found = [attack(model, x, y, settings.threat, stream) for attack in attacks]
+                found = [attack(view, x, y, settings.threat, stream) for attack in attacks]
                 with torch.no_grad():
                     sums += torch.stack([(model(adv).argmax(1) == y).sum() for adv in found])
         fgsm, pgd = (self.world.total(sums) / len(images)).tolist()

@@ -1,0 +1,94 @@
+"""The loop of a gradient attack: estimate, keep, drop, step; over restarts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from robustbench_aig.attacks.keeping import Keep, Kept
+from robustbench_aig.attacks.modes import Estimate, Mode
+from robustbench_aig.attacks.objectives import Objective
+from robustbench_aig.attacks.problem import STEPS, Problem
+
+
+class Ascent(ABC):
+    """How one gradient method moves.
+
+    Attributes:
+        adv: (B, C, H, W), where it is.
+    """
+
+    adv: Tensor
+
+    @property
+    def result(self) -> Tensor:
+        """(B, C, H, W), where it would end now."""
+        return self.adv
+
+    @abstractmethod
+    def step(self, problem: Problem, estimate: Estimate) -> None:
+        """Move to the next iterate, given the estimate at this one."""
+
+    def take(self, index: Tensor) -> None:
+        """Go on with some of the images; whatever there is one of per image follows."""
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value[index])
+
+
+def climb(
+    problem: Problem,
+    begin: Callable[[Problem], Ascent],
+    mode: Mode,
+    objective: Objective,
+    *,
+    steps: int,
+    restarts: int,
+    keep: Keep,
+) -> Tensor:
+    """Attacked images (B, C, H, W).
+
+    Args:
+        problem: the images.
+        begin: a method at its starting point, for the images of a restart.
+        mode: how gradients are had.
+        objective: what is raised.
+        steps: number of gradient steps.
+        restarts: runs from different starting points, of which the best result counts.
+        keep: which iterate to return.
+    """
+    if objective.needs_clean or mode.needs_clean:
+        problem = problem.with_clean()
+    kept = Kept(problem, keep, judged=mode.judges(problem.view.policy))
+    for restart in range(restarts):
+        left = problem.again(restart)
+        if restart and kept.how == "first":
+            places = kept.open()
+            if not len(places):
+                break
+            kept.start(places)
+            left = left[places]
+        elif restart:
+            kept.start(torch.arange(len(problem.x), device=problem.x.device))
+        _run(left, begin(left), kept, mode, objective, steps, compare=restarts > 1)
+    return kept.images
+
+
+def _run(
+    problem: Problem, ascent: Ascent, kept: Kept, mode: Mode, objective: Objective, steps: int, *, compare: bool
+) -> None:
+    """One restart."""
+    for number in range(steps):
+        stream = problem.stream.child(STEPS).child(number)
+        estimate = mode(problem, objective, ascent.adv, stream, number / steps)
+        left = kept.see(problem, ascent.adv, estimate.margin)
+        if left is not None:
+            if not len(left):
+                return
+            problem, estimate = problem[left], estimate.of(left)
+            ascent.take(left)
+        ascent.step(problem, estimate)
+    kept.finish(problem, ascent.result, compare=compare or kept.how != "last")

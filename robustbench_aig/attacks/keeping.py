@@ -1,0 +1,116 @@
+"""Which iterate of an attack is returned, and which images need no more of them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from robustbench_aig.attacks.problem import JUDGE, Problem, look, margin
+
+Keep = Literal["last", "best", "first"]
+"""The last iterate; the one with the lowest margin; or the first that is lost, which then isn't attacked any more."""
+
+SURE = 1e-3
+"""A margin must be this far below zero before an image is dropped: rounding must not decide."""
+
+_DRAWS = 10
+"""Passes that choose between the results of restarts where the deployed policy is random."""
+
+
+class Kept:
+    """For each image of a problem the iterate to return.
+
+    An image is lost where the deployed network, if it is deterministic, is wrong about it; a random one is wrong about
+    any image now and then, and what is lost by one lucky draw isn't lost.
+
+    Args:
+        problem: all of the images.
+        how: which iterate to keep.
+        judged: whether the margins that `see` gets are those of the deployed network.
+    """
+
+    def __init__(self, problem: Problem, how: Keep, *, judged: bool) -> None:
+        random = problem.view.policy.random
+        self.how: Keep = "last" if random and not judged else "best" if random and how == "first" else how
+        self._judged = judged
+        self.images = problem.x
+        self.margins = torch.full_like(problem.x[:, 0, 0, 0], torch.inf)
+        self._places = torch.arange(len(problem.x), device=problem.x.device)
+
+    def start(self, places: Tensor) -> None:
+        """Begin a restart with the images at these positions (b,)."""
+        self._places = places
+
+    def open(self) -> Tensor:
+        """Positions (b,) of the images that aren't lost."""
+        return (self.margins >= -SURE).nonzero()[:, 0]
+
+    def see(self, problem: Problem, adv: Tensor, found: Tensor) -> Tensor | None:
+        """Note an iterate.
+
+        Args:
+            problem: the images that are still attacked.
+            adv: (b, C, H, W), where the attack is.
+            found: (b,) margins that the attack's own pass had there.
+
+        Returns:
+            Which of them (b',) to go on with; None for all.
+        """
+        if self.how == "last":
+            return None
+        margins = found if self._judged else deployed_margin(problem, adv, 1)
+        self._improve(adv, margins)
+        if self.how == "best":
+            return None
+        return self._drop(problem, adv, margins)
+
+    def finish(self, problem: Problem, adv: Tensor, *, compare: bool) -> None:
+        """Note the last iterate of a restart.
+
+        Args:
+            problem: the images that are still attacked.
+            adv: (b, C, H, W).
+            compare: whether there are other restarts to compare it with.
+        """
+        if self.how == "last" and not compare:
+            self.images = self.images.index_copy(0, self._places, adv)
+            return
+        self._improve(adv, deployed_margin(problem, adv, _DRAWS))
+
+    def _improve(self, adv: Tensor, margins: Tensor) -> None:
+        better = margins < self.margins[self._places]
+        old = self.images[self._places]
+        self.images = self.images.index_copy(0, self._places, torch.where(better.view(-1, 1, 1, 1), adv, old))
+        self.margins = self.margins.index_copy(0, self._places, torch.minimum(margins, self.margins[self._places]))
+
+    def _drop(self, problem: Problem, adv: Tensor, margins: Tensor) -> Tensor | None:
+        """Which images to go on with; None for all."""
+        lost = (margins < -SURE).nonzero()[:, 0]
+        reference = problem.view.reference
+        if len(lost) and reference is not None:
+            # A copy in lower precision may be wrong where the network is right.
+            problem.view.forwards += len(lost)
+            with torch.no_grad():
+                found = look(reference, reference, adv[lost], problem.view.policy, "sparse")
+            true = margin(found.logits, problem.y[lost])
+            self.margins = self.margins.index_copy(0, self._places[lost], true)
+            lost = lost[true < -SURE]
+        if not len(lost):
+            return None
+        left = torch.ones_like(margins, dtype=torch.bool)
+        left[lost] = False
+        go_on = left.nonzero()[:, 0]
+        self._places = self._places[go_on]
+        return go_on
+
+
+@torch.no_grad()
+def deployed_margin(problem: Problem, adv: Tensor, draws: int) -> Tensor:
+    """(B,) margin of the deployed network; over so many draws where it is random, on noise kept for this purpose."""
+    policy = problem.view.policy
+    stream = problem.stream.child(JUDGE)
+    count = draws if policy.random else 1
+    found = [problem.look(adv, policy.drawn(stream.child(draw)), "sparse") for draw in range(count)]
+    return torch.stack([margin(each.logits, problem.y) for each in found]).mean(0)

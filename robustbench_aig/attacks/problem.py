@@ -1,0 +1,92 @@
+"""What a gradient attack works on: images that can be dropped one by one, and forward passes over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from robustbench_aig.attacks.protocol import View
+from robustbench_aig.gating import Execution, Policy, gating
+from robustbench_aig.randomness import Stream
+from robustbench_aig.threat import Threat
+
+START, CLEAN, STEPS, JUDGE = 0, 1, 2, 3
+"""Children of an image's stream: the random start, the look at the clean image, gradient steps, choosing an iterate."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass.
+
+    Attributes:
+        logits: (B, classes).
+        probabilities: (B, G) open probabilities; G is 0 for a network without gates.
+        decisions: (B, G).
+    """
+
+    logits: Tensor
+    probabilities: Tensor
+    decisions: Tensor
+
+    def __getitem__(self, index: Tensor) -> Pass:
+        """Some of the images."""
+        return Pass(self.logits[index], self.probabilities[index], self.decisions[index])
+
+
+def look(model: nn.Module, gated: nn.Module, x: Tensor, policy: Policy, execution: Execution) -> Pass:
+    """Images (B, C, H, W) through `model`, the gates of `gated` (itself, or what it calls) under a policy."""
+    with gating(gated, policy, execution=execution) as trace:
+        logits = model(x)
+    if not trace.gates:
+        none = logits.new_zeros(len(x), 0)
+        return Pass(logits, none, none)
+    return Pass(logits, trace.probabilities, trace.decisions)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Images under attack, and all that belongs to them; an index takes some of them.
+
+    Attributes:
+        view: the network.
+        x: (B, C, H, W) in [0, 1].
+        y: (B,) labels.
+        threat: the ball.
+        stream: (B,) random streams of this restart.
+        restart: number of the restart, from 0.
+        clean: the pass over the unattacked images, for an objective or a gradient that asks for it.
+    """
+
+    view: View
+    x: Tensor
+    y: Tensor
+    threat: Threat
+    stream: Stream
+    restart: int = 0
+    clean: Pass | None = None
+
+    def __getitem__(self, index: Tensor) -> Problem:
+        """The problem of some of the images."""
+        clean = None if self.clean is None else self.clean[index]
+        return replace(self, x=self.x[index], y=self.y[index], stream=self.stream[index], clean=clean)
+
+    def look(self, x: Tensor, policy: Policy, execution: Execution = "dense") -> Pass:
+        """One pass over images (B, C, H, W) in place of `x`."""
+        return look(self.view, self.view.model, x, policy, execution)
+
+    def with_clean(self) -> Problem:
+        """The same, with a pass over the unattacked images under one draw of the deployed policy."""
+        with torch.no_grad():
+            return replace(self, clean=self.look(self.x, self.view.policy.drawn(self.stream.child(CLEAN))))
+
+    def again(self, restart: int) -> Problem:
+        """The same with the randomness of another restart."""
+        return replace(self, restart=restart, stream=self.stream.child(restart)) if restart else self
+
+
+def margin(logits: Tensor, y: Tensor) -> Tensor:
+    """(B,) logit of the label minus the highest other, for logits (B, classes)."""
+    label = logits.gather(1, y[:, None])[:, 0]
+    return label - logits.scatter(1, y[:, None], -torch.inf).amax(1)

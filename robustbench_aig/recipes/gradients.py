@@ -1,0 +1,104 @@
+"""The sections of an attack's recipe that say what is raised, and how gradients get past the gates."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from robustbench_aig.recipes.section import Count, Positive, Section, Share
+
+Several = Annotated[int, Field(ge=2)]
+
+
+class DeployedMode(Section):
+    """The deployed network: as it was trained (straight-through), gates as constants, or one noise for all steps."""
+
+    mode: Literal["straight-through", "detached", "frozen-noise"] = "straight-through"
+    draws: Count = Field(1, description="passes per step where gates are random")
+
+
+class OtherMode(Section):
+    """The decisions of the unattacked image held, all gates open, or every block at its open probability."""
+
+    mode: Literal["frozen", "open", "expected"]
+
+
+class BpdaMode(Section):
+    """Hard forward, backward sigmoid(D / temperature) (Athalye et al., arXiv 1802.00420)."""
+
+    mode: Literal["bpda"]
+    draws: Count = 1
+    temperature: Positive = 1.0
+
+
+class LeadedMode(Section):
+    """The leaded gradient (Tao et al., arXiv 2210.08159)."""
+
+    mode: Literal["leaded"]
+    draws: Count = 1
+    slope: Positive = Field(10.0, description="λ of sigmoid(λ · D)")
+    hard: bool = Field(False, description="decisions forward stay hard")
+
+
+class SmoothedMode(Section):
+    """Gaussian noise on the gates' logits, averaged."""
+
+    mode: Literal["smoothed"]
+    draws: Several = 10
+    sigma: Positive = Field(1.0, description="standard deviation in units of the logit difference")
+
+
+class ScoreFunctionMode(Section):
+    """The unbiased gradient over sampled gates (REINFORCE with the other draws' mean as the baseline)."""
+
+    mode: Literal["score-function"]
+    draws: Several = 20
+
+
+class EvolutionMode(Section):
+    """Antithetic finite differences; no gradient is asked for."""
+
+    mode: Literal["evolution"]
+    draws: Count = Field(50, description="pairs of points per step")
+    sigma: Positive = Field(1.0, description="standard deviation as a share of epsilon")
+
+
+GateMode = Annotated[
+    DeployedMode | OtherMode | BpdaMode | LeadedMode | SmoothedMode | ScoreFunctionMode | EvolutionMode,
+    Field(discriminator="mode"),
+]
+
+
+class ClassObjective(Section):
+    """Cross-entropy, the margin, the difference of logits ratio, or the same towards one class per restart."""
+
+    name: Literal["cross-entropy", "margin", "dlr", "targeted-dlr"] = "cross-entropy"
+
+
+class GateFlipObjective(Section):
+    """Every gate over to its other side."""
+
+    name: Literal["gate-flip"]
+    safety: Positive = Field(1.0, description="logit difference at which a gate counts as flipped for good")
+
+
+class JointObjective(Section):
+    """Cross-entropy and gate flips together."""
+
+    name: Literal["joint"]
+    weight: Positive = Field(1.0, description="of the gates")
+    warm: Share = Field(0.0, description="share of the steps at the beginning that flip gates alone")
+    safety: Positive = 1.0
+
+
+class OtherPathObjective(Section):
+    """Cross-entropy, and the open probabilities of another class."""
+
+    name: Literal["other-path"]
+    weight: Positive = 1.0
+
+
+Objective = Annotated[
+    ClassObjective | GateFlipObjective | JointObjective | OtherPathObjective, Field(discriminator="name")
+]

@@ -1,6 +1,7 @@
 """Recipes: what ships validates, what is wrong is told with file, key and what is allowed."""
 
 import copy
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -102,7 +103,8 @@ def test_adversarial_settings_that_cannot_be_meant(settings: dict[str, Any], wor
 
 
 def test_shipped_attacks_and_suites_validate() -> None:
-    assert {name for name, _ in zoo.find_suite("default")} == set(zoo.attack_names())
+    for suite in zoo.suite_names():
+        assert len({name for name, _ in zoo.find_suite(suite)}) == len(zoo.find_suite(suite))
     assert [name for name in zoo.attack_names() if zoo.find_attack(name)[1].control] == ["corners"]
 
 
@@ -189,7 +191,7 @@ def changed(content: dict[str, Any], path: str, value: object) -> dict[str, Any]
         (GATED, "model.depth", 15, ["6n + 2", "15"]),
         (GATED, "model.target", [0.5, 0.6], ["6 gates", "2 targets"]),
         (GATED, "model.target", 1.5, ["'model.target'"]),
-        (GATED, "model.algorithm", "resnext", ["'resnet', 'preact-resnet'"]),
+        (GATED, "model.algorithm", "resnext", ["unknown 'resnext'; did you mean"]),
         (GATED, "training.rate_loss", None, ["training.rate_loss"]),
         (PLAIN, "training.rate_loss", {}, ["training.rate_loss"]),
     ],
@@ -210,7 +212,7 @@ def test_wrong_model_recipes(content: dict[str, Any], path: str, value: object, 
         ("attack.step_size", 0.1, ["unknown key 'attack.step_size'", "did you mean 'step"]),
         ("attack.steps", 0, ["'attack.steps'"]),
         ("attack.provider", "art", ["'attack.provider'", "'aigrob', 'torchattacks' or 'foolbox'"]),
-        ("attack.algorithm", "pdg", ["'fgsm', 'pgd'"]),
+        ("attack.algorithm", "pdg", ["unknown 'pdg'; did you mean 'pgd'?"]),
     ],
 )
 def test_wrong_attack_recipes(path: str, value: object, words: list[str]) -> None:
@@ -218,6 +220,33 @@ def test_wrong_attack_recipes(path: str, value: object, words: list[str]) -> Non
         validate(AttackRecipe, changed(PGD, path, value), "mine.toml")
     for word in words:
         assert word in str(error.value)
+
+
+def test_an_attack_with_changes() -> None:
+    name, recipe = zoo.find_attack("pgd:gates=leaded,gates.slope=3,steps=50,keep=best")
+    assert name == "pgd:gates=leaded,gates.slope=3,steps=50,keep=best"
+    settings = recipe.attack.model_dump()
+    assert settings["gates"] == {"mode": "leaded", "draws": 1, "slope": 3.0, "hard": False}
+    assert (settings["steps"], settings["step"], settings["keep"]) == (50, PGD["attack"]["step"], "best")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ("gates=leded", "key 'attack.gates': unknown 'leded'; did you mean 'leaded'?"),
+        ("gates.slope=3", "key 'attack.gates': 'mode' is missing"),
+        ("step", "'step' must be key=value, like pgd:steps=50,gates=open"),
+        ("steps=", "must be key=value"),
+        ("stps=3", "unknown key 'attack.stps'; did you mean 'steps'?"),
+        ("gates=leaded,gates.slop=3", "unknown key 'attack.gates.slop'; did you mean 'slope'?"),
+        ("gates=score-function,gates.draws=1", "'attack.gates.draws'"),
+        ("objective=joint,objective.weight=x", "'attack.objective.weight'"),
+        ("provider=foolbox,gates=open", "only provider 'aigrob' knows this, not 'foolbox'"),
+    ],
+)
+def test_changes_that_cannot_be_meant(changes: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(words)):
+        zoo.find_attack(f"pgd:{changes}")
 
 
 def test_an_empty_suite_is_refused() -> None:

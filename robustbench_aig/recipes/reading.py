@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -9,9 +10,9 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from robustbench_aig.errors import RecipeError, did_you_mean
-from robustbench_aig.recipes.attacks import AttackRecipe, AttackSettings, SuiteRecipe
+from robustbench_aig.recipes.attacks import AttackRecipe, SuiteRecipe
 from robustbench_aig.recipes.merging import complete
-from robustbench_aig.recipes.models import ModelRecipe, ModelSettings
+from robustbench_aig.recipes.models import ModelRecipe
 from robustbench_aig.recipes.section import Section
 
 R = TypeVar("R", ModelRecipe, AttackRecipe, SuiteRecipe)
@@ -41,21 +42,35 @@ def _explain(kind: type[Section], error: ValidationError) -> str:
     # An unknown key explains a missing one that it was meant to be, so it is told first.
     first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     where = [str(part) for part in first["loc"]]
-    # pydantic puts the chosen algorithm and the member of a union into the path; the file has neither.
-    key = ".".join(part for part in where if part not in _ALGORITHMS and (part.isidentifier() or part.isdigit()))
+    # pydantic puts the chosen algorithm or mode into the path; the file has neither.
+    tags = _tags(kind)
+    key = ".".join(part for part in where if part not in tags and (part.isidentifier() or part.isdigit()))
     if first["type"] == "extra_forbidden":
         return f"unknown key '{key}'; {did_you_mean(where[-1], _keys(kind, where[:-1]))}"
+    if first["type"] == "union_tag_not_found":
+        return f"key '{key}': {first['ctx']['discriminator']} is missing"
+    if first["type"] == "union_tag_invalid":
+        known = re.findall(r"'([^']+)'", first["ctx"]["expected_tags"])
+        return f"key '{key}': unknown '{first['ctx']['tag']}'; {did_you_mean(first['ctx']['tag'], known)}"
     message = first["msg"].removeprefix("Value error, ")
     got = "" if first["type"] in {"missing", "value_error"} else f", got {first['input']!r}"
     return f"{f'key {key!r}: ' if key else ''}{message}{got}"
 
 
-_ALGORITHMS = {
-    algorithm
-    for union in (ModelSettings, get_args(AttackSettings)[0])
-    for section in get_args(union)
-    for algorithm in get_args(section.model_fields["algorithm"].annotation)
-}
+_TAG_KEYS = ("algorithm", "mode", "name")
+"""What says which of several sections a table is."""
+
+
+def _own_tags(section: type[BaseModel]) -> set[str]:
+    """The words by which a section is chosen."""
+    fields = (section.model_fields[key].annotation for key in _TAG_KEYS if key in section.model_fields)
+    return {word for annotation in fields for word in get_args(annotation)}
+
+
+def _tags(kind: type[BaseModel]) -> set[str]:
+    """Those of all sections inside a recipe."""
+    inside = [section for field in kind.model_fields.values() for section in _sections(field.annotation)]
+    return _own_tags(kind).union(*(_tags(section) for section in inside))
 
 
 def _keys(kind: type[BaseModel], where: list[str]) -> list[str]:
@@ -63,9 +78,9 @@ def _keys(kind: type[BaseModel], where: list[str]) -> list[str]:
     if not where:
         return list(kind.model_fields)
     field = kind.model_fields.get(where[0])
-    options: list[Any] = [] if field is None else _sections(field.annotation)
-    if len(where) > 1 and where[1] in _ALGORITHMS:
-        options = [o for o in options if where[1] in get_args(o.model_fields["algorithm"].annotation)]
+    options = [] if field is None else _sections(field.annotation)
+    if len(where) > 1 and len(options) > 1:
+        options = [option for option in options if where[1] in _own_tags(option)]
         where = where[1:]
     return _keys(options[0], where[1:]) if options else []
 

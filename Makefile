@@ -23,6 +23,8 @@ $(READY): pyproject.toml hatch_build.py
 	@# torchattacks pins a requests of 2020 that it never imports; its known vulnerabilities are not worth keeping.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
 		'requests>=2.33' 'urllib3>=2.7' 'idna>=3.15' 'charset-normalizer>=3.4' certifi
+	@# adv-lib depends on visdom, a server of plots that doesn't build and that its attacks don't need.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps adv-lib==0.2.8
 	@touch $@
 
 demo: $(READY)

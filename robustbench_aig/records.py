@@ -17,8 +17,13 @@ from robustbench_aig.recipes import Family
 SCHEMA_VERSION = "1"
 
 Status = Literal["ok", "error"]
-Role = Literal["clean", "attack", "control"]
-"""A control (random noise) is measured like an attack but never counts in the union."""
+RowStatus = Literal["ok", "error", "skipped"]
+"""Of an image: measured; its attack or judgement failed; not attacked, because it was lost before (a cascade)."""
+
+Role = Literal["clean", "attack", "control", "compute"]
+"""A control (random noise) and an attack on the compute are measured like an attack but never count in the union."""
+
+Precision = Literal["fp32", "bf16"]
 
 ROW = pa.schema(
     [
@@ -29,14 +34,14 @@ ROW = pa.schema(
         pa.field("attack", pa.string(), False),  # recipe name; "clean" for the unattacked image
         pa.field("threat", pa.string(), False),  # "linf 4/255"; "none" for the unattacked image
         pa.field("chunk", pa.int32(), False),  # the unit of work this image was part of
-        pa.field("status", pa.string(), False),  # ok | error | skipped (lost to another attack before, see lost_to)
-        pa.field("lost_to", pa.string(), True),
-        pa.field("prediction", pa.int32(), False),  # class with most votes over the scoring draws; -1 on error
+        pa.field("status", pa.string(), False),  # RowStatus; columns below say what they hold unless it's "ok"
+        pa.field("lost_to", pa.string(), True),  # the attack that a skipped image was lost to, or "clean"; else null
+        pa.field("prediction", pa.int32(), False),  # class with most votes over the scoring draws; else -1
         pa.field("margin", pa.float32(), False),  # logit of the label minus the best other, mean over scoring draws
-        pa.field("linf", pa.float32(), False),  # measured size of the change; NaN on error
+        pa.field("linf", pa.float32(), False),  # measured size of the change; else NaN
         pa.field("l2", pa.float32(), False),
         pa.field("draws", pa.int32(), False),  # scoring draws: 1 where the policy is deterministic
-        pa.field("correct_draws", pa.int32(), False),  # of these, how many were right; 0 on error
+        pa.field("correct_draws", pa.int32(), False),  # of these, how many were right; else 0
         pa.field("choice_draws", pa.int32(), False),  # a disjoint set of draws, only for choosing the worst attack
         pa.field("choice_correct", pa.int32(), False),
         pa.field("choice_margin", pa.float32(), False),
@@ -48,8 +53,12 @@ ROW = pa.schema(
         pa.field("macs_adv", pa.float64(), False),
         pa.field("forwards", pa.float64(), False),  # passes the attack spent on this image
         pa.field("backwards", pa.float64(), False),
+        pa.field("batch", pa.int32(), False),  # images that went through the network at once; 0 where skipped
     ]
 )
+
+ROW_DEFAULTS = {"batch": 0}
+"""What a column holds in sample tables that were written before there was such a column; 0 is "not recorded"."""
 
 
 class Record(BaseModel):
@@ -129,6 +138,8 @@ class Plan(Record):
     digest: str
     chunk: int = Field(description="images per unit of work")
     draws: int = Field(description="scoring draws per image of a random policy")
+    cascade: bool = Field(False, description="attacks skip images that are lost already, in the plan's order")
+    precision: Precision = Field("fp32", description="in which our own attacks work; what they say is judged in fp32")
     environment: dict[str, Any]
     data: DataRecord
     models: list[ModelRecord]
@@ -216,7 +227,7 @@ class Compute(Record):
 
 
 class Cost(Record):
-    """What the attack spent: passes per image, and wall time."""
+    """What the attack spent: passes per image that it was run on, and seconds, summed over processes."""
 
     forwards: float
     backwards: float
@@ -236,9 +247,13 @@ class Evaluation(Record):
     threat: ThreatRecord | None
     status: Status
     errors: int = Field(description="images whose attack or judgement failed; they count as lost")
+    skipped: int = Field(0, description="images not attacked, because they were lost before; they count as lost")
     n: int
     clean_accuracy: Accuracy
-    robust_accuracy: Accuracy
+    robust_accuracy: Accuracy = Field(
+        description="what is left of n images; with skipped ones it's left by this attack and all before it, which "
+        "bounds the accuracy under this attack alone from below and isn't comparable between attacks"
+    )
     distance: Distance | None
     gates: Gates | None = Field(description="null for a plain model")
     compute: Compute | None = Field(description="null where every image failed")
@@ -255,6 +270,9 @@ class WorstCase(Record):
     status: Status
     accuracy: Accuracy
     strongest: dict[str, int] = Field(description="attack -> images for which it was chosen")
+    alone: dict[str, int] = Field(
+        default_factory=dict, description="attack -> images lost to it in most draws, and to no other; not in a cascade"
+    )
 
 
 class Comparison(Record):

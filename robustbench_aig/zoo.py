@@ -117,9 +117,33 @@ def find_attack(name: str) -> tuple[str, AttackRecipe]:
     return f"{full}:{changes}", validate(AttackRecipe, change_attack(content, changes, name), name)
 
 
-def find_suite(name: str) -> list[tuple[str, AttackRecipe]]:
-    """The attacks of a suite, in its order."""
+def change_named(name: str, changes: str) -> tuple[str, AttackRecipe]:
+    """An attack, which may have changes already, with further ones."""
+    return find_attack(f"{name},{changes}" if ":" in name else f"{name}:{changes}")
+
+
+def find_suite(name: str) -> tuple[list[tuple[str, AttackRecipe]], bool]:
+    """The attacks of a suite, in its order, and whether each attacks only what those before have left.
+
+    Raises:
+        RecipeError: as for `find_model`, and a suite that is part of itself.
+    """
+    recipe = _suite(name)
+    return [find_attack(attack) for attack in dict.fromkeys(_members(name, ()))], recipe.cascade
+
+
+def _suite(name: str) -> SuiteRecipe:
     path = Path(name) if name.endswith(".toml") else _files("attacks").get(name)
     if path is None or (not name.endswith(".toml") and name not in suite_names()):
         raise RecipeError(f"unknown suite '{name}': {did_you_mean(name, suite_names())}")
-    return [find_attack(attack) for attack in validate(SuiteRecipe, read_toml(path), path).suite]
+    return validate(SuiteRecipe, read_toml(path), path)
+
+
+def _members(name: str, above: tuple[str, ...]) -> list[str]:
+    """Names of the attacks of a suite and of the suites in it."""
+    if name in above:
+        raise RecipeError(f"suite '{name}' is part of itself")
+    suites, found = set(suite_names()), []
+    for member in _suite(name).suite:
+        found += _members(member, (*above, name)) if member in suites else [member]
+    return found

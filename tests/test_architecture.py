@@ -30,6 +30,7 @@ LAYERS = {
     "releasing": 4,
     "models": 4,
     "attacks": 4,
+    "corruptions": 5,
     "data": 4,
     "reporting": 5,
     "training": 6,

@@ -12,7 +12,7 @@ from torch import Tensor
 from robustbench_aig.attacks import Pgd, run_attack
 from robustbench_aig.evaluation import Subject, judge
 from robustbench_aig.gating import Argmax, Frozen, gating
-from robustbench_aig.models import profile_macs
+from robustbench_aig.models import lean, profile_macs
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
 from robustbench_aig.training import Hardware, train
@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 EPS = Threat.parse("8/255")
-DEVICE = torch.device("cuda")
+DEVICE, CPU = torch.device("cuda"), torch.device("cpu")
 
 
 def test_streams_have_the_same_bits() -> None:
@@ -42,6 +42,41 @@ def test_sparse_equals_dense() -> None:
         dense = model(x.cuda())
     with torch.no_grad(), gating(model, Frozen(trace.decisions), execution="sparse"):
         assert (model(x.cuda()) - dense).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("gates_held", [False, True])
+def test_lean_networks_equal_those_of_a_cpu(gates_held: bool, dtype: torch.dtype) -> None:
+    """Logits and input gradients, dense and sparse."""
+    model, (x, y, _) = gated(), images(16)
+    with torch.no_grad(), gating(model, Argmax()) as trace:
+        model(x)
+    policy = Frozen(trace.decisions) if gates_held else Argmax()
+    tolerance = 1e-3 if dtype == torch.float32 else 0.5
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        for execution in ("dense", "sparse"):
+            found = []
+            for one, device in ((model, CPU), (lean(model.cuda(), dtype), DEVICE)):
+                one.to(device)
+                leaf = x.to(device).requires_grad_()
+                held = Frozen(trace.decisions.to(device)) if gates_held else policy
+                with gating(one, held, execution=execution):
+                    logits = one(leaf)
+                (gradient,) = torch.autograd.grad(torch.nn.functional.cross_entropy(logits, y.to(device)), leaf)
+                found.append((logits.detach().cpu(), gradient.cpu()))
+                one.cpu()
+            for a, b in zip(*found, strict=True):
+                assert (a - b).norm() < tolerance * b.norm()
+
+
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
+def test_a_lean_network_in_dense_execution_never_waits() -> None:
+    copied, (x, _, _) = lean(gated().cuda(), torch.bfloat16), images(16)
+    leaf = x.cuda().requires_grad_()
+    with gating(copied, Argmax()):
+        torch.autograd.grad(copied(leaf).sum(), leaf)  # sets up libraries
+        with waiting_fails():
+            torch.autograd.grad(copied(leaf).sum(), leaf)
 
 
 @pytest.mark.parametrize("policy", ["argmax", "sampled"])

@@ -104,8 +104,17 @@ def test_adversarial_settings_that_cannot_be_meant(settings: dict[str, Any], wor
 
 def test_shipped_attacks_and_suites_validate() -> None:
     for suite in zoo.suite_names():
-        assert len({name for name, _ in zoo.find_suite(suite)}) == len(zoo.find_suite(suite))
-    assert [name for name in zoo.attack_names() if zoo.find_attack(name)[1].control] == ["corners"]
+        attacks, cascade = zoo.find_suite(suite)
+        assert len({name for name, _ in attacks}) == len(attacks)
+        assert not cascade
+    roles = {name: zoo.find_attack(name)[1].role for name in zoo.attack_names()}
+    controls = {"corners", "grey-image", "noise-image", "permuted", "uniform-noise"}
+    assert {name for name, role in roles.items() if role == "control"} == controls
+    assert {name for name, role in roles.items() if role == "compute"} == {
+        "compute-up",
+        "compute-down",
+        "compute-up-kept",
+    }
 
 
 def test_default_pairs_are_plain_then_gated() -> None:
@@ -278,7 +287,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     assert (name, recipe.attack.model_dump()["steps"]) == ("mine", 7)
     suite = tmp_path / "suite.toml"
     suite.write_text('summary = "two"\nsuite = ["fgsm", "pgd"]\n')
-    assert [name for name, _ in zoo.find_suite(str(suite))] == ["fgsm", "pgd"]
+    assert [name for name, _ in zoo.find_suite(str(suite))[0]] == ["fgsm", "pgd"]
 
 
 def test_one_target_stands_for_all_gates() -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version
 
-from robustbench_aig.attacks import modes, objectives
+from torch import nn
+
+from robustbench_aig.attacks import compute_objectives, modes, objectives
 from robustbench_aig.attacks.apgd import Apgd
-from robustbench_aig.attacks.foolbox import FoolboxFgsm, FoolboxPgd
+from robustbench_aig.attacks.compute import ComputeAttack
+from robustbench_aig.attacks.foreign import build_foreign
 from robustbench_aig.attacks.gradient import Fgsm, Pgd
 from robustbench_aig.attacks.modes import Mode
-from robustbench_aig.attacks.noise import Corners
+from robustbench_aig.attacks.noise import Control, Corners, GreyImage, NoiseImage, Permuted, UniformNoise
 from robustbench_aig.attacks.protocol import Attack
-from robustbench_aig.attacks.torchattacks import TorchattacksFgsm, TorchattacksPgd
+from robustbench_aig.attacks.transfer import Transfer
+from robustbench_aig.errors import InputError
+from robustbench_aig.gating import Policy
 from robustbench_aig.recipes import (
     ApgdRecipe,
     AttackSettings,
@@ -21,6 +27,8 @@ from robustbench_aig.recipes import (
     Objective,
     PgdRecipe,
 )
+from robustbench_aig.recipes.attacks import PermutedRecipe, TransferRecipe
+from robustbench_aig.recipes.compute import ComputeRecipe, NoiseRecipe
 
 _MODES: dict[str, type[Mode]] = {
     "straight-through": modes.StraightThrough,
@@ -44,26 +52,61 @@ _OBJECTIVES: dict[str, type[objectives.Objective]] = {
     "joint": objectives.Joint,
     "other-path": objectives.OtherPath,
 }
+_COMPUTE: dict[str, type[compute_objectives.ComputeObjective]] = {
+    "expected": compute_objectives.ExpectedCompute,
+    "ilfo": compute_objectives.Hinge,
+    "gradauto": compute_objectives.Hinge,
+    "gradmdm": compute_objectives.Power,
+}
+_NOISE: dict[str, type[Control]] = {
+    "uniform-noise": UniformNoise,
+    "grey-image": GreyImage,
+    "noise-image": NoiseImage,
+}
 
 
-def build_attack(recipe: AttackSettings) -> Attack:
-    """The attack that an `[attack]` section configures."""
+Sources = Callable[[str], tuple[nn.Module, Policy]]
+"""From the name of a network to the network and how its gates decide, for attacks that transfer."""
+
+
+def build_attack(recipe: AttackSettings, sources: Sources | None = None) -> Attack:
+    """The attack that an `[attack]` section configures.
+
+    Args:
+        recipe: the section.
+        sources: other networks by name.
+    """
+    built: Attack
     match recipe:
         case CornersRecipe():
-            return Corners()
-        case FgsmRecipe(provider="torchattacks"):
-            return TorchattacksFgsm()
-        case FgsmRecipe(provider="foolbox"):
-            return FoolboxFgsm()
-        case PgdRecipe(provider="torchattacks"):
-            return TorchattacksPgd(steps=recipe.steps, step=recipe.step, random_start=recipe.random_start)
-        case PgdRecipe(provider="foolbox"):
-            return FoolboxPgd(steps=recipe.steps, step=recipe.step, random_start=recipe.random_start)
-        case FgsmRecipe() | PgdRecipe() | ApgdRecipe():
+            built = Corners()
+        case NoiseRecipe():
+            built = _NOISE[recipe.algorithm]()
+        case PermutedRecipe():
+            built = Permuted(build_attack(recipe.of))
+        case TransferRecipe():
+            if recipe.source is None or sources is None:
+                raise InputError("transfer needs another network: name it, like transfer:source=RUN")
+            built = Transfer(build_attack(recipe.of), *sources(recipe.source))
+        case ComputeRecipe():
+            built = build_compute(recipe)
+        case FgsmRecipe(provider="aigrob") | PgdRecipe(provider="aigrob") | ApgdRecipe():
             algorithm = {"fgsm": Fgsm, "pgd": Pgd, "apgd": Apgd}[recipe.algorithm]
             own = recipe.model_dump(exclude={"algorithm", "provider", "gates", "objective"})
-            built: Attack = algorithm(mode=build_mode(recipe.gates), objective=build_objective(recipe.objective), **own)
-            return built
+            built = algorithm(mode=build_mode(recipe.gates), objective=build_objective(recipe.objective), **own)
+        case _:
+            built = build_foreign(recipe)
+    return built
+
+
+def build_compute(recipe: ComputeRecipe) -> ComputeAttack:
+    """The attack on the compute that an `[attack]` section configures."""
+    mode, aim = build_mode(recipe.gates), recipe.objective
+    objective = _COMPUTE[aim.name](direction=recipe.direction, **aim.model_dump(exclude={"name"}))
+    if aim.name == "gradauto":
+        mode = compute_objectives.Projected(mode, compute_objectives.Held(recipe.direction))
+    own = recipe.model_dump(exclude={"algorithm", "provider", "direction", "gates", "objective"})
+    return ComputeAttack(mode=mode, objective=objective, **own)
 
 
 def build_mode(recipe: GateMode) -> Mode:

@@ -15,9 +15,10 @@ from robustbench_aig.attacks.keeping import Keep
 from robustbench_aig.attacks.modes import Estimate, Mode, StraightThrough
 from robustbench_aig.attacks.objectives import CrossEntropy, Objective
 from robustbench_aig.attacks.problem import Problem
-from robustbench_aig.attacks.protocol import Attack, View
+from robustbench_aig.attacks.protocol import Attack, Shape, View
+from robustbench_aig.errors import InputError
 from robustbench_aig.randomness import Stream
-from robustbench_aig.threat import Threat
+from robustbench_aig.threat import Norm, Threat
 
 
 def input_gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -75,6 +76,12 @@ class GradientAttack(Attack):
 
     provider: ClassVar[str] = "aigrob"
     own_noise: ClassVar[bool] = True
+
+    def refuse(self, classes: int, shape: Shape, norm: Norm) -> None:
+        """Where the objective compares more logits than there are."""
+        if classes < self.objective.classes:
+            name = type(self.objective).__name__
+            raise InputError(f"objective {name} needs {self.objective.classes} classes, the network has {classes}")
 
 
 class _Fixed(Ascent):

@@ -51,6 +51,7 @@ def run_attack(
     seed: int,
     copy: nn.Module | None = None,
     routes: Tensor | None = None,
+    costs: Tensor | None = None,
 ) -> Attacked:
     """Attack `x` under a gate policy and measure what was really returned.
 
@@ -65,12 +66,13 @@ def run_attack(
         seed: of the global generators, for one whose noise isn't.
         copy: a faster copy of `model` that the attack works on instead.
         routes: (classes, G) mean open probabilities of each class's images, for attacks that aim at a path.
+        costs: (G,) multiply-accumulates of the gated blocks, for attacks on the compute.
 
     Raises:
         AttackError: the input isn't what an attack may be given; nothing was run.
     """
     _check_input(x, y)
-    view = View(copy or model, policy, reference=model if copy is not None else None, routes=routes)
+    view = View(copy or model, policy, reference=model if copy is not None else None, routes=routes, costs=costs)
     reason = None
     with frozen_in_eval_mode(view), _forked_state(seed, x.device), gating(view.model, policy), torch.enable_grad():
         try:

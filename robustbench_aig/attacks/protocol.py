@@ -11,6 +11,9 @@ from robustbench_aig.gating import Argmax, Policy
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Norm, Threat
 
+Shape = tuple[int, int, int]
+"""Channels, height, width."""
+
 
 class View(nn.Module):
     """A network as an attack sees it: images to logits, how its gates decide, and a count of what was asked of it.
@@ -20,6 +23,7 @@ class View(nn.Module):
         policy: how the gates decide when deployed.
         reference: the network itself, where `model` is a copy; what the copy says is then confirmed by it.
         routes: (classes, G) mean open probabilities of the images of each class, for an attack that asks for them.
+        costs: (G,) multiply-accumulates of the gated blocks; without them every block counts as much.
 
     Attributes:
         forwards: images that went forward.
@@ -33,21 +37,24 @@ class View(nn.Module):
         *,
         reference: nn.Module | None = None,
         routes: Tensor | None = None,
+        costs: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.policy = policy or Argmax()
         self.reference = reference
         self.routes = routes
+        self.costs = costs
         self.forwards = 0
         self.backwards = 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) to logits (B, classes)."""
         self.forwards += len(x)
+        if x.requires_grad:
+            x = x.view_as(x)  # a node of this pass alone
+            x.register_hook(self._count)  # type: ignore[no-untyped-call]
         logits: Tensor = self.model(x)
-        if logits.requires_grad:
-            logits.register_hook(self._count)  # type: ignore[no-untyped-call]
         return logits
 
     def _count(self, gradient: Tensor) -> None:
@@ -67,6 +74,13 @@ class Attack(ABC):
     provider: ClassVar[str]
     own_noise: ClassVar[bool]
     norms: tuple[Norm, ...] = ("linf", "l2")
+
+    def refuse(self, classes: int, shape: Shape, norm: Norm) -> None:  # noqa: B027 - most refuse nothing
+        """Say why this attack can't work on a network of so many classes, on images (C, H, W), in a norm.
+
+        Raises:
+            InputError: in one line; nothing was run. The default refuses nothing.
+        """
 
     @abstractmethod
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:

@@ -139,6 +139,8 @@ def main() -> None:
     # OpenMP threads that wait for each other by spinning make a shared machine several times slower; read once, when
     # torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # Sparse execution meets every batch size, and oneDNN is to keep a kernel for each; read once, too.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "4096")
     # A scheduler that takes the machine away ends a command as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from robustbench_aig.cli import options
-from robustbench_aig.cli.assemble import LARGE_EPS, SMALL_EPS, assemble
+from robustbench_aig.cli.assemble import LARGE_EPS, SMALL_EPS, assemble, refuse_early
 from robustbench_aig.cli.choosing import Request
 from robustbench_aig.cli.progress import count_images, reading
 from robustbench_aig.cli.tables import show
 from robustbench_aig.cli.terminal import console
-from robustbench_aig.errors import AttackError, Interrupted
+from robustbench_aig.errors import AigrobError, AttackError, Interrupted
 
 EXAMPLES = """\b
 Examples:
@@ -21,6 +24,9 @@ Examples:
       the newest run and its twin, FGSM and PGD by three providers
   aigrob attack --eps 0.5/255 --eps 1/255 --eps 2/255 --limit 1000
   aigrob attack digits-aig14-s0 --policy argmax --attack pgd --eps 8/255
+  aigrob attack --suite adaptive --eps 1/255 --limit 500
+      every way past the gates that we know
+  aigrob attack --attack apgd:gates=leaded,gates.slope=3 --attack transfer:source=RUN
   aigrob attack --norm l2 --eps 0.25
   aigrob attack --ladder --attack fgsm --attack pgd
       every control of the newest gated run; aigrob train --ladder makes the missing
@@ -29,6 +35,8 @@ Examples:
   aigrob attack --model examples.skipnet:network --weights skipnet.safetensors --data digits
   aigrob attack --eps 4/255 --resume
       goes on where the same command was interrupted
+  torchrun --nproc-per-node 8 -m robustbench_aig.cli attack --eps 4/255
+      on 8 GPUs, which share the images
 """
 
 
@@ -42,7 +50,13 @@ Examples:
     f"[default: {', '.join(LARGE_EPS)}; below 24 pixels {', '.join(SMALL_EPS)}]",
 )
 @click.option("--norm", default="linf", show_default=True, metavar="NORM", help="linf or l2.")
-@click.option("--attack", "attacks", multiple=True, metavar="NAME", help="An attack, repeatable, instead of a suite.")
+@click.option(
+    "--attack",
+    "attacks",
+    multiple=True,
+    metavar="NAME[:KEY=VALUE,…]",
+    help="An attack, repeatable, instead of a suite; with changes to its recipe, like pgd:steps=50,gates=open.",
+)
 @click.option("--suite", default="default", show_default=True, metavar="NAME", help="A suite of attacks.")
 @click.option(
     "--policy",
@@ -92,37 +106,72 @@ Examples:
 )
 @click.option("--chunk", default=100, show_default=True, metavar="N", help="Images per unit of work.")
 @click.option("--draws", default=10, show_default=True, metavar="K", help="Scoring passes per image of random gates.")
+@click.option(
+    "--amp/--no-amp",
+    default=None,
+    help="Let our own attacks work in bfloat16; what they find is judged in float32.  "
+    "[default: where the hardware does, from 24 pixels on]",
+)
 @click.option("--keep-images", is_flag=True, help="Store every attacked image, not 64 per evaluation.")
 @options.shared(out="reports", limit=1000, verb="attack")
 def attack(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the options declare
     """Attack trained networks; report accuracy, gates and compute on the same images.
 
     RUN is the name of a run or its directory. Without RUN it's the newest run, together with its twin.
+
+    Ctrl-C, SIGTERM and crashes lose at most the chunk that was being worked on; the same command with --resume goes
+    on. Under torchrun the processes share the chunks, and the numbers are those of one process; to go on, there may
+    be more or fewer of them.
     """
     quiet, as_json = chosen.pop("quiet"), chosen.pop("json")
     carry_out(Request(**chosen, command=options.command_line()), quiet=quiet, as_json=as_json)
 
 
-def carry_out(request: Request, *, quiet: bool, as_json: bool) -> Path:
-    """Assemble, evaluate, report; returns the report directory.
+def carry_out(request: Request, *, quiet: bool, as_json: bool) -> None:
+    """Assemble, evaluate, report.
 
     Raises:
         AttackError: images ended as errors; raised after everything else is measured and written.
         Interrupted: by Ctrl-C, naming the command that goes on.
     """
-    from robustbench_aig.reporting import write_report  # noqa: PLC0415 - takes a second, and errors come first
+    with _told_once():
+        refuse_early(request)
+        device = options.resolve_device(request.device)
+    from robustbench_aig.distributed import joined  # noqa: PLC0415 - imports torch, and errors come first
+    from robustbench_aig.evaluation import Together  # noqa: PLC0415
+    from robustbench_aig.reporting import write_report  # noqa: PLC0415
 
-    shown = console(quiet=quiet)
-    try:
-        with reading(shown) as progress:
-            evaluator, notes = assemble(request, progress)
-        for note in notes:
-            shown.print(note, markup=False)
-        reasons = count_images(evaluator, shown)
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; finished chunks are on disk, go on with: {request.command} --resume") from None
+    with joined(device) as (world, device):
+        shown = console(quiet=quiet or not world.leads)
+        try:
+            with reading(shown) as progress:
+                evaluator, notes = assemble(request, Together(world), device, progress)
+            for note in notes:
+                shown.print(note, markup=False)
+            reasons = count_images(evaluator, shown)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted; finished chunks are on disk, go on with: {request.command} --resume"
+            ) from None
+        if not world.leads:
+            return
     directory = evaluator.store.directory
-    show(write_report(directory), directory, as_json=as_json)
-    if reasons:
-        raise AttackError(f"{len(reasons)} chunks hold images that ended as errors and count as lost: {reasons[0]}")
-    return directory
+    report = write_report(directory)
+    show(report, directory, as_json=as_json)
+    failed = [e for e in report.evaluations if e.errors]
+    if failed:
+        raise AttackError(
+            f"{sum(e.errors for e in failed)} images in {len(failed)} evaluations ended as errors and count as lost: "
+            f"{reasons[0] if reasons else failed[0].id}"
+        )
+
+
+@contextmanager
+def _told_once() -> Iterator[None]:
+    """Under torchrun let the leader alone tell of an error that all processes meet; the others exit like it."""
+    try:
+        yield
+    except AigrobError as error:
+        if os.environ.get("RANK", "0") == "0":
+            raise
+        raise SystemExit(error.exit_code) from None

@@ -17,7 +17,7 @@ from robustbench_aig.zoo import attack_names, find_attack, find_suite, suite_nam
 def attacks(*, json: bool) -> None:
     """List the recipes in attacks/; aigrob attack takes their names with --attack and --suite."""
     recipes = {name: find_attack(name)[1] for name in attack_names()}
-    suites = {name: [attack for attack, _ in find_suite(name)] for name in suite_names()}
+    suites = {name: [attack for attack, _ in find_suite(name)[0]] for name in suite_names()}
     if json:
         dumped = {name: recipe.model_dump(mode="json") for name, recipe in recipes.items()}
         click.echo(json_module.dumps({"attacks": dumped, "suites": suites}))

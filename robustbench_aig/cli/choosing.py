@@ -35,6 +35,7 @@ class Request:
     keep_images: bool
     chunk: int
     draws: int
+    amp: bool | None
     seed: int
     device: str
     out: Path

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from robustbench_aig.cli.forecast import Forecast
 from robustbench_aig.runs import RunRecord
 
 if TYPE_CHECKING:
-    from robustbench_aig.evaluation import ChunkDone
+    from robustbench_aig.evaluation import ChunkDone, Evaluator
+    from robustbench_aig.records import Plan
     from robustbench_aig.training import EpochEvent, Event
 
 
@@ -80,22 +84,61 @@ def _epoch_line(event: EpochEvent) -> str:
     return f"{state}  validation {found}  {record.images_per_second:.0f} images/s"
 
 
-def count_images(events: Iterable[ChunkDone], to: Console) -> list[str]:
-    """Show an evaluation until it's finished; the reasons of chunks in which images ended as errors."""
-    reasons = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+def count_images(evaluator: Evaluator, to: Console) -> list[str]:
+    """Carry out an evaluation and show how far it is; the reasons of chunks in which images ended as errors.
+
+    Time left is over the whole plan: of what this run has measured, at the speed of this run.
+    """
+    plan, reasons = evaluator.plan, []
+    forecast = Forecast(plan.evaluations, plan.data.n, evaluator.together.world.size)
+    told = _Told(plan, to)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
     with Progress(*columns, console=to, disable=not to.is_terminal) as bar:
-        task: TaskID | None = None
-        last = None
-        for event in events:
-            what = event.evaluation.id
-            if task is None:
-                task = bar.add_task(what, total=event.total)
-            bar.update(task, completed=event.done, description=what)
-            if what != last and not to.is_terminal:
-                to.print(f"{event.done}/{event.total}  {what}", markup=False)
-            last = what
+        task = bar.add_task("", total=plan.data.n * len(plan.evaluations), left="")
+        for event in evaluator:
+            forecast.add(event)
+            left = _left(forecast)
+            bar.update(task, completed=event.done, description=event.evaluation.id, left=left)
+            told.tell(event, left)
             if event.reason:
-                reasons.append(f"{what}: {event.reason}")
-                to.print(f"error in {what}: {event.reason}", markup=False)
+                reasons.append(f"{event.evaluation.id}: {event.reason}")
     return reasons
+
+
+class _Told:
+    """Lines about an evaluation: where there is no live one, one for each measurement; and what should be known."""
+
+    def __init__(self, plan: Plan, to: Console) -> None:
+        self._to = to
+        self._images = plan.data.n
+        self._done: Counter[str] = Counter()
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._resumed = 0
+        self._short = False
+
+    def tell(self, event: ChunkDone, left: str) -> None:
+        """A chunk is finished, and so much is left."""
+        what = event.evaluation.id
+        self._done[what] += event.images
+        self._seconds[what] += event.seconds
+        if event.resumed:
+            self._resumed += event.images
+        elif self._resumed:
+            self._to.print(f"{self._resumed}/{event.total} images were done before", markup=False)
+            self._resumed = 0
+        if event.reason:
+            self._to.print(f"error in {what}: {event.reason}", markup=False)
+        if event.short and not self._short:
+            self._short = True
+            self._to.print(
+                f"{what}: memory was short, so at most {event.short} images went through the network at once, as their "
+                f"rows say; --chunk {event.short} would save the failed attempts",
+                markup=False,
+            )
+        if self._done[what] == self._images and not event.resumed and not self._to.is_terminal:
+            self._to.print(f"{event.done}/{event.total}  {what}  {self._seconds[what]:.1f} s  {left}", markup=False)
+
+
+def _left(forecast: Forecast) -> str:
+    seconds, at_least = forecast.left()
+    return f"{'at least ' if at_least else ''}{timedelta(seconds=round(seconds))} left"

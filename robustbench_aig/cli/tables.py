@@ -9,9 +9,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from robustbench_aig.cli.terminal import stdout
-from robustbench_aig.records import Report
+from robustbench_aig.records import Evaluation, Report, Role
 
 UNION = "worst case"
+_BESIDE: tuple[Role, ...] = ("control", "compute")
+"""Roles that are no part of the worst case."""
 
 
 def show(report: Report, directory: Path, *, as_json: bool) -> None:
@@ -55,9 +57,9 @@ def _cells(report: Report) -> dict[tuple[str, str, str, str], str]:
     """(threat, attack, model, policy) to the text of a cell."""
     cells = {}
     for e in report.evaluations:
-        attack = f"{e.attack} (control)" if e.role == "control" else e.attack
+        attack = f"{e.attack} ({e.role})" if e.role in _BESIDE else e.attack
         threat = str(e.threat) if e.threat else ""
-        cells[threat, attack, e.model, e.gate_policy] = _percent(e.robust_accuracy.value, e.status)
+        cells[threat, attack, e.model, e.gate_policy] = _own(e)
     for w in report.worst_case:
         cells[str(w.threat), UNION, w.model, w.gate_policy] = _percent(w.accuracy.value, w.status)
     return cells
@@ -67,7 +69,16 @@ def _order(report: Report, key: tuple[str, str, str, str]) -> tuple[float, int]:
     """Epsilons upwards; within one the attacks, then their worst case, then the control."""
     values = {str(e.threat): e.threat.value for e in report.evaluations if e.threat}
     threat, attack = key[:2]
-    return values.get(threat, 0.0), 2 if attack.endswith("(control)") else int(attack == UNION)
+    beside = attack.endswith(tuple(f"({role})" for role in _BESIDE))
+    return values.get(threat, 0.0), 2 if beside else int(attack == UNION)
+
+
+def _own(evaluation: Evaluation) -> str:
+    """An attack's own accuracy, or how many it left of those that it was given."""
+    accuracy, skipped = evaluation.robust_accuracy, evaluation.skipped
+    if skipped:
+        return f"{accuracy.value * evaluation.n:.0f} of {evaluation.n - skipped}"
+    return _percent(accuracy.value, evaluation.status)
 
 
 def _percent(share: float, status: str) -> str:

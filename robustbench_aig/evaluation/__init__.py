@@ -1,10 +1,13 @@
 """Evaluation: the plan, the loop over chunks, the judge, the rows and the store they go to."""
 
+from robustbench_aig.evaluation.chunks import Images
 from robustbench_aig.evaluation.judge import Judgement, Subject, judge
-from robustbench_aig.evaluation.loop import KEPT, ChunkDone, Evaluator, Images
+from robustbench_aig.evaluation.ledger import ChunkDone
+from robustbench_aig.evaluation.loop import KEPT, Evaluator
 from robustbench_aig.evaluation.plan import make_plan, plan_evaluations
 from robustbench_aig.evaluation.store import Store
 from robustbench_aig.evaluation.subjects import PLAIN, Network, behind, network_of_module, network_of_run
+from robustbench_aig.evaluation.together import Together
 
 __all__ = [
     "KEPT",
@@ -16,6 +19,7 @@ __all__ = [
     "Network",
     "Store",
     "Subject",
+    "Together",
     "behind",
     "judge",
     "make_plan",

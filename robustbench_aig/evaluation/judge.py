@@ -11,6 +11,9 @@ from robustbench_aig.gating import Policy, deployed_policy, gating
 from robustbench_aig.models import MacProfile
 from robustbench_aig.randomness import Stream
 
+_AT_ONCE = 100
+"""Images per pass where all are looked at."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -22,6 +25,8 @@ class Subject:
         profile: what its parts cost.
         policy: how its gates decide when deployed; "none" for a plain network.
         rates: (G,) of the policy "random".
+        copy: a faster copy of the network, which our own attacks work on; None where there is none.
+        routes: (classes, G) mean open probabilities of each class's images, where an attack asks for them.
     """
 
     name: str
@@ -29,6 +34,8 @@ class Subject:
     profile: MacProfile
     policy: str
     rates: tuple[float, ...] = ()
+    copy: nn.Module | None = None
+    routes: Tensor | None = None
 
     def deployed(self, stream: Stream | None = None) -> Policy:
         """The policy itself, its noise from the images' streams (B,)."""
@@ -128,6 +135,28 @@ def _forward(subject: Subject, x: Tensor, stream: Stream, passes: int) -> _Draws
             if number == 0 and trace.gates:
                 decisions, probabilities = gates != 0, trace.probabilities
     return _Draws(torch.stack(logits), torch.stack(macs), decisions.bool(), probabilities)
+
+
+def class_routes(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, classes: int) -> Tensor:
+    """(classes, G) mean open probability of each gate over the images of each class, along their first draw's path.
+
+    Args:
+        subject: network and policy.
+        x: (N, C, H, W) in [0, 1].
+        y: (N,) int64 labels.
+        ids: (N,) int64 image ids.
+        seed: of the evaluation.
+        classes: number of them; the row of one without images is the mean over all.
+    """
+    found = [
+        _forward(subject, part, Stream.of(number, seed, "judge"), 1).probabilities
+        for part, number in zip(torch.split(x, _AT_ONCE), torch.split(ids, _AT_ONCE), strict=True)
+    ]
+    probabilities = torch.cat(found)
+    of_class = torch.nn.functional.one_hot(y, classes).to(probabilities)
+    count = of_class.sum(0)[:, None]
+    sums = of_class.T @ probabilities
+    return torch.where(count > 0, sums / count.clamp_min(1), probabilities.mean(0))
 
 
 def _margins(logits: Tensor, y: Tensor) -> Tensor:

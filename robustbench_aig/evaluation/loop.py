@@ -7,72 +7,40 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
-from robustbench_aig.attacks import Attack, Attacked, run_attack
-from robustbench_aig.evaluation.judge import Judgement, Subject, judge
-from robustbench_aig.evaluation.rows import make_rows
-from robustbench_aig.evaluation.store import Store
-from robustbench_aig.randomness import Stream, seed_of
+from robustbench_aig.attacks import Attack
+from robustbench_aig.errors import RunError
+from robustbench_aig.evaluation.cascade import lost_before
+from robustbench_aig.evaluation.chunks import Images
+from robustbench_aig.evaluation.judge import Subject
+from robustbench_aig.evaluation.ledger import ChunkDone, Ledger
+from robustbench_aig.evaluation.store import Effort, Store
+from robustbench_aig.evaluation.together import Together
+from robustbench_aig.evaluation.work import Worker
 from robustbench_aig.records import EvaluationPlan, Plan
-from robustbench_aig.threat import Threat
 
 KEPT = 64
 """Images per evaluation whose attacked version is stored, unless all are wanted."""
 
-
-@dataclass(frozen=True)
-class Images:
-    """The images under evaluation, in the fixed seeded order that chunks are cut from.
-
-    Attributes:
-        pixels: (N, C, H, W) float32 in [0, 1].
-        labels: (N,) int64.
-        ids: (N,) int64, position in the test split.
-    """
-
-    pixels: Tensor
-    labels: Tensor
-    ids: Tensor
-
-    def chunk(self, number: int, size: int, device: torch.device) -> Images:
-        """One unit of work on a device."""
-        part = slice(number * size, (number + 1) * size)
-        pixels = self.pixels[part].to(device).contiguous(memory_format=torch.channels_last)
-        return Images(pixels, self.labels[part].to(device), self.ids[part].to(device))
-
-
-@dataclass(frozen=True)
-class ChunkDone:
-    """A chunk is on disk: images so far and in all, and whether it was there before.
-
-    Attributes:
-        evaluation: which measurement.
-        done: images finished over the whole plan.
-        total: images of the whole plan.
-        reason: why images of the chunk ended as errors; None where none did.
-        resumed: whether an earlier run had finished the chunk.
-    """
-
-    evaluation: EvaluationPlan
-    done: int
-    total: int
-    reason: str | None = None
-    resumed: bool = False
+_PATIENCE = 300
+"""Seconds in which what other processes have written must become visible on a shared file system."""
 
 
 @dataclass
 class Evaluator:
-    """Carries out a plan.
+    """Carries out a plan, alone or together with other processes.
+
+    A chunk belongs to one process, in all evaluations of a (model, policy): that decides nothing of its numbers.
 
     Attributes:
         plan: what to measure.
         subjects: (model, policy) to the network under that policy.
         attacks: attack name to the configured attack.
         images: in their fixed order.
-        store: where finished chunks go.
+        store: where finished chunks go; opened.
         device: where the networks are.
         keep: attacked images stored per evaluation, from the front of the order.
+        together: the processes that share the chunks.
     """
 
     plan: Plan
@@ -82,79 +50,67 @@ class Evaluator:
     store: Store
     device: torch.device
     keep: int = KEPT
-    _clean: dict[tuple[str, str, int], Judgement] = field(default_factory=dict)
+    together: Together = field(default_factory=Together)
+
+    def __post_init__(self) -> None:
+        self._worker = Worker(self.plan, self.subjects, self.attacks)
 
     def __iter__(self) -> Iterator[ChunkDone]:
-        """Work through the plan, skipping what is on disk already."""
-        size, n = self.plan.chunk, len(self.images.ids)
-        chunks = -(-n // size)
-        total, done = n * len(self.plan.evaluations), 0
-        for evaluation in self.plan.evaluations:
-            if self.store.finished(evaluation.id):
-                done += n
-                yield ChunkDone(evaluation, done, total, resumed=True)
-                continue
-            for number in range(chunks):
-                done += min(size, n - number * size)
-                if self.store.has(evaluation.id, number):
-                    yield ChunkDone(evaluation, done, total, resumed=True)
-                    continue
-                yield ChunkDone(evaluation, done, total, self._work(evaluation, number))
-            self.store.merge(evaluation.id, chunks)
+        """Work through this process's part of the plan, skipping what is on disk already.
+
+        The leader is told of every chunk, whoever did it, and ends when all is merged; the others, which are told
+        nothing, end when all are done.
+
+        Raises:
+            RunError: another process has ended, or writes where this one doesn't see it.
+        """
+        if not self.together.world.leads:
+            for evaluation, number in self._mine():
+                self._work(evaluation, number)
+            self.together.wait()
+            return
+        ledger = Ledger(self.plan, self.store)
+        yield from ledger.collect(resumed=True)
+        for evaluation, number in self._mine():
+            self._work(evaluation, number)
+            yield from ledger.collect()
+        yield from self._await_others(ledger)
         self.store.close()
 
-    def _work(self, evaluation: EvaluationPlan, number: int) -> str | None:
-        """Attack, judge and store one chunk; the reason of a failure, if there was one."""
+    def _mine(self) -> Iterator[tuple[EvaluationPlan, int]]:
+        """The chunks that this process has to do, evaluation by evaluation."""
+        world, chunks = self.together.world, -(-len(self.images) // self.plan.chunk)
+        places = {subject: place for place, subject in enumerate(self.subjects)}
+        for evaluation in self.plan.evaluations:
+            # Counted on from subject to subject, so that no process has more than one chunk more than another.
+            first = (world.rank - chunks * places[evaluation.model, evaluation.policy]) % world.size
+            for number in range(first, chunks, world.size):
+                if not self.store.has(evaluation.id, number):
+                    yield evaluation, number
+
+    def _await_others(self, ledger: Ledger) -> Iterator[ChunkDone]:
+        self.together.arrive()
+        while not self.together.all_here():
+            yield from ledger.collect()
+        until = time.monotonic() + _PATIENCE
+        yield from ledger.collect()
+        while not ledger.complete:
+            if time.monotonic() > until:
+                raise RunError(
+                    f"{self.store.directory} lacks what other processes have written: --out must name a folder that "
+                    "all machines share"
+                )
+            time.sleep(1)
+            yield from ledger.collect()
+
+    def _work(self, evaluation: EvaluationPlan, number: int) -> None:
+        """Attack, judge and store one chunk."""
         start = time.perf_counter()
-        subject = self.subjects[evaluation.model, evaluation.policy]
         chunk = self.images.chunk(number, self.plan.chunk, self.device)
-        clean = self._judge_clean(subject, chunk, number)
-        attacked, images, judged = None, chunk.pixels, clean
-        if evaluation.threat is not None:
-            attacked = self._attack(evaluation, subject, chunk, number)
-            images = attacked.images
-            judged = self._judge(subject, images, chunk)
-        rows = make_rows(
-            evaluation,
-            chunk=number,
-            ids=chunk.ids,
-            labels=chunk.labels,
-            images=images,
-            clean=clean,
-            judged=judged,
-            attacked=attacked,
-            clean_images=chunk.pixels,
-        )
-        kept = max(0, min(len(chunk.ids), self.keep - number * self.plan.chunk))
-        pictures = {"ids": chunk.ids[:kept].cpu(), "images": images[:kept].cpu().contiguous()}
-        self.store.write(evaluation.id, number, rows, pictures)
-        self.store.add_time(evaluation.id, time.perf_counter() - start)
-        if attacked is not None and attacked.reason:
-            return attacked.reason
-        return None if bool(judged.finite.all()) else "the model returned NaN or infinite logits"
-
-    def _attack(self, evaluation: EvaluationPlan, subject: Subject, chunk: Images, number: int) -> Attacked:
-        assert evaluation.threat is not None
-        threat = Threat.parse(evaluation.threat.eps, evaluation.threat.norm)
-        attack = self.attacks[evaluation.attack]
-        what = (self.plan.seed, evaluation.attack, threat.key)
-        noise = Stream.of(chunk.ids, "gates", *what) if attack.own_noise else None
-        return run_attack(
-            attack,
-            subject.model,
-            subject.deployed(noise),
-            chunk.pixels,
-            chunk.labels,
-            threat,
-            stream=Stream.of(chunk.ids, "attack", *what),
-            seed=seed_of("foreign", *what, number),
-        )
-
-    def _judge(self, subject: Subject, images: Tensor, chunk: Images) -> Judgement:
-        return judge(subject, images, chunk.labels, ids=chunk.ids, seed=self.plan.seed, draws=self.plan.draws)
-
-    def _judge_clean(self, subject: Subject, chunk: Images, number: int) -> Judgement:
-        key = (subject.name, subject.policy, number)
-        if key not in self._clean:
-            self._clean[key] = self._judge(subject, chunk.pixels, chunk)
-        return self._clean[key]
+        lost = lost_before(evaluation, number, self.plan, self.store)
+        worked = self._worker.work(evaluation, chunk, number, lost)
+        front = self.images.ids[number * self.plan.chunk : self.keep]
+        kept = int(torch.isin(worked.ids.cpu(), front).sum())
+        pictures = {"ids": worked.ids[:kept].cpu(), "images": worked.images[:kept].cpu().contiguous()}
+        effort = Effort(time.perf_counter() - start, worked.short, worked.reason)
+        self.store.write(evaluation.id, number, worked.rows, pictures, effort)

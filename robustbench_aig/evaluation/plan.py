@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from robustbench_aig.attacks import provider_version
 from robustbench_aig.errors import InputError
+from robustbench_aig.evaluation.suiting import unsuited
 from robustbench_aig.recipes import AttackRecipe
-from robustbench_aig.records import DataRecord, EvaluationPlan, ModelRecord, Plan, Rung, ThreatRecord
+from robustbench_aig.records import DataRecord, EvaluationPlan, ModelRecord, Plan, Precision, Rung, ThreatRecord
 from robustbench_aig.threat import Threat
 
 NamedAttack = tuple[str, AttackRecipe]
@@ -20,7 +22,7 @@ NamedAttack = tuple[str, AttackRecipe]
 def plan_evaluations(
     models: Sequence[tuple[ModelRecord, Sequence[str]]], attacks: Sequence[NamedAttack], threats: Sequence[Threat]
 ) -> list[EvaluationPlan]:
-    """Every attack at every threat for every model under every policy, the clean image first.
+    """Every attack that suits at every threat for every model under every policy, the clean image first.
 
     Args:
         models: each with the policies it is judged under; ("none",) for a plain network.
@@ -35,7 +37,10 @@ def plan_evaluations(
         for policy in policies:
             evaluations.append(_clean(model.name, policy))
             evaluations += [
-                _attacked(model.name, policy, attack, threat) for threat in distinct.values() for attack in attacks
+                _attacked(model.name, policy, (name, recipe), threat)
+                for threat in distinct.values()
+                for name, recipe in attacks
+                if unsuited(recipe, model, policy) is None
             ]
     return evaluations
 
@@ -55,11 +60,11 @@ def _clean(model: str, policy: str) -> EvaluationPlan:
 def _attacked(model: str, policy: str, attack: NamedAttack, threat: Threat) -> EvaluationPlan:
     name, recipe = attack
     return EvaluationPlan(
-        id=f"{model}.{policy}.{name}.{threat.norm}-{threat.text.replace('/', '_')}",
+        id=re.sub("[/:]", "_", f"{model}.{policy}.{name}.{threat.norm}-{threat.text}"),  # a file's name
         model=model,
         policy=policy,
         attack=name,
-        role="control" if recipe.control else "attack",
+        role=recipe.role,
         provider=recipe.attack.provider,
         provider_version=provider_version(recipe.attack.provider),
         settings=recipe.attack.model_dump(),
@@ -78,11 +83,13 @@ def make_plan(
     command: str,
     environment: dict[str, Any],
     ladder: Sequence[Rung] = (),
+    cascade: bool = False,
+    precision: Precision = "fp32",
 ) -> Plan:
     """A plan with its digest.
 
-    The digest covers data, weights, attacks with their providers' versions, threats, policies, seed, chunk and draws,
-    and the version of torch; not the command, the date or the machine.
+    The digest covers data, weights, attacks with their providers' versions, threats, policies, seed, chunk, draws,
+    cascade and precision, and the version of torch; not the command, the date or the machine.
     """
     if not evaluations:
         raise InputError("nothing to evaluate: name at least one attack and one epsilon")
@@ -94,6 +101,8 @@ def make_plan(
         "chunk": chunk,
         "draws": draws,
         "torch": environment.get("torch"),
+        **({"cascade": True} if cascade else {}),
+        **({"precision": precision} if precision != "fp32" else {}),
     }
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True, default=str).encode()).hexdigest()
     return Plan(
@@ -103,6 +112,8 @@ def make_plan(
         digest=digest,
         chunk=chunk,
         draws=draws,
+        cascade=cascade,
+        precision=precision,
         environment=environment,
         data=data,
         models=list(models),

@@ -1,77 +1,116 @@
-"""From a judged chunk to rows of the sample table."""
+"""From a measured chunk to rows of the sample table."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robustbench_aig.attacks import Attacked
+from robustbench_aig.evaluation.chunks import Images
 from robustbench_aig.evaluation.judge import Judgement
+from robustbench_aig.evaluation.measuring import Measured
 from robustbench_aig.records import ROW, EvaluationPlan
 
 
-def make_rows(
-    plan: EvaluationPlan,
-    *,
-    chunk: int,
-    ids: Tensor,
-    labels: Tensor,
-    images: Tensor,
-    clean: Judgement,
-    judged: Judgement,
-    attacked: Attacked | None,
-    clean_images: Tensor,
-) -> pa.Table:
-    """One row per image of a chunk.
+def make_rows(plan: EvaluationPlan, *, chunk: int, images: Images, clean: Judgement, measured: Measured) -> pa.Table:
+    """One row per image that was measured.
 
     Args:
-        plan: which evaluation the chunk belongs to.
-        chunk: its number.
-        ids: (B,) image ids.
-        labels: (B,).
-        images: (B, C, H, W) as judged.
-        clean: verdicts on the unattacked images.
-        judged: verdicts on `images`.
-        attacked: what the attack reported; None for the clean evaluation.
-        clean_images: (B, C, H, W) before the attack.
+        plan: which evaluation the images belong to.
+        chunk: the number of their chunk.
+        images: B of them, unattacked.
+        clean: verdicts on them.
+        measured: what came of them under attack.
     """
-    size = len(ids)
-    failed = ~judged.finite | ~clean.finite
-    if attacked is not None:
-        failed = failed | attacked.failed
-    bad = _numpy(failed)
-    delta = (images - clean_images).flatten(1)
-    threat = plan.threat
-    columns: dict[str, object] = {
-        "image": _numpy(ids),
-        "label": _numpy(labels),
+    judged = measured.judged
+    bad = _numpy(measured.failed | ~judged.finite | ~clean.finite)
+    delta = (measured.images - images.pixels).flatten(1)
+    return _table(
+        _identity(plan, chunk, images)
+        | {
+            "status": np.where(bad, "error", "ok"),
+            "lost_to": pa.nulls(len(images), pa.string()),
+            "prediction": np.where(bad, -1, _numpy(judged.predictions)),
+            "margin": _or_nan(judged.margins, bad),
+            "linf": _or_nan(delta.abs().amax(1), bad),
+            "l2": _or_nan(delta.norm(dim=1), bad),
+            "draws": np.full(len(images), judged.draws),
+            "correct_draws": np.where(bad, 0, _numpy(judged.correct)),
+            "choice_draws": np.full(len(images), judged.draws),
+            "choice_correct": np.where(bad, 0, _numpy(judged.choice_correct)),
+            "choice_margin": _or_nan(judged.choice_margins, bad),
+            "gates_clean": _packed(clean.decisions),
+            "gates_adv": _packed(judged.decisions),
+            "p_clean": _lists(clean.probabilities),
+            "p_adv": _lists(judged.probabilities),
+            "macs_clean": _numpy(clean.macs),
+            "macs_adv": _numpy(judged.macs),
+            "forwards": _numpy(measured.forwards),
+            "backwards": _numpy(measured.backwards),
+            "batch": _numpy(measured.batch),
+        }
+    )
+
+
+def skipped_rows(plan: EvaluationPlan, *, chunk: int, images: Images, lost_to: Sequence[str], draws: int) -> pa.Table:
+    """One row per image that was skipped; nothing in it can be taken for a measurement.
+
+    As for an error, whoever averages right draws over all rows counts the image as lost.
+
+    Args:
+        plan: which evaluation the images belong to.
+        chunk: the number of their chunk.
+        images: B of them.
+        lost_to: for each the attack that it was lost to.
+        draws: that a measured image has.
+    """
+    size = len(images)
+    nothing, zero = np.full(size, np.nan), np.zeros(size)
+    empty = pa.array([[]] * size, pa.list_(pa.float16()))
+    return _table(
+        _identity(plan, chunk, images)
+        | {
+            "status": ["skipped"] * size,
+            "lost_to": list(lost_to),
+            "prediction": zero - 1,
+            "margin": nothing,
+            "linf": nothing,
+            "l2": nothing,
+            "draws": zero + draws,
+            "correct_draws": zero,
+            "choice_draws": zero + draws,
+            "choice_correct": zero,
+            "choice_margin": nothing,
+            "gates_clean": [b""] * size,
+            "gates_adv": [b""] * size,
+            "p_clean": empty,
+            "p_adv": empty,
+            "macs_clean": nothing,
+            "macs_adv": nothing,
+            "forwards": zero,
+            "backwards": zero,
+            "batch": zero,
+        }
+    )
+
+
+def _identity(plan: EvaluationPlan, chunk: int, images: Images) -> dict[str, object]:
+    size = len(images)
+    return {
+        "image": _numpy(images.ids),
+        "label": _numpy(images.labels),
         "model": [plan.model] * size,
         "policy": [plan.policy] * size,
         "attack": [plan.attack] * size,
-        "threat": [str(threat) if threat else "none"] * size,
+        "threat": [str(plan.threat) if plan.threat else "none"] * size,
         "chunk": np.full(size, chunk),
-        "status": np.where(bad, "error", "ok"),
-        "lost_to": pa.nulls(size, pa.string()),
-        "prediction": np.where(bad, -1, _numpy(judged.predictions)),
-        "margin": _or_nan(judged.margins, bad),
-        "linf": _or_nan(delta.abs().amax(1), bad),
-        "l2": _or_nan(delta.norm(dim=1), bad),
-        "draws": np.full(size, judged.draws),
-        "correct_draws": np.where(bad, 0, _numpy(judged.correct)),
-        "choice_draws": np.full(size, judged.draws),
-        "choice_correct": np.where(bad, 0, _numpy(judged.choice_correct)),
-        "choice_margin": _or_nan(judged.choice_margins, bad),
-        "gates_clean": _packed(clean.decisions),
-        "gates_adv": _packed(judged.decisions),
-        "p_clean": _lists(clean.probabilities),
-        "p_adv": _lists(judged.probabilities),
-        "macs_clean": _numpy(clean.macs),
-        "macs_adv": _numpy(judged.macs),
-        "forwards": np.full(size, attacked.forwards if attacked else 0.0),
-        "backwards": np.full(size, attacked.backwards if attacked else 0.0),
     }
+
+
+def _table(columns: Mapping[str, object]) -> pa.Table:
     return pa.table([pa.array(columns[field.name], field.type) for field in ROW], schema=ROW)
 
 

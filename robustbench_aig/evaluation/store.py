@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,11 +21,27 @@ from robustbench_aig.records import Plan
 
 
 @dataclass(frozen=True)
+class Effort:
+    """What a chunk cost and how it went; kept apart from its rows, which must not depend on it.
+
+    Attributes:
+        seconds: that its process worked on it.
+        short: images that fit into memory at once, where not all of them did; else None.
+        reason: why images of it ended as errors; None where none did.
+    """
+
+    seconds: float
+    short: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
 class Store:
     """Reads and writes one report directory.
 
     While an evaluation is under way its chunks lie in `parts/`; when the last one is there they are merged, sorted
-    by image, into `samples/` and `images/`, and removed.
+    by image, into `samples/` and `images/`, and removed. Several processes may write chunks, each its own; one alone
+    opens, merges and closes.
 
     Attributes:
         directory: the report directory.
@@ -31,24 +49,15 @@ class Store:
 
     directory: Path
 
-    def open(self, plan: Plan, *, resume: bool) -> None:
-        """Begin with a plan, or go on where the same plan was interrupted.
+    def check(self, plan: Plan, *, resume: bool) -> None:
+        """Refuse a directory that cannot be written this plan into; change nothing.
 
         Raises:
             RunError: the directory holds another plan, or the same one and `resume` is false.
         """
         path = self.directory / "plan.json"
-        if path.exists():
-            self._refuse_other(path, plan, resume=resume)
-        for folder in ("parts", "samples", "images"):
-            make_folder(self.directory / folder)
-            for leftover in (self.directory / folder).glob(".*"):
-                leftover.unlink()  # a kill in mid-write leaves its temporary file
-        if path.exists():
+        if not path.exists():
             return
-        write_atomic(path, plan.model_dump_json(indent=1))
-
-    def _refuse_other(self, path: Path, plan: Plan, *, resume: bool) -> None:
         try:
             before = Plan.model_validate_json(path.read_text(encoding="utf-8"))
         except ValueError:
@@ -61,49 +70,101 @@ class Store:
                 f"{self.directory} holds this evaluation already: --resume goes on with it, --name keeps it apart"
             )
 
+    def open(self, plan: Plan, *, resume: bool) -> None:
+        """Begin with a plan, or go on where the same plan was interrupted.
+
+        Raises:
+            RunError: as `check` says.
+        """
+        self.check(plan, resume=resume)
+        for folder in ("parts", "samples", "images"):
+            make_folder(self.directory / folder)
+            for leftover in (self.directory / folder).glob(".*"):
+                leftover.unlink()  # a kill in mid-write leaves its temporary file
+        path = self.directory / "plan.json"
+        if not path.exists():
+            write_atomic(path, plan.model_dump_json(indent=1))
+
+    def join(self, plan: Plan) -> None:
+        """Take part in what another process has opened.
+
+        Raises:
+            RunError: it was opened elsewhere, or with another plan.
+        """
+        if not (self.directory / "plan.json").exists():
+            raise RunError(
+                f"{self.directory} is not the folder that the leading process writes: --out must name one that all "
+                "machines share"
+            )
+        self.check(plan, resume=True)
+
     def finished(self, evaluation: str) -> bool:
         """Whether an evaluation's sample table is complete."""
-        return (self.directory / "samples" / f"{evaluation}.parquet").exists()
+        return self._samples(evaluation).exists()
 
     def has(self, evaluation: str, chunk: int) -> bool:
         """Whether a chunk's rows are on disk."""
-        return self._part(evaluation, chunk).exists()
+        # In this order, because another process may be merging: the part is there until the table is.
+        return self._part(evaluation, chunk).exists() or self.finished(evaluation)
 
-    def write(self, evaluation: str, chunk: int, rows: pa.Table, kept: dict[str, Tensor]) -> None:
-        """Keep a finished chunk: its images first, since the rows say that it is finished.
+    def parts(self) -> dict[str, set[int]]:
+        """By evaluation the numbers of the chunks that lie there unmerged, whichever process wrote them."""
+        found: dict[str, set[int]] = defaultdict(set)
+        for path in (self.directory / "parts").glob("*.parquet"):
+            evaluation, _, chunk = path.stem.rpartition(".")
+            found[evaluation].add(int(chunk))
+        return found
+
+    def rows(self, evaluation: str, chunk: int, columns: Sequence[str]) -> pa.Table:
+        """Some columns of a finished chunk, merged or not."""
+        try:
+            return pq.read_table(self._part(evaluation, chunk), columns=list(columns))
+        except FileNotFoundError:
+            return pq.read_table(self._samples(evaluation), columns=list(columns), filters=[("chunk", "==", chunk)])
+
+    def effort(self, evaluation: str, chunk: int) -> Effort:
+        """What an unmerged chunk cost."""
+        return Effort(**json.loads(self._part(evaluation, chunk).with_suffix(".json").read_text()))
+
+    def write(self, evaluation: str, chunk: int, rows: pa.Table, kept: dict[str, Tensor], effort: Effort) -> None:
+        """Keep a finished chunk: its rows last, since they say that it is finished.
 
         Args:
             evaluation: its id.
             chunk: its number.
             rows: of the sample table.
             kept: "ids" (n,) and "images" (n, C, H, W), on the CPU; n may be 0.
+            effort: what it cost.
         """
         part = self._part(evaluation, chunk)
         write_atomic(part.with_suffix(".safetensors"), save(kept))
+        write_atomic(part.with_suffix(".json"), json.dumps(asdict(effort)))
         write_atomic(part, _parquet(rows))
 
     def merge(self, evaluation: str, chunks: int) -> None:
-        """Turn the parts of a complete evaluation into its sample table and its images."""
+        """Turn the parts of a complete evaluation into its sample table and its images, and note its seconds."""
         parts = [self._part(evaluation, chunk) for chunk in range(chunks)]
         pictures = [load_file(part.with_suffix(".safetensors")) for part in parts]
         merged = {key: cat([picture[key] for picture in pictures]) for key in ("ids", "images")}
         write_atomic(self.directory / "images" / f"{evaluation}.safetensors", save(merged))
+        self._note_seconds(evaluation, sum(self.effort(evaluation, chunk).seconds for chunk in range(chunks)))
         rows = pa.concat_tables([pq.read_table(part) for part in parts]).sort_by("image").combine_chunks()
-        write_atomic(self.directory / "samples" / f"{evaluation}.parquet", _parquet(rows))
+        write_atomic(self._samples(evaluation), _parquet(rows))
         for part in parts:
-            part.unlink()
-            part.with_suffix(".safetensors").unlink()
+            for suffix in (".parquet", ".json", ".safetensors"):
+                part.with_suffix(suffix).unlink()
 
     def close(self) -> None:
         """Remove what only unfinished work needs."""
         shutil.rmtree(self.directory / "parts", ignore_errors=True)
 
-    def add_time(self, evaluation: str, seconds: float) -> None:
-        """Add to the wall time of an evaluation; times are kept apart from rows, which must not depend on them."""
+    def _note_seconds(self, evaluation: str, seconds: float) -> None:
         path = self.directory / "times.json"
         times: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
-        times[evaluation] = times.get(evaluation, 0.0) + seconds
-        write_atomic(path, json.dumps(times, indent=1, sort_keys=True))
+        write_atomic(path, json.dumps(times | {evaluation: seconds}, indent=1, sort_keys=True))
+
+    def _samples(self, evaluation: str) -> Path:
+        return self.directory / "samples" / f"{evaluation}.parquet"
 
     def _part(self, evaluation: str, chunk: int) -> Path:
         return self.directory / "parts" / f"{evaluation}.{chunk:05d}.parquet"
@@ -117,5 +178,5 @@ def _parquet(rows: pa.Table) -> bytes:
 
 def _differences(before: Plan, after: Plan) -> list[str]:
     """The names of the plan's parts that decide its digest and aren't equal."""
-    keys = ("seed", "chunk", "draws", "data", "models", "evaluations")
+    keys = ("seed", "chunk", "draws", "cascade", "data", "models", "evaluations")
     return [key for key in keys if getattr(before, key) != getattr(after, key)] or ["library versions"]

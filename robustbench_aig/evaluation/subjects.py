@@ -32,12 +32,14 @@ class Network:
         model: images in [0, 1] to logits, in eval mode and channels-last layout.
         profile: what its parts cost.
         usual: gate policies that a gated network is judged under where none is asked for.
+        copy: a faster copy of the network, for our own attacks.
     """
 
     record: ModelRecord
     model: nn.Module
     profile: MacProfile
     usual: tuple[str, ...] = ("argmax", "sampled")
+    copy: nn.Module | None = None
 
     def subject(self, policy: str) -> Subject:
         """The network under a gate policy; InputError where the policy needs rates that nobody measured."""
@@ -46,7 +48,8 @@ class Network:
                 f"{self.record.name}: the policy 'random' needs the execution rates that a training measured, and "
                 f"this network has none; choose another --policy"
             )
-        return Subject(self.record.name, self.model, self.profile, policy, tuple(self.record.rates or ()))
+        rates = tuple(self.record.rates or ())
+        return Subject(self.record.name, self.model, self.profile, policy, rates, self.copy)
 
     def policies(self, wanted: Sequence[str]) -> list[str]:
         """Which of the wanted policies suit the network, or its usual ones; a plain one has none."""

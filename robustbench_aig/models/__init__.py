@@ -5,6 +5,7 @@ from robustbench_aig.models.build import build_model
 from robustbench_aig.models.defence import defended
 from robustbench_aig.models.figures import matched_depth, measure
 from robustbench_aig.models.gated_resnet import GatedBlock, GatedResNet
+from robustbench_aig.models.lean import lean
 from robustbench_aig.models.macs import MacProfile, gated_modules, profile_macs
 from robustbench_aig.models.own import load_own
 from robustbench_aig.models.resnet import ResNet
@@ -19,6 +20,7 @@ __all__ = [
     "build_model",
     "defended",
     "gated_modules",
+    "lean",
     "load_own",
     "matched_depth",
     "measure",

@@ -39,7 +39,11 @@ class MacProfile:
 
     def executed(self, decisions: Tensor) -> Tensor:
         """(B,) float64 multiply-accumulates for decisions (B, G); a soft decision runs its block in full."""
-        return self.fixed + (decisions != 0).to(torch.float64) @ _on(decisions.device, self.blocks)
+        return self.fixed + (decisions != 0).to(torch.float64) @ self.costs(decisions.device)
+
+    def costs(self, device: torch.device) -> Tensor:
+        """(G,) float64 of the blocks, on a device."""
+        return _on(device, self.blocks)
 
 
 @cache

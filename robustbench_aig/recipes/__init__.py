@@ -6,6 +6,7 @@ from robustbench_aig.recipes.attacks import (
     AttackSettings,
     CornersRecipe,
     FgsmRecipe,
+    GradientRecipe,
     PgdRecipe,
     SuiteRecipe,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "GateFlipObjective",
     "GateMode",
     "GatedResNetRecipe",
+    "GradientRecipe",
     "JointObjective",
     "LeadedMode",
     "ModelRecipe",

@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from robustbench_aig.recipes.compute import ComputeRecipe, NoiseRecipe
+from robustbench_aig.recipes.foreign_attacks import ForeignSettings
 from robustbench_aig.recipes.gradients import ClassObjective, DeployedMode, GateMode, Objective
 from robustbench_aig.recipes.section import Count, Positive, Section
 
@@ -67,7 +69,47 @@ class CornersRecipe(Section):
     provider: Literal["aigrob"] = "aigrob"
 
 
-AttackSettings = Annotated[FgsmRecipe | PgdRecipe | ApgdRecipe | CornersRecipe, Field(discriminator="algorithm")]
+class PermutedRecipe(Section):
+    """The changes that an attack finds, each given to another image of the chunk: a control."""
+
+    algorithm: Literal["permuted"]
+    provider: Literal["aigrob"] = "aigrob"
+    of: Annotated[FgsmRecipe | PgdRecipe | ApgdRecipe | ComputeRecipe, Field(discriminator="algorithm")]
+
+    @model_validator(mode="after")
+    def _ours(self) -> Self:
+        if self.of.provider != "aigrob":
+            raise ValueError(f"only the changes of provider 'aigrob' are permuted, not of '{self.of.provider}'")
+        return self
+
+
+class TransferRecipe(Section):
+    """An attack on another network, whose images this one gets."""
+
+    algorithm: Literal["transfer"]
+    provider: Literal["aigrob"] = "aigrob"
+    source: str | None = Field(None, description="name of the other network; without it every other one in turn")
+    of: Annotated[FgsmRecipe | PgdRecipe | ApgdRecipe, Field(discriminator="algorithm")]
+
+    @model_validator(mode="after")
+    def _ours(self) -> Self:
+        if self.of.provider != "aigrob":
+            raise ValueError(f"only attacks of provider 'aigrob' are transferred, not of '{self.of.provider}'")
+        return self
+
+
+AttackSettings = Annotated[
+    FgsmRecipe
+    | PgdRecipe
+    | ApgdRecipe
+    | CornersRecipe
+    | NoiseRecipe
+    | PermutedRecipe
+    | ComputeRecipe
+    | TransferRecipe
+    | ForeignSettings,
+    Field(discriminator="algorithm"),
+]
 
 
 class AttackRecipe(Section):
@@ -78,14 +120,20 @@ class AttackRecipe(Section):
     attack: AttackSettings
 
     @property
-    def control(self) -> bool:
-        """Whether it is noise that other attacks are compared with, and no part of a union."""
-        return self.attack.algorithm == "corners"
+    def role(self) -> Literal["attack", "control", "compute"]:
+        """What it is measured for: alone an attack on the accuracy is part of a union."""
+        match self.attack:
+            case ComputeRecipe():
+                return "compute"
+            case CornersRecipe() | NoiseRecipe() | PermutedRecipe():
+                return "control"
+            case _:
+                return "attack"
 
 
 class SuiteRecipe(Section):
     """One file of `attacks/` that lists attacks."""
 
     summary: str
-    suite: Annotated[list[str], Field(min_length=1)]
+    suite: Annotated[list[str], Field(min_length=1, description="attacks, with changes or without, and other suites")]
     cascade: bool = Field(False, description="attack only what the attacks before have left: the union alone counts")

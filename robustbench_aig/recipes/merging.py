@@ -9,7 +9,7 @@ from robustbench_aig.errors import RecipeError
 
 Table = dict[str, Any]
 
-_NAMED_BY = {"gates": "mode", "objective": "name"}
+_NAMED_BY = {"gates": "mode", "objective": "name", "of": "algorithm"}
 """The key that says which section it is."""
 
 _INHERITED = ("reference", "model", "training", "presets")

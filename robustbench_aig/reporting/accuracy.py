@@ -13,7 +13,7 @@ from robustbench_aig.statistics import bootstrap_mean, wilson
 
 @dataclass(frozen=True)
 class Scores:
-    """Counts of right answers per image. A failed image counts as lost: 0 of its draws.
+    """Counts of right answers per image. An image that failed or was skipped counts as lost: 0 of its draws.
 
     Attributes:
         ok: (N,) False for a failed image.
@@ -30,7 +30,7 @@ class Scores:
     def of(cls, rows: Rows) -> Scores:
         """The scores of one evaluation's rows."""
         right = (rows.prediction == rows.label) & rows.ok
-        return cls(rows.ok, np.where(rows.ok, rows.correct, 0), np.maximum(rows.draws, 1), right)
+        return cls(rows.ok | rows.skipped, np.where(rows.ok, rows.correct, 0), np.maximum(rows.draws, 1), right)
 
     def of_images(self, chosen: Bools) -> Scores:
         """The scores of some of the images; `chosen` is (N,)."""

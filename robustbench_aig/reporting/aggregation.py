@@ -62,7 +62,7 @@ def _evaluation(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
     clean = evidence.clean(planned.model, planned.policy)
     assert clean is not None
     model, seed = evidence.model(planned.model), evidence.plan.seed
-    errors = int((~rows.ok).sum())
+    errors = int((~rows.ok & ~rows.skipped).sum())
     noise = _noise(evidence, planned)
     return Evaluation(
         id=planned.id,
@@ -75,6 +75,7 @@ def _evaluation(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
         threat=planned.threat,
         status="error" if errors else "ok",
         errors=errors,
+        skipped=int(rows.skipped.sum()),
         n=rows.image.size,
         clean_accuracy=accuracy(Scores.of(clean), seed=seed),
         robust_accuracy=accuracy(Scores.of(rows), seed=seed),
@@ -86,13 +87,13 @@ def _evaluation(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
 
 
 def _noise(evidence: Evidence, planned: EvaluationPlan) -> Rows | None:
-    """Rows of the first finished control of the same model, policy and threat."""
+    """Rows of the random corners of the same model, policy and threat: of the controls, they have an attack's size."""
     same = (planned.model, planned.policy, planned.threat)
     return next(
         (
             evidence.rows[e.id]
             for e in evidence.finished()
-            if e.role == "control" and (e.model, e.policy, e.threat) == same
+            if e.settings.get("algorithm", e.attack) == "corners" and (e.model, e.policy, e.threat) == same
         ),
         None,
     )
@@ -111,7 +112,7 @@ def _distance(rows: Rows) -> Distance | None:
 
 
 def _compute(rows: Rows, total: int) -> Compute | None:
-    """Executed compute of the images that did not fail; None where every image failed."""
+    """Executed compute of the images that were measured; None where none was."""
     if not rows.ok.any():
         return None
     clean, attacked = float(rows.macs_clean[rows.ok].mean()), float(rows.macs_adv[rows.ok].mean())
@@ -126,7 +127,7 @@ def _compute(rows: Rows, total: int) -> Compute | None:
 
 
 def _cost(rows: Rows, seconds: float) -> Cost:
-    """Passes per image that did not fail."""
+    """Passes per image that was measured."""
     count = max(int(rows.ok.sum()), 1)
     return Cost(
         forwards=float(rows.forwards[rows.ok].sum()) / count,

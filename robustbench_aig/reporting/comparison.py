@@ -95,9 +95,15 @@ def comparisons(evidence: Evidence, results: Results) -> list[Comparison]:
 
 
 def results_of(evidence: Evidence, unions: list[Union]) -> Results:
-    """The scores of all finished evaluations and unions."""
+    """The scores of all finished evaluations and unions.
+
+    What an attack keeps of the images that others have left says nothing of the attack alone, and depends on the
+    others differently for each model: an evaluation that skipped images is left out.
+    """
     results: Results = {}
     for e in evidence.finished():
+        if evidence.rows[e.id].skipped.any():
+            continue
         condition = CLEAN if e.role == "clean" else Condition(e.attack, e.provider, e.threat)
         scores = Scores.of(evidence.rows[e.id])
         results.setdefault((e.model, e.policy), {}).setdefault(condition, scores)

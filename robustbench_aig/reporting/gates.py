@@ -5,25 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from robustbench_aig.records import ClassShift, Gates, GateShift, ModelRecord
-from robustbench_aig.reporting.rows import Floats, Rows
+from robustbench_aig.reporting.rows import Bools, Floats, Rows
 
 
 def gates(rows: Rows, noise: Rows | None, model: ModelRecord, classes: list[str]) -> Gates | None:
-    """Summarise the gates of the images that did not fail.
+    """Summarise the gates of the images that were measured.
 
     Args:
         rows: of one evaluation of a gated model.
-        noise: rows of the random-noise control of the same threat, if it ran.
+        noise: rows of the random-noise control of the same threat, if it ran; of the images that `rows` skipped its
+            flips are left out, too.
         model: names the gates.
         classes: names of the labels. A class without images is left out of `per_class`.
 
     Returns:
-        None for a plain model, or where every image failed.
+        None for a plain model, or where no image was measured.
     """
     if not (model.gates and rows.ok.any()):
         return None
-    flips = flip_rates(rows)
-    noise_flips = flip_rates(noise) if noise is not None and noise.ok.any() else None
+    flips = flip_rates(rows, rows.ok)
+    beside = None if noise is None else noise.ok & ~rows.skipped
+    noise_flips = flip_rates(noise, beside) if noise is not None and beside is not None and beside.any() else None
     clean, attacked = rows.gates_clean[rows.ok], rows.gates_adv[rows.ok]
     per_gate = [
         GateShift(
@@ -45,10 +47,10 @@ def gates(rows: Rows, noise: Rows | None, model: ModelRecord, classes: list[str]
     )
 
 
-def flip_rates(rows: Rows) -> Floats:
-    """(G,) share of the images that did not fail whose decision changed, with the noise of a draw held equal."""
+def flip_rates(rows: Rows, of: Bools) -> Floats:
+    """(G,) share of some images (N,) whose decision changed, with the noise of a draw held equal."""
     flipped = rows.gates_clean ^ rows.gates_adv
-    return np.asarray(flipped[rows.ok].mean(axis=0), dtype=np.float64)
+    return np.asarray(flipped[of].mean(axis=0), dtype=np.float64)
 
 
 def _per_class(rows: Rows, classes: list[str]) -> list[ClassShift]:

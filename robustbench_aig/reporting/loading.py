@@ -144,9 +144,16 @@ def _load_rows(path: Path, evaluation: EvaluationPlan, plan: Plan) -> Rows:
         ) from None
     try:
         _check_size(table, plan)
-        return Rows.of(table, evaluation, len(model.gates))
+        rows = Rows.of(table, evaluation, len(model.gates))
+        _check_skipped(rows, evaluation, plan)
     except RunError as error:
         raise RunError(f"{path}: {error}") from None
+    return rows
+
+
+def _check_skipped(rows: Rows, evaluation: EvaluationPlan, plan: Plan) -> None:
+    if rows.skipped.any() and not (plan.cascade and evaluation.role == "attack"):
+        raise RunError("has skipped images, which only attacks of a cascade may have: attack again")
 
 
 def _check_size(table: pa.Table, plan: Plan) -> None:

@@ -10,7 +10,16 @@ from robustbench_aig.reporting import charts, gallery, heatmap, words
 from robustbench_aig.reporting.ladder import step_rows
 from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.reporting.palette import heat_css
-from robustbench_aig.reporting.series import Series, accuracy_of, all_series, attacks, headline, threats
+from robustbench_aig.reporting.series import (
+    Series,
+    accuracy_of,
+    all_series,
+    attacks,
+    before,
+    headline,
+    remainder_of,
+    threats,
+)
 from robustbench_aig.reporting.templating import template
 
 
@@ -36,6 +45,17 @@ class Movement(NamedTuple):
     model: ModelRecord
     flips: str | None
     compute: str | None
+    before: list[str]
+
+    @property
+    def sentence(self) -> str:
+        """The movement in words."""
+        return words.movement(self.series.phrase, self.evaluation, self.model, self.before)
+
+    @property
+    def over(self) -> str:
+        """Which images it is over, where not all."""
+        return f", over {words.left(self.evaluation, self.before)}" if self.evaluation.skipped else ""
 
 
 class Panel(NamedTuple):
@@ -58,8 +78,12 @@ def render(report: Report, evidence: Evidence, directory: Path) -> str:
         series=series,
         threats=threats(report),
         attacks=attacks(report),
-        controls=list(dict.fromkeys(e.attack for e in report.evaluations if e.role == "control")),
+        beside={e.attack: e.role for e in report.evaluations if e.role in words.BESIDE},
+        gate_modes=_gate_modes(evidence.plan),
         accuracy_of=lambda *query: accuracy_of(report, *query),
+        remainder_of=lambda *query: remainder_of(report, *query),
+        cascade=evidence.plan.cascade,
+        united=_single(report),
         label=lambda model, policy: labels[model, policy],
         models={model.name: model for model in report.models},
         picture=charts.worst_case(report, series) if series else None,
@@ -72,7 +96,9 @@ def render(report: Report, evidence: Evidence, directory: Path) -> str:
         heat_choices=heatmap.choices(report, labels),
         heat_chosen=next((heatmap.choice(e, labels) for e in _headlines(report, series)), None),
         rung_series={(one.model, one.policy): one for one in series},
-        clean_macs={(e.model, e.gate_policy): e.compute.clean_macs for e in report.evaluations if e.compute},
+        clean_macs={
+            (e.model, e.gate_policy): e.compute.clean_macs for e in report.evaluations if e.compute and not e.threat
+        },
         ladder_steps=step_rows(report, [None, *threats(report)], [*_single(report), "union"]),
         shelves=gallery.shelves(report, evidence, directory, series),
         unfinished=[e.id for e in evidence.plan.evaluations if e.id not in {r.id for r in report.evaluations}],
@@ -86,8 +112,14 @@ def _headlines(report: Report, series: list[Series]) -> list[Evaluation]:
 
 
 def _single(report: Report) -> list[str]:
-    """The attacks, without controls."""
+    """The attacks that count in the union."""
     return list(dict.fromkeys(e.attack for e in report.evaluations if e.role == "attack"))
+
+
+def _gate_modes(plan: Plan) -> list[str]:
+    """How the plan's attacks look past gates, but for the stock way."""
+    named = [e.settings["gates"]["mode"] for e in plan.evaluations if e.role == "attack" and "gates" in e.settings]
+    return [mode for mode in dict.fromkeys(named) if mode != "straight-through"]
 
 
 def _verdicts(report: Report, series: list[Series]) -> list[Verdict]:
@@ -120,7 +152,7 @@ def _movements(report: Report, evidence: Evidence, series: list[Series]) -> list
             continue
         model = evidence.model(one.model)
         flips, compute = charts.flips(evaluation), charts.compute(evidence.rows[evaluation.id], model)
-        movements.append(Movement(one, evaluation, model, flips, compute))
+        movements.append(Movement(one, evaluation, model, flips, compute, before(report, evaluation)))
     return movements
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from robustbench_aig.errors import RunError
-from robustbench_aig.records import ROW, EvaluationPlan
+from robustbench_aig.records import ROW, ROW_DEFAULTS, EvaluationPlan, RowStatus
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -23,12 +23,13 @@ _FINITE = ("margin", "linf", "l2", "choice_margin", "macs_clean", "macs_adv", "f
 class Rows:
     """The columns of `records.ROW` over N images and G gates (0 for a plain model).
 
-    Where `ok` is False the attack or the judgement failed: only image, label and ok mean anything.
+    Where `ok` is False nothing was measured: only image, label, ok and skipped mean anything.
 
     Attributes:
         image: (N,) index in the split, ascending.
         label: (N,) true class.
-        ok: (N,) False for a failed image.
+        ok: (N,) whether the image was measured.
+        skipped: (N,) whether it was lost before and so not attacked; what is neither ok nor skipped has failed.
         prediction: (N,) plurality class.
         linf, l2: (N,) measured size of the change.
         draws, correct: (N,) scoring draws, and how many were right.
@@ -42,6 +43,7 @@ class Rows:
     image: Ints
     label: Ints
     ok: Bools
+    skipped: Bools
     prediction: Ints
     linf: Floats
     l2: Floats
@@ -65,9 +67,10 @@ class Rows:
         Raises:
             RunError: saying in what the rows differ from the contract or from the plan.
         """
+        table = _with_defaults(table)
         _check_identity(table, evaluation)
         column = {name: table[name].combine_chunks() for name in ROW.names}
-        ok = _ok(column["status"])
+        ok, skipped = _statuses(column["status"])
         numbers = {
             name: column[name].to_numpy().astype(np.float64 if name in _FINITE else np.int64)
             for name in ROW.names
@@ -78,6 +81,7 @@ class Rows:
             image=numbers["image"],
             label=numbers["label"],
             ok=ok,
+            skipped=skipped,
             prediction=numbers["prediction"],
             linf=numbers["linf"],
             l2=numbers["l2"],
@@ -100,6 +104,15 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
 
 
+def _with_defaults(table: pa.Table) -> pa.Table:
+    """With the columns that an earlier version did not write."""
+    for name, value in ROW_DEFAULTS.items():
+        if name not in table.column_names:
+            field = ROW.field(name)
+            table = table.append_column(field, pa.repeat(pa.scalar(value, field.type), table.num_rows))
+    return table
+
+
 def _check_identity(table: pa.Table, evaluation: EvaluationPlan) -> None:
     if not table.schema.equals(ROW):
         raise RunError("has other columns than this version's sample table: attack again with this version")
@@ -116,14 +129,13 @@ def _check_identity(table: pa.Table, evaluation: EvaluationPlan) -> None:
             raise RunError(f"holds {name} {found}, the plan says '{value}': the file is from another run")
 
 
-def _ok(status: pa.Array) -> Bools:
-    known = set(status.unique().to_pylist())
-    if not known <= {"ok", "error"}:
-        raise RunError(
-            f"has rows with status {sorted(known - {'ok', 'error'})}, which this version cannot count: "
-            "attack every image (cascade = false)"
-        )
-    return np.asarray(status.to_numpy(zero_copy_only=False) == "ok", dtype=np.bool_)
+def _statuses(status: pa.Array) -> tuple[Bools, Bools]:
+    """Which images are ok, and which were skipped."""
+    unknown = set(status.unique().to_pylist()) - set(get_args(RowStatus))
+    if unknown:
+        raise RunError(f"has rows with status {sorted(unknown)}, which this version cannot count: attack again")
+    values = status.to_numpy(zero_copy_only=False)
+    return np.asarray(values == "ok", np.bool_), np.asarray(values == "skipped", np.bool_)
 
 
 def _check_numbers(numbers: dict[str, NDArray[Any]], ok: Bools) -> None:
@@ -135,12 +147,12 @@ def _check_numbers(numbers: dict[str, NDArray[Any]], ok: Bools) -> None:
     for draws, correct in (("draws", "correct_draws"), ("choice_draws", "choice_correct")):
         if (numbers[draws][ok] < 1).any() or (numbers[correct] > numbers[draws]).any():
             raise RunError(f"has rows whose {correct} does not fit {draws} >= 1: attack again")
-    if numbers["correct_draws"][~ok].any():
-        raise RunError("counts failed images as right: attack again")
+    if numbers["correct_draws"][~ok].any() or numbers["choice_correct"][~ok].any():
+        raise RunError("counts images as right that failed or were skipped: attack again")
 
 
 def _fill(parts: list[NDArray[Any]], width: int, ok: Bools, what: str) -> NDArray[Any]:
-    """Stack the rows that are ok, each of `width`; failed rows, which may hold nothing, become zeros."""
+    """Stack the rows that are ok, each of `width`; the others, which may hold nothing, become zeros."""
     if any(part.size != width for part in parts):
         raise RunError(f"has {what} that do not fit the model's gates: the file is from another model")
     out = np.zeros((ok.size, width), parts[0].dtype if parts else np.uint8)

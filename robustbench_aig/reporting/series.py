@@ -96,15 +96,18 @@ def threats(report: Report) -> list[ThreatRecord]:
 
 
 def attacks(report: Report) -> list[str]:
-    """Names of the attacks, then of the controls."""
+    """Names of the attacks, then of those on the compute, then of the controls."""
     roles = {e.attack: e.role for e in report.evaluations if e.role != "clean"}
-    return sorted(roles, key=lambda attack: roles[attack] == "control")
+    return sorted(roles, key=lambda attack: ("attack", "compute", "control").index(roles[attack]))
 
 
 def accuracy_of(
     report: Report, series: Series, attack: str, threat: ThreatRecord | None
 ) -> tuple[Accuracy, str] | None:
-    """(accuracy, status) of a series under an attack; "union" is an attack; without a threat it is clean."""
+    """(accuracy, status) of a series under an attack; "union" is an attack; without a threat it is clean.
+
+    None where the attack skipped images: what it kept of the others is no accuracy under this attack (`remainder_of`).
+    """
     mine = (series.model, series.policy)
     if attack == "union" and threat is not None:
         for worst in report.worst_case:
@@ -114,14 +117,42 @@ def accuracy_of(
     for e in report.evaluations:
         clean = threat is None and e.role == "clean"
         if (e.model, e.gate_policy) == mine and (clean or (e.attack, e.threat) == (attack, threat)):
-            return e.robust_accuracy, e.status
+            return None if e.skipped else (e.robust_accuracy, e.status)
     return None
+
+
+class Remainder(NamedTuple):
+    """An evaluation that skipped images, and the attacks that had left it the others; none: the clean image."""
+
+    evaluation: Evaluation
+    before: list[str]
+
+
+def remainder_of(report: Report, series: Series, attack: str, threat: ThreatRecord) -> Remainder | None:
+    """What a series kept under an attack that skipped images; None where there is no such evaluation."""
+    for e in report.evaluations:
+        if (e.model, e.gate_policy, e.attack, e.threat) == (series.model, series.policy, attack, threat):
+            return Remainder(e, before(report, e)) if e.skipped else None
+    return None
+
+
+def before(report: Report, evaluation: Evaluation) -> list[str]:
+    """The attacks that the images of an evaluation went through before, in a cascade."""
+    names = []
+    for e in report.evaluations:
+        if e.id == evaluation.id:
+            break
+        same = (e.model, e.gate_policy, e.threat) == (evaluation.model, evaluation.gate_policy, evaluation.threat)
+        if same and e.role == "attack":
+            names.append(e.attack)
+    return names
 
 
 def headline(report: Report, series: Series) -> Evaluation | None:
     """The attack at the largest epsilon (of the first norm) that cost a series most; None if none finished.
 
-    An attack that failed on some images is taken only where no other is there.
+    An attack that failed on some images is taken only where no other is there. In a cascade it's the one that saw most
+    images, since the others' costs are those of the images that it left.
     """
     mine = [
         e
@@ -135,6 +166,7 @@ def headline(report: Report, series: Series) -> Evaluation | None:
         key=lambda e: (
             e.status == "error",
             -order.index(e.threat) if e.threat else 0,
+            e.skipped,
             e.robust_accuracy.value,
         ),
         default=None,

@@ -22,6 +22,8 @@ class Union(NamedTuple):
 def unions(evidence: Evidence) -> list[Union]:
     """The union of every (model, policy, threat), in the plan's order.
 
+    An image that an attack skipped is scored under one of those that it was lost to before.
+
     One that still lacks a planned attack is left out: over fewer attacks a model looks stronger than it is.
     """
     return [
@@ -44,7 +46,7 @@ def _members(plan: Plan) -> list[tuple[ThreatRecord, list[EvaluationPlan]]]:
 def _union(threat: ThreatRecord, members: list[EvaluationPlan], evidence: Evidence) -> Union:
     rows = [evidence.rows[member.id] for member in members]
     chosen = _choose(rows)
-    ok = np.logical_and.reduce([part.ok for part in rows])
+    ok = np.logical_and.reduce([part.ok | part.skipped for part in rows])
     scores = _score(rows, chosen, ok)
     strongest = dict.fromkeys((member.attack for member in members), 0)
     for index, member in enumerate(members):
@@ -57,8 +59,16 @@ def _union(threat: ThreatRecord, members: list[EvaluationPlan], evidence: Eviden
         status="ok" if ok.all() else "error",
         accuracy=accuracy(scores, seed=evidence.plan.seed),
         strongest=strongest,
+        alone={} if evidence.plan.cascade else _alone(members, rows),
     )
     return Union(record, scores)
+
+
+def _alone(members: list[EvaluationPlan], rows: list[Rows]) -> dict[str, int]:
+    """Attack to the images that it alone breaks; an image whose clean version is lost counts for none."""
+    lost = np.stack([part.choice_score < 0.5 for part in rows])
+    once = lost.sum(axis=0) == 1
+    return {member.attack: int((own & once).sum()) for member, own in zip(members[1:], lost[1:], strict=True)}
 
 
 def _choose(rows: list[Rows]) -> Ints:
@@ -67,7 +77,7 @@ def _choose(rows: list[Rows]) -> Ints:
     Choosing on the scoring draws would report the smallest of several noisy scores, which lies below every one
     of their means (the winner's curse).
     """
-    score = np.stack([part.choice_score for part in rows])
+    score = np.stack([np.where(part.skipped, np.inf, part.choice_score) for part in rows])
     margin = np.stack([part.choice_margin for part in rows])
     worst = np.where(score == score.min(axis=0), margin, np.inf)
     return np.asarray(worst.argmin(axis=0), dtype=np.int64)

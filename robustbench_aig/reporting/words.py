@@ -118,10 +118,33 @@ def verdict(comparison: Comparison, gated: tuple[str, Accuracy], plain: tuple[st
     )
 
 
-def movement(phrase: str, evaluation: Evaluation, model: ModelRecord) -> str:
-    """One sentence on gates and compute under one attack of a gated model."""
+def left(evaluation: Evaluation, earlier: Sequence[str]) -> str:
+    """Which images an attack was run on that skipped what others had won: `the 40 images left by fgsm and pgd`."""
+    count = evaluation.n - evaluation.skipped
+    images = {0: "no image", 1: "the one image"}.get(count, f"the {count} images")
+    return f"{images} left by {listing(earlier)}" if earlier else f"{images} not lost unattacked"
+
+
+def kept_of_left(evaluation: Evaluation, earlier: Sequence[str]) -> str:
+    """What is left after an attack of the images that it was run on: `30.0 % of the 40 images left by fgsm`."""
+    count = evaluation.n - evaluation.skipped
+    if not count:
+        return left(evaluation, earlier)
+    return f"{percent(evaluation.robust_accuracy.value * evaluation.n / count)} of {left(evaluation, earlier)}"
+
+
+def movement(phrase: str, evaluation: Evaluation, model: ModelRecord, earlier: Sequence[str] = ()) -> str:
+    """One sentence on gates and compute under one attack of a gated model.
+
+    Args:
+        phrase: how the model is called.
+        evaluation: of the attack.
+        model: that was attacked.
+        earlier: attacks that the images went through before, where it is part of a cascade.
+    """
     compute, gates = evaluation.compute, evaluation.gates
-    start = f"With {evaluation.attack} at {threat_text(evaluation.threat)}, {phrase}"
+    over = f" on {left(evaluation, earlier)}" if evaluation.skipped else ""
+    start = f"With {evaluation.attack} at {threat_text(evaluation.threat)}{over}, {phrase}"
     if gates is None or compute is None:
         return f"{start} failed on every image, so nothing is known of its gates."
     before, after = compute.clean_macs / model.total_macs, compute.adversarial_macs / model.total_macs
@@ -136,20 +159,33 @@ def movement(phrase: str, evaluation: Evaluation, model: ModelRecord) -> str:
     )
 
 
-def limits(attacks: Sequence[str]) -> list[str]:
-    """What the numbers do not show; said on the first screen of every report."""
+BESIDE = {"control": "control", "compute": "on the compute"}
+"""What attacks are called that don't count in the worst case, by their role."""
+
+_FEW = 4
+
+
+def limits(attacks: Sequence[str], gate_modes: Sequence[str]) -> list[str]:
+    """What the numbers do not show; said on the first screen of every report.
+
+    Args:
+        attacks: that the worst case is over.
+        gate_modes: how they look past gates, but for the stock way.
+    """
     over = listing(attacks) if attacks else "no attack"
+    over = f"{len(attacks)} attacks" if len(attacks) > _FEW else over
+    aimed = f"Attacks know about the gates in {len(gate_modes)} ways: {listing(gate_modes)}." if gate_modes else _BLIND
     return [
         f"The worst case is a union over {over}: an upper bound of the robustness. {_STRONGER}",
-        _GATE_AWARE,
+        aimed,
         _INTERVALS,
     ]
 
 
 _STRONGER = "A stronger attack can lower every number, and need not lower them equally."
-_GATE_AWARE = (
-    "Attacks that aim at the gates are not part of this suite yet. A gated model that keeps more here may owe it "
-    "to a hidden gradient or to the randomness of its gates; this report does not decide that."
+_BLIND = (
+    "None of these attacks aims at the gates. A gated model that keeps more here may owe it to a hidden gradient or to "
+    "the randomness of its gates; the suite `adaptive` is made to tell."
 )
 _INTERVALS = (
     "Intervals are 95 % over images, for these trained weights; another training seed may differ by more. They "

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from robustbench_aig.attacks import Attack, Attacked, Corners, Fgsm, Pgd, build_attack, run_attack
-from robustbench_aig.attacks.foolbox import FoolboxFgsm, FoolboxPgd
-from robustbench_aig.attacks.torchattacks import TorchattacksFgsm, TorchattacksPgd
+from robustbench_aig.attacks.providers.foolbox import FoolboxFgsm, FoolboxPgd
+from robustbench_aig.attacks.providers.torchattacks import TorchattacksFgsm, TorchattacksPgd
 from robustbench_aig.gating import Argmax, Policy, Sampled
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import CornersRecipe, FgsmRecipe, PgdRecipe

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Attack, Attacked, run_attack
-from robustbench_aig.attacks.torchattacks import TorchattacksPgd
+from robustbench_aig.attacks.providers.torchattacks import TorchattacksPgd
 from robustbench_aig.errors import AttackError
 from robustbench_aig.gating import Argmax, Gate
 from robustbench_aig.randomness import Stream

@@ -16,50 +16,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from robustbench_aig.training import train
+from tests.cli.conftest import FAST, WHOLE, chunks_done
 from tests.command import aigrob, aigrob_here, refused, start
-from tests.tiny import job
-
-FAST = ["--attack", "fgsm", "--attack", "pgd-torchattacks", "--attack", "corners", "--limit", "60", "--chunk", "25"]
-
-
-@pytest.fixture(scope="session")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder `runs/` with a finished plain and a finished gated run."""
-    root = tmp_path_factory.mktemp("pair") / "runs"
-    for name in ("plain", "gated"):
-        list(train(job(root / name, gated=name == "gated")))
-    return root
 
 
 @pytest.fixture
 def runs(pair: Path, tmp_path: Path) -> Path:
     """A copy that a test may damage; its parent is the working directory."""
     return Path(shutil.copytree(pair, tmp_path / "runs"))
-
-
-def evidence(report: Path) -> dict[str, object]:
-    """Sample tables and images byte for byte, and report.json but for times and dates."""
-    found: dict[str, object] = {
-        str(path.relative_to(report)): path.read_bytes()
-        for folder in ("samples", "images")
-        for path in sorted((report / folder).iterdir())
-    }
-    content = json.loads((report / "report.json").read_text())
-    for evaluation in content["evaluations"]:
-        evaluation["cost"].pop("seconds")
-    content.pop("created")
-    found["report.json"] = content
-    return found
-
-
-@pytest.fixture(scope="session")
-def uninterrupted(pair: Path) -> Path:
-    where = pair.parent
-    result = aigrob_here(where, "attack", "--eps", "8/255", "--eps", "32/255", "--name", "whole", "--json", *FAST)
-    assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["status"] == "complete"
-    return where / "reports" / "whole"
 
 
 def test_defaults_attack_the_newest_pair(uninterrupted: Path) -> None:
@@ -71,34 +35,6 @@ def test_defaults_attack_the_newest_pair(uninterrupted: Path) -> None:
     schema = json.loads((uninterrupted / "report.schema.json").read_text())
     jsonschema.validate(report, schema, cls=jsonschema.Draft202012Validator)
     assert (uninterrupted / "report.html").read_text().startswith("<!DOCTYPE html>")
-
-
-def test_killed_in_mid_attack_and_resumed_nothing_differs(pair: Path, uninterrupted: Path, tmp_path: Path) -> None:
-    """kill -9 at three moments; then --resume finishes the work to the same evidence."""
-    shutil.copytree(pair, tmp_path / "runs")
-    arguments = ["attack", "--eps", "8/255", "--eps", "32/255", "--name", "whole", "--resume", *FAST]
-    report = tmp_path / "reports" / "whole"
-    for wanted in (3, 20, 40):
-        process = start(tmp_path, *arguments)
-        while process.poll() is None and chunks_done(report) < wanted:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    assert not (report / "report.json").exists()
-    result = aigrob(tmp_path, *arguments)
-    assert result.returncode == 0, result.stderr
-    theirs, ours = evidence(uninterrupted), evidence(report)
-    for key in ("command",):
-        theirs["report.json"].pop(key)  # type: ignore[attr-defined]
-        ours["report.json"].pop(key)  # type: ignore[attr-defined]
-    assert ours == theirs
-
-
-def chunks_done(report: Path) -> int:
-    parts, tables = report / "parts", report / "samples"
-    if not parts.is_dir():
-        return 0
-    return len(list(parts.glob("*.parquet"))) + 3 * len(list(tables.glob("*.parquet")))
 
 
 def test_ctrl_c_exits_3_and_says_how_to_go_on(runs: Path) -> None:
@@ -128,11 +64,41 @@ def test_report_renders_again_from_the_sample_table(uninterrupted: Path, tmp_pat
 
 def test_a_second_time_costs_nothing_and_needs_resume(uninterrupted: Path) -> None:
     where = uninterrupted.parent.parent
-    arguments = ["attack", "--eps", "8/255", "--eps", "32/255", "--name", "whole", *FAST]
-    refused(aigrob_here(where, *arguments, "--quiet"), "--resume")
-    again = aigrob_here(where, *arguments, "--resume")
+    refused(aigrob_here(where, *WHOLE, "--quiet"), "--resume")
+    again = aigrob_here(where, *WHOLE, "--resume")
     assert again.returncode == 0
-    refused(aigrob_here(where, *arguments, "--resume", "--quiet", "--seed", "1"), "another evaluation", "--name")
+    refused(aigrob_here(where, *WHOLE, "--resume", "--quiet", "--seed", "1"), "another evaluation", "--name")
+
+
+def test_a_suite_may_be_a_cascade(runs: Path) -> None:
+    (runs.parent / "mine.toml").write_text('summary = "mine"\nsuite = ["fgsm", "pgd", "corners"]\ncascade = true\n')
+    arguments = ["attack", "gated", "--policy", "argmax", "--suite", "mine.toml", "--eps", "16/255", "--limit", "60"]
+    result = aigrob_here(runs.parent, *arguments, "--json")
+    assert result.returncode == 0, result.stderr
+    clean, fgsm, pgd, corners = json.loads(result.stdout)["evaluations"]
+    assert fgsm["skipped"] == 60 - clean["robust_accuracy"]["count"] > 0
+    assert pgd["skipped"] == 60 - fgsm["robust_accuracy"]["count"]
+    assert corners["skipped"] == 0
+
+
+@pytest.mark.evidence
+@pytest.mark.timeout(1800)
+def test_chunk_size_moves_accuracy_by_no_more_than_rounding_can(runs: Path) -> None:
+    """Our own attacks on all test images, in chunks of 64 and of 256."""
+    for chunk in ("64", "256"):
+        arguments = ["attack", "--attack", "fgsm", "--attack", "pgd", "--limit", "100000", "--eps", "16/255"]
+        done = aigrob_here(runs.parent, *arguments, "--chunk", chunk, "--name", chunk, "--quiet")
+        assert done.returncode == 0, done.stderr
+    reports = runs.parent / "reports"
+    tables = list((reports / "64" / "samples").iterdir())
+    flipped = 0
+    for path in tables:
+        one, other = (pq.read_table(reports / chunk / "samples" / path.name) for chunk in ("64", "256"))
+        right = [np.asarray(rows["correct_draws"]) / np.asarray(rows["draws"]) for rows in (one, other)]
+        assert abs(right[0].mean() - right[1].mean()) < 0.003
+        flipped += int((right[0] != right[1]).sum())
+    images = json.loads((reports / "64" / "report.json").read_text())["data"]["n"]
+    assert flipped < 0.003 * images * len(tables), f"{flipped} of {images * len(tables)} rows"
 
 
 def test_json_is_one_document_and_nothing_else(runs: Path) -> None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -42,9 +44,16 @@ def model_records() -> list[tuple[ModelRecord, Sequence[str]]]:
     return records
 
 
-def make(attacks: Sequence[str] = ("fgsm", "pgd-torchattacks", "corners"), chunk: int = CHUNK, seed: int = 0) -> Plan:
+def make(
+    attacks: Sequence[str] = ("fgsm", "pgd-torchattacks", "corners"),
+    chunk: int = CHUNK,
+    seed: int = 0,
+    *,
+    eps: Sequence[str] = ("2/255", "8/255"),
+    cascade: bool = False,
+) -> Plan:
     models = model_records()
-    threats = [Threat.parse("2/255"), Threat.parse("8/255")]
+    threats = [Threat.parse(text) for text in eps]
     return make_plan(
         data=DataRecord(
             name="made",
@@ -62,20 +71,27 @@ def make(attacks: Sequence[str] = ("fgsm", "pgd-torchattacks", "corners"), chunk
         draws=DRAWS,
         command="test",
         environment={},
+        cascade=cascade,
     )
 
 
-def evaluator(directory: Path, plan: Plan, attacks: dict[str, Attack] | None = None, keep: int = 64) -> Evaluator:
-    pixels, labels, ids = images(COUNT)
+def evaluator(
+    directory: Path,
+    plan: Plan,
+    attacks: dict[str, Attack] | None = None,
+    keep: int = 64,
+    of: Images | None = None,
+    networks: dict[tuple[str, str], Subject] | None = None,
+) -> Evaluator:
     names = {e.attack for e in plan.evaluations if e.threat}
     built = {name: build_attack(find_attack(name)[1].attack) for name in names}
     store = Store(directory)
     store.open(plan, resume=True)
     return Evaluator(
         plan,
-        subjects(),
+        networks or subjects(),
         attacks or built,
-        Images(pixels, labels, ids),
+        of or Images(*images(COUNT)),
         store,
         torch.device("cpu"),
         keep,
@@ -87,6 +103,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("finished")
     list(evaluator(directory, make()))
     return directory
+
+
+def table(directory: Path, evaluation: str) -> list[dict[str, Any]]:
+    """The rows of a finished evaluation."""
+    rows: list[dict[str, Any]] = pq.read_table(directory / "samples" / f"{evaluation}.parquet").to_pylist()
+    return rows
 
 
 def contents(directory: Path) -> dict[str, bytes]:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,15 +20,10 @@ from robustbench_aig.randomness import Stream
 from robustbench_aig.records import ROW
 from robustbench_aig.threat import Threat
 from robustbench_aig.zoo import find_attack
-from tests.evaluation.conftest import COUNT, contents, evaluator, make, model_records, subjects
+from tests.evaluation.conftest import CHUNK, COUNT, contents, evaluator, make, model_records, subjects, table
 from tests.networks import images
 
 ONE = "gated.argmax.fgsm.linf-8_255"
-
-
-def table(directory: Path, evaluation: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(directory / "samples" / f"{evaluation}.parquet").to_pylist()
-    return rows
 
 
 def test_every_evaluation_has_one_row_per_image_in_order(finished: Path) -> None:
@@ -64,6 +59,7 @@ def test_a_row_says_what_happened_to_its_image(finished: Path) -> None:
         assert row["linf"] == pytest.approx((pair[1] - pair[0]).abs().max().item())
         assert row["l2"] == pytest.approx((pair[1] - pair[0]).norm().item(), rel=1e-5)
         assert (row["attack"], row["threat"], row["forwards"], row["backwards"]) == ("fgsm", "linf 8/255", 1, 1)
+        assert row["batch"] == (5 if row["chunk"] == 2 else CHUNK)
 
 
 def test_clean_rows_have_no_change(finished: Path) -> None:
@@ -120,7 +116,7 @@ class Broken(Attack):
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         if len(x) == 5:
-            raise MemoryError("planted")
+            raise RuntimeError("planted")
         out = x.clone()
         out[0, 0, 0, 0] = torch.nan
         return out
@@ -128,7 +124,7 @@ class Broken(Attack):
 
 def test_a_crash_or_a_nan_is_an_error_and_never_robust(tmp_path: Path) -> None:
     reasons = {done.reason for done in evaluator(tmp_path, make(attacks=("fgsm",)), attacks={"fgsm": Broken()})}
-    assert reasons == {None, "MemoryError: planted", "returned NaN or infinite pixels"}
+    assert reasons == {None, "RuntimeError: planted", "returned NaN or infinite pixels"}
     rows = table(tmp_path, ONE)
     bad = [row for row in rows if row["status"] == "error"]
     assert len(bad) == 5 + 2
@@ -153,6 +149,7 @@ def test_digest_sees_what_decides_the_numbers_and_nothing_else() -> None:
     assert make(seed=1).digest != plan.digest
     assert make(chunk=11).digest != plan.digest
     assert make(attacks=("fgsm",)).digest != plan.digest
+    assert make(cascade=True).digest != plan.digest
 
 
 def test_times_are_kept_apart(finished: Path) -> None:

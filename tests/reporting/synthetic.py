@@ -198,6 +198,7 @@ def _row(
         "macs_adv": _macs(after, gated),
         "forwards": float(passes),
         "backwards": float(passes),
+        "batch": 20,
     }
 
 
@@ -211,8 +212,36 @@ def _macs(decisions: NDArray[np.bool_], gated: bool) -> float:
 
 def fail(row: Row) -> None:
     """Turn a row into what a crashed attack leaves behind."""
+    _empty(row, "error", None)
+
+
+def skip(row: Row, lost_to: str) -> None:
+    """Turn a row into that of an image which a cascade left out."""
+    _empty(row, "skipped", lost_to)
+    row.update(forwards=0.0, backwards=0.0, batch=0)
+
+
+def cascaded(study: Study) -> Study:
+    """The same study as a cascade: what no choosing draw gets right is skipped by the attacks that come later."""
+    lost: dict[tuple[str, str, ThreatRecord | None], dict[int, str]] = {}
+    clean: dict[tuple[str, str], dict[int, str]] = {}
+    for e in study.plan.evaluations:
+        if e.role == "control":
+            continue
+        first = clean.setdefault((e.model, e.policy), {})
+        gone = first if e.role == "clean" else lost.setdefault((e.model, e.policy, e.threat), dict(first))
+        for row in study.rows[e.id]:
+            if e.role == "attack" and row["image"] in gone:
+                skip(row, gone[row["image"]])
+            elif row["choice_correct"] == 0:
+                gone.setdefault(row["image"], e.attack)
+    return Study(study.plan.model_copy(update={"cascade": True}), study.rows)
+
+
+def _empty(row: Row, status: str, lost_to: str | None) -> None:
     row.update(
-        status="error",
+        status=status,
+        lost_to=lost_to,
         prediction=-1,
         margin=float("nan"),
         linf=float("nan"),

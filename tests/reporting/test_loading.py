@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_foreign_columns(study: Study, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"status": "skipped", "lost_to": "pgd"}, "status .'skipped'.*cascade = false"),
+        ({"status": "skipped", "lost_to": "pgd", "correct_draws": 0, "choice_correct": 0}, "only attacks of a cascade"),
         ({"model": "another"}, "from another run"),
         ({"threat": "linf 16/255"}, "the plan says 'linf 4/255'"),
         ({"image": 3}, "not sorted by image"),
@@ -80,7 +81,9 @@ def test_foreign_columns(study: Study, tmp_path: Path) -> None:
         ({"choice_draws": 0, "choice_correct": 0}, "choice_correct does not fit"),
         ({"gates_adv": b"x"}, "gate decisions that do not fit"),
         ({"p_adv": []}, "gate probabilities that do not fit"),
-        ({"status": "error", "correct_draws": 1}, "counts failed images as right"),
+        ({"status": "lost"}, "status .'lost'.*cannot count"),
+        ({"status": "error", "correct_draws": 1, "choice_correct": 0}, "counts images as right that failed"),
+        ({"status": "error", "correct_draws": 0, "choice_correct": 1}, "counts images as right that failed"),
         ({"label": 0}, "hold different images"),
     ],
 )
@@ -89,6 +92,16 @@ def test_rows_that_break_the_contract(study: Study, tmp_path: Path, change: dict
     with pytest.raises(RunError, match=message) as caught:
         aggregate(study.write(tmp_path))
     assert NAME in str(caught.value)
+
+
+def test_a_table_from_before_there_was_a_column(study: Study, tmp_path: Path) -> None:
+    study.write(tmp_path / "new")
+    path = study.write(tmp_path / "old") / "samples" / f"{NAME}.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["batch"]), path)
+    plan = json.loads((tmp_path / "old" / "plan.json").read_text())
+    del plan["cascade"]
+    (tmp_path / "old" / "plan.json").write_text(json.dumps(plan))
+    assert aggregate(tmp_path / "old") == aggregate(tmp_path / "new")
 
 
 def test_times_of_another_shape(study: Study, tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+"""From a recipe to an attack of another provider."""
+
+from __future__ import annotations
+
+import inspect
+
+from robustbench_aig.attacks.protocol import Attack
+from robustbench_aig.attacks.providers import adv_lib, foolbox, pyautoattack, torchattacks
+from robustbench_aig.attacks.providers.foreign import require
+from robustbench_aig.recipes.attacks import FgsmRecipe, PgdRecipe
+from robustbench_aig.recipes.foreign_attacks import ForeignSettings
+
+_ATTACKS: dict[tuple[str, str], type[Attack]] = {
+    ("torchattacks", "fgsm"): torchattacks.TorchattacksFgsm,
+    ("torchattacks", "pgd"): torchattacks.TorchattacksPgd,
+    ("torchattacks", "torchattacks-apgd"): torchattacks.TorchattacksApgd,
+    ("torchattacks", "torchattacks-apgd-t"): torchattacks.TorchattacksApgdTargeted,
+    ("torchattacks", "torchattacks-fab"): torchattacks.TorchattacksFab,
+    ("torchattacks", "torchattacks-square"): torchattacks.TorchattacksSquare,
+    ("torchattacks", "torchattacks-autoattack"): torchattacks.TorchattacksAutoAttack,
+    ("torchattacks", "torchattacks-cw"): torchattacks.TorchattacksCw,
+    ("foolbox", "fgsm"): foolbox.FoolboxFgsm,
+    ("foolbox", "pgd"): foolbox.FoolboxPgd,
+    ("foolbox", "foolbox-fmn"): foolbox.FoolboxFmn,
+    ("foolbox", "foolbox-cw"): foolbox.FoolboxCw,
+    ("foolbox", "foolbox-ddn"): foolbox.FoolboxDdn,
+    ("foolbox", "foolbox-hopskipjump"): foolbox.FoolboxHopSkipJump,
+    ("pyautoattack", "pyautoattack"): pyautoattack.Pyautoattack,
+    ("adv-lib", "adv-lib-apgd"): adv_lib.AdvLibApgd,
+    ("adv-lib", "adv-lib-apgd-t"): adv_lib.AdvLibApgdTargeted,
+    ("adv-lib", "adv-lib-fab"): adv_lib.AdvLibFab,
+    ("adv-lib", "adv-lib-fmn"): adv_lib.AdvLibFmn,
+    ("adv-lib", "adv-lib-ddn"): adv_lib.AdvLibDdn,
+}
+
+
+def build_foreign(recipe: ForeignSettings | FgsmRecipe | PgdRecipe) -> Attack:
+    """The attack that an `[attack]` section configures; what the attack has as an attribute is a key there.
+
+    Raises:
+        InputError: its provider isn't installed.
+    """
+    attack = _ATTACKS[recipe.provider, recipe.algorithm]
+    require(attack)
+    return attack(**recipe.model_dump(include=attribute_names(attack)))
+
+
+def attribute_names(attack: type[Attack]) -> set[str]:
+    """The names of what configures an attack."""
+    return set(inspect.signature(attack).parameters) - {"norms"}

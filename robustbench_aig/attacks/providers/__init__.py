@@ -1,0 +1,1 @@
+"""Attacks that other providers compute, one file for each of them."""

@@ -1,0 +1,119 @@
+"""What the attacks of other providers have in common: they are given little and believed less."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from robustbench_aig.attacks.protocol import Attack
+from robustbench_aig.errors import AttackError, InputError
+from robustbench_aig.threat import Threat
+
+
+class Foreign(Attack):
+    """An attack of another provider.
+
+    Attributes:
+        package: the module that is imported.
+        install: the command that installs it.
+    """
+
+    own_noise: ClassVar[bool] = False
+    package: ClassVar[str]
+    install: ClassVar[str]
+
+    def check(self, model: nn.Module, x: Tensor, threat: Threat) -> int:
+        """The number of classes of `model`, asked with one of the images (B, C, H, W); InputError as for `refuse`."""
+        with torch.no_grad():
+            classes: int = model(x[:1]).shape[1]
+        self.refuse(classes, (x.shape[1], x.shape[2], x.shape[3]), threat.norm)
+        return classes
+
+
+class Finite(nn.Module):
+    """A network that stops an attack at the first logit that isn't finite.
+
+    Attacks compare losses, and a comparison with NaN is false: the image would count as one that resists.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.training = model.training
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W) to logits (B, classes); AttackError where one is NaN or infinite."""
+        logits: Tensor = self.model(x)
+        if not bool(logits.isfinite().all()):
+            raise AttackError("the network returned NaN or infinite logits")
+        return logits
+
+
+def require(attack: type[Attack]) -> None:
+    """InputError that names the command, where an attack's provider isn't installed."""
+    if issubclass(attack, Foreign) and find_spec(attack.package) is None:
+        raise InputError(f"attacks of {attack.provider} need it installed: {attack.install}")
+
+
+def load(package: str) -> ModuleType:
+    """Import a provider: slow, so only where one of its attacks runs; warnings at its import concern nobody here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return import_module(package)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing that a provider prints, logs or warns of reaches the terminal; errors do."""
+    logger = logging.getLogger("auto-attack")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
+
+
+def fresh_seed() -> int:
+    """A seed from torch's global generator, which many attacks reset to 0 unless they are given one."""
+    return int(torch.randint(2**31, ()).item())
+
+
+def within(adv: Tensor, x: Tensor, threat: Threat) -> Tensor:
+    """The result of an attack that looks for the smallest change, held to a threat.
+
+    Args:
+        adv: (B, C, H, W), at whatever distance.
+        x: the images.
+        threat: the ball.
+
+    Returns:
+        `adv` in the ball; the image itself where it lies outside, for then nothing was found. NaN stays.
+    """
+    far = threat.distance(adv, x) > threat.value
+    return torch.where(far.view(-1, 1, 1, 1), x, adv)
+
+
+def on_those_that_are_right(
+    attack: Callable[[Tensor, Tensor], Tensor], model: nn.Module, x: Tensor, y: Tensor
+) -> Tensor:
+    """Attack the images (B, C, H, W) that the network gets right; the others stay as they are."""
+    with torch.no_grad():
+        right = model(x).argmax(1) == y
+    adv = x.clone()
+    if bool(right.any()):
+        adv[right] = attack(x[right], y[right])
+    return adv

@@ -1,0 +1,64 @@
+"""AutoAttack as its authors compute it, in the form of the package pyautoattack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from robustbench_aig.attacks.protocol import Shape
+from robustbench_aig.attacks.providers.foreign import Finite, Foreign, fresh_seed, load, quiet
+from robustbench_aig.attacks.providers.torchattacks import NAMES, TorchattacksSquare
+from robustbench_aig.randomness import Stream
+from robustbench_aig.threat import Norm, Threat
+
+
+@dataclass(frozen=True)
+class Pyautoattack(Foreign):
+    """`pyautoattack.AutoAttack` without its saved state, which can't be resumed.
+
+    What "standard" and "rand" are, what they do on few classes and what they are worth on a random network is told at
+    `TorchattacksAutoAttack`. What its own checks warn of isn't passed on: no one but a reader could act on it.
+
+    Attributes:
+        version: "standard" or "rand".
+        queries: of Square.
+    """
+
+    version: Literal["standard", "rand"] = "standard"
+    queries: int = 5000
+
+    provider: ClassVar[str] = "pyautoattack"
+    package: ClassVar[str] = "pyautoattack"
+    install: ClassVar[str] = 'pip install "robustbench-aig[autoattack]"'
+
+    def refuse(self, classes: int, shape: Shape, norm: Norm) -> None:
+        """As Square, where it is a part."""
+        if self.version == "standard":
+            TorchattacksSquare().refuse(classes, shape, norm)
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
+        """The first image found that is misclassified; the clean one where none is."""
+        classes = self.check(model, x, threat)
+        with quiet():
+            suite = load("pyautoattack").AutoAttack(
+                Finite(model),
+                norm=NAMES[threat.norm],
+                eps=threat.value,
+                version=self.version,
+                seed=fresh_seed(),
+                device=x.device,
+            )
+            suite.attacks_to_run = _parts(self.version, classes)
+            suite.apgd_targeted.n_target_classes = suite.fab.n_target_classes = min(9, classes - 1)
+            suite.square.n_queries = self.queries
+            adv: Tensor = suite.run_standard_evaluation(x, y, batch_size=len(x))[0]
+        return adv.detach()
+
+
+def _parts(version: str, classes: int) -> list[str]:
+    dlr = ["apgd-dlr"] if classes > 2 else []
+    if version == "rand":
+        return ["apgd-ce", *dlr]
+    return ["apgd-ce", *(["apgd-t"] if classes > 3 else dlr), "fab-t", "square"]

@@ -1,0 +1,43 @@
+"""Images that fool another network, given to this one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from robustbench_aig.attacks.protocol import Attack, View
+from robustbench_aig.gating import Policy, gating
+from robustbench_aig.modes import frozen_in_eval_mode
+from robustbench_aig.randomness import Stream
+from robustbench_aig.threat import Threat
+
+
+@dataclass(frozen=True)
+class Transfer(Attack):
+    """A white-box attack on another network (Papernot et al., arXiv 1605.07277).
+
+    What it breaks and no white-box attack on the network itself does is a sign that those lack a gradient.
+
+    Attributes:
+        attack: carried out on the other network.
+        source: the other network, on the images' device.
+        policy: how its gates decide.
+    """
+
+    attack: Attack
+    source: nn.Module
+    policy: Policy
+
+    provider: ClassVar[str] = "aigrob"
+    own_noise: ClassVar[bool] = True
+
+    def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
+        """What the attack makes; asks nothing of `model`, and its passes are those over the other network."""
+        other = View(self.source, self.policy)
+        with frozen_in_eval_mode(other), gating(self.source, self.policy):
+            adv = self.attack(other, x, y, threat, stream)
+        model.forwards += other.forwards
+        model.backwards += other.backwards
+        return adv

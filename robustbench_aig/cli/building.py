@@ -1,0 +1,117 @@
+"""From the names of attacks to attacks that are ready for the chosen networks and images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from robustbench_aig.attacks import Attack, build_attack
+from robustbench_aig.cli.choosing import Request
+from robustbench_aig.errors import InputError
+from robustbench_aig.evaluation import Network, network_of_run
+from robustbench_aig.evaluation.suiting import unsuited
+from robustbench_aig.gating import Argmax, Policy, deployed_policy
+from robustbench_aig.recipes import AttackRecipe
+from robustbench_aig.recipes.attacks import TransferRecipe
+from robustbench_aig.records import DataRecord
+from robustbench_aig.runs import find_run, read_run
+from robustbench_aig.training import load_model
+from robustbench_aig.zoo import change_named, find_attack, find_suite
+
+NamedAttack = tuple[str, AttackRecipe]
+Chosen = Sequence[tuple[Network, Sequence[str]]]
+
+
+def named_attacks(request: Request, networks: Chosen) -> tuple[list[NamedAttack], bool]:
+    """The attacks by their names, in order, and whether they are a cascade.
+
+    A transfer that names no source stands for one from every network under evaluation.
+    """
+    if request.attacks:
+        named, cascade = [find_attack(name) for name in dict.fromkeys(request.attacks)], False
+    else:
+        named, cascade = find_suite(request.suite)
+    found: list[NamedAttack] = []
+    for name, recipe in named:
+        if isinstance(recipe.attack, TransferRecipe) and recipe.attack.source is None:
+            if len(networks) > 1:
+                found += [change_named(name, f"source={network.record.name}") for network, _ in networks]
+        else:
+            found.append((name, recipe))
+    return found, cascade
+
+
+def build(
+    named: Sequence[NamedAttack], request: Request, networks: Chosen, data: DataRecord, device: torch.device
+) -> tuple[dict[str, Attack], list[NamedAttack], list[str]]:
+    """Configure the attacks; leave out what can't work on these images, or refuse it where it was named.
+
+    Returns:
+        The attacks by name; those of `named` that are in it; and a note for every kind that was left out.
+
+    Raises:
+        InputError: an attack that was named can't work, or none is left.
+    """
+    sources = _sources(request, networks, device)
+    built: dict[str, Attack] = {}
+    refused: dict[str, list[str]] = {}
+    for name, recipe in named:
+        attack = build_attack(recipe.attack, sources)
+        reason = _refused(attack, request.norm, data)
+        if reason is None:
+            built[name] = attack
+        else:
+            refused.setdefault(reason, []).append(name)
+    if refused and (request.attacks or not built):
+        reason, names = next(iter(refused.items()))
+        raise InputError(f"{', '.join(names)}: {reason}; choose another --attack, --suite or --norm")
+    notes = [f"left out, {reason}: {', '.join(names)}" for reason, names in refused.items()]
+    able = [(name, recipe) for name, recipe in named if name in built]
+    return built, able, [*notes, *_unsuited(able, networks)]
+
+
+def _refused(attack: Attack, norm: str, data: DataRecord) -> str | None:
+    """Why an attack can't work in this norm or on such images; None where it can."""
+    known = next((each for each in attack.norms if each == norm), None)
+    if known is None:
+        return f"cannot search an {norm} ball"
+    try:
+        attack.refuse(len(data.classes), data.shape, known)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _unsuited(named: Sequence[NamedAttack], networks: Chosen) -> list[str]:
+    """A note for every network and policy on what is left out there."""
+    notes = []
+    for network, policies in networks:
+        for policy in policies:
+            why: dict[str, list[str]] = {}
+            for name, recipe in named:
+                reason = unsuited(recipe, network.record, policy)
+                if reason is not None:
+                    why.setdefault(reason, []).append(name)
+            under = "" if policy == "none" else f" under {policy} gates"
+            notes += [
+                f"left out for {network.record.name}{under}, because {reason}: {', '.join(names)}"
+                for reason, names in why.items()
+            ]
+    return notes
+
+
+def _sources(request: Request, networks: Chosen, device: torch.device) -> Callable[[str], tuple[nn.Module, Policy]]:
+    """Networks for attacks that transfer: those under evaluation, and any other run by its name."""
+    known = {network.record.name: network for network, _ in networks}
+
+    def source(name: str) -> tuple[nn.Module, Policy]:
+        if name not in known:
+            path = find_run(name, request.runs_root)
+            known[name] = network_of_run(read_run(path), load_model(path, device))
+        network = known[name]
+        usual = network.policies([])[0]
+        return network.model, Argmax() if usual == "none" else deployed_policy(usual)
+
+    return source

@@ -1,0 +1,55 @@
+"""Corruptions by name and severity. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from robustbench_aig.errors import InputError, did_you_mean
+
+NAMES = (
+    "gaussian-noise",
+    "shot-noise",
+    "impulse-noise",
+    "gaussian-blur",
+    "motion-blur",
+    "brightness",
+    "contrast",
+    "saturation",
+    "pixelate",
+    "jpeg",
+)
+"""Those that are computed here; files have names of their own."""
+
+SEVERITIES = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """One kind of change, and how much of it.
+
+    Attributes:
+        name: one of `NAMES`, or that of a file.
+        severity: 1 to 5.
+    """
+
+    name: str
+    severity: int
+
+    @classmethod
+    def parse(cls, text: str) -> list[Corruption]:
+        """Read `gaussian-noise:3`; without a number all five.
+
+        Raises:
+            InputError: naming what is wrong and what to write instead.
+        """
+        name, colon, severity = text.strip().partition(":")
+        if name not in NAMES:
+            raise InputError(f"unknown corruption '{name}': {did_you_mean(name, NAMES)}")
+        if not colon:
+            return [cls(name, number) for number in SEVERITIES]
+        if severity not in {str(number) for number in SEVERITIES}:
+            raise InputError(f"corruption '{text}' needs a severity from 1 to 5, like {name}:3")
+        return [cls(name, int(severity))]
+
+    def __str__(self) -> str:
+        return f"corruption {self.name} {self.severity}"

@@ -1,0 +1,44 @@
+"""The cascade: which images an attack need not touch, because they are lost already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow.compute as pc
+
+from robustbench_aig.evaluation.store import Store
+from robustbench_aig.records import EvaluationPlan, Plan
+
+
+def lost_before(evaluation: EvaluationPlan, chunk: int, plan: Plan, store: Store) -> dict[int, str]:
+    """The images of a chunk that a cascade skips, each with the attack that it was lost to ("clean": to none).
+
+    An image is lost where no draw of an earlier row is right: for random gates no draw of those kept for choosing,
+    since an image that was skipped for bad luck in its scoring draws would be scored by that same bad luck (the
+    winner's curse). An error counts as lost, as it does in the union. Only attacks skip, and only attacks and the
+    clean image are looked at: controls and attacks on the compute measure something else.
+
+    Args:
+        evaluation: about to be measured.
+        chunk: its number.
+        plan: that it belongs to.
+        store: holds the same chunk of all that comes before it in the plan.
+    """
+    if not (plan.cascade and evaluation.role == "attack"):
+        return {}
+    lost: dict[int, str] = {}
+    for earlier in _earlier(evaluation, plan):
+        rows = store.rows(earlier.id, chunk, ["image", "choice_correct"])
+        for image in rows.filter(pc.field("choice_correct") == 0)["image"].to_pylist():
+            lost.setdefault(image, earlier.attack)
+    return lost
+
+
+def _earlier(evaluation: EvaluationPlan, plan: Plan) -> Iterator[EvaluationPlan]:
+    """The clean images, then the attacks before this one at the same threat."""
+    for e in plan.evaluations:
+        if e.id == evaluation.id:
+            return
+        same = (e.model, e.policy) == (evaluation.model, evaluation.policy)
+        if same and (e.role == "clean" or (e.role == "attack" and e.threat == evaluation.threat)):
+            yield e

@@ -1,0 +1,41 @@
+"""A pair trained in seconds, and its evaluation, which was not interrupted."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from robustbench_aig.training import train
+from tests.command import aigrob_here
+from tests.tiny import job
+
+FAST = ["--attack", "fgsm", "--attack", "pgd-torchattacks", "--attack", "corners", "--limit", "60", "--chunk", "25"]
+WHOLE = ["attack", "--eps", "8/255", "--eps", "32/255", "--name", "whole", *FAST]
+"""In chunks of 25, 25 and 10 images."""
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder `runs/` with a finished plain and a finished gated run."""
+    root = tmp_path_factory.mktemp("pair") / "runs"
+    for name in ("plain", "gated"):
+        list(train(job(root / name, gated=name == "gated")))
+    return root
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(pair: Path) -> Path:
+    """The report directory of the pair, made by one process in one go."""
+    where = pair.parent
+    result = aigrob_here(where, *WHOLE, "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["status"] == "complete"
+    return where / "reports" / "whole"
+
+
+def chunks_done(report: Path) -> int:
+    """How many chunks are on disk, merged or not."""
+    parts, tables = report / "parts", report / "samples"
+    if not parts.is_dir():
+        return 0
+    return len(list(parts.glob("*.parquet"))) + 3 * len(list(tables.glob("*.parquet")))

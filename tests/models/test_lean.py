@@ -1,0 +1,389 @@
+"""Lean networks against the networks that they are copies of."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robustbench_aig.gating import Argmax, Execution, Expected, Frozen, Gate, Open, Policy, Random, Sampled, gating
+from robustbench_aig.models import GatedResNet, ResNet, adapt, defended, lean
+from robustbench_aig.models.adapt import only_logits
+from robustbench_aig.models.lean import chain, convolution
+from robustbench_aig.models.lean.network import LeanResNet
+from robustbench_aig.models.lean.rows import put, take
+from robustbench_aig.models.preact_resnet import PreActResNet
+from robustbench_aig.models.stochastic_depth import StochasticDepthResNet
+from robustbench_aig.models.torchvision import torchvision_resnet
+from robustbench_aig.randomness import Stream
+from tests.models.foreign import adapted_sampled, sampled
+from tests.networks import CHANNELS, gated, gates, images, plain, stir
+
+COUNT = 7
+Build = Callable[[], nn.Module]
+
+
+class Bright(Gate):
+    """A gate of someone else's: open where the features are bright."""
+
+    def logits(self, x: Tensor) -> Tensor:
+        score = (x.mean((1, 2, 3)) - 0.8) * 5
+        return torch.stack([-score, score], 1)
+
+
+def of_depth_14(build: Callable[..., nn.Module], **settings: object) -> nn.Module:
+    torch.manual_seed(0)
+    return stir(build(14, 10, widths=(4, 6, 8), **settings, **CHANNELS))
+
+
+def bright() -> nn.Module:
+    model = gated()
+    for stage in model.stages:
+        stage[1].gate = Bright()  # type: ignore[index]
+    return model.eval()
+
+
+def of_torchvision(name: str) -> nn.Module:
+    torch.manual_seed(1)
+    return stir(torchvision_resnet(name, 10, **CHANNELS))
+
+
+GATED: dict[str, Build] = {
+    "gated": gated,
+    "forced": lambda: of_depth_14(GatedResNet, targets=[1, 0.6, 0.6, 1, 0.6, 0.6]),
+    "paper": lambda: of_depth_14(GatedResNet, targets=[0.6] * 6, gate_norm=False),
+    "stochastic": lambda: of_depth_14(StochasticDepthResNet, survivals=[1, 0.9, 0.5, 0.5, 0.5, 0.2]),
+    "foreign gate": bright,
+}
+PLAIN: dict[str, Build] = {
+    "plain": plain,
+    "preact": lambda: of_depth_14(PreActResNet),
+    "resnet18": lambda: of_torchvision("resnet18"),
+    "resnet50": lambda: of_torchvision("resnet50"),
+}
+POLICIES: dict[str, Callable[[], Policy]] = {
+    "argmax": Argmax,
+    "sampled": lambda: Sampled(Stream.of(torch.arange(COUNT), 1)),
+    "expected": Expected,
+    "open": Open,
+    "frozen": lambda: Frozen((torch.arange(COUNT * 6).view(COUNT, 6) * 7 % 11 < 6).float()),
+    "soft": lambda: Frozen((torch.arange(COUNT * 6).view(COUNT, 6) * 7 % 11 / 11).round(decimals=1)),
+    "closed": lambda: Random(torch.zeros(6), Stream.of(torch.arange(COUNT), 2)),
+}
+
+
+@pytest.fixture(params=["fused", "public"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """With torch's private fused convolutions, and without."""
+    if request.param == "public":
+        monkeypatch.setattr(convolution, "fuses", lambda *_: False)
+    elif not convolution.fuses("cpu", torch.float32):
+        pytest.skip("this torch has no fused convolutions")
+    return str(request.param)
+
+
+def passes(model: nn.Module, policy: Policy, execution: Execution, x: Tensor) -> list[Tensor]:
+    """Logits with a graph and without, the loss's gradient, and the gates' probabilities and decisions."""
+    with torch.no_grad(), gating(model, policy, execution=execution):
+        bare = model(x.clone())
+    tracked = x.clone().requires_grad_()
+    with gating(model, policy, execution=execution) as trace:
+        logits = model(tracked)
+        loss = F.cross_entropy(logits, torch.arange(len(x)) % 10, reduction="sum")
+    gates = [trace.probabilities.detach(), trace.decisions.detach()] if trace.gates else []
+    return [logits.detach(), bare, torch.autograd.grad(loss, tracked)[0], *gates]
+
+
+def far(found: Tensor, wanted: Tensor) -> float:
+    return float((found - wanted).norm() / wanted.norm().clamp_min(1e-12))
+
+
+def assert_same(model: nn.Module, copied: nn.Module, policy: Policy, execution: Execution, x: Tensor) -> None:
+    wanted, found = passes(model, policy, execution, x), passes(copied, policy, execution, x)
+    assert found[0].dtype == found[1].dtype == torch.float32
+    # One gate that decides otherwise would be farther.
+    assert [a.shape for a in found] == [b.shape for b in wanted]
+    assert max(far(a, b) for a, b in zip(found, wanted, strict=True)) < 1e-4
+
+
+@pytest.mark.parametrize("execution", ["dense", "sparse"])
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", GATED)
+def test_a_gated_copy_computes_the_same(name: str, policy: str, execution: Execution, form: str) -> None:
+    """Logits, the gradient, through the gates where the policy has one, probabilities and decisions."""
+    model = GATED[name]()
+    assert isinstance(lean(model), LeanResNet)
+    assert_same(model, lean(model), POLICIES[policy](), execution, images(COUNT)[0])
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_plain_copy_computes_the_same(name: str, form: str) -> None:
+    """Seeds are such that no ReLU's input is within rounding of zero."""
+    model = PLAIN[name]()
+    assert_same(model, lean(model), Argmax(), "dense", images(2 if name == "resnet50" else COUNT, 33)[0])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 16), (9, 7)])
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_images_of_any_shape_and_number(size: tuple[int, int], count: int, dtype: torch.dtype, form: str) -> None:
+    model = gated()
+    x = torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(2))
+    for execution in ("dense", "sparse"):
+        wanted, found = (passes(m, Open(), execution, x)[0] for m in (model, lean(model, dtype)))
+        assert far(found, wanted) < (1e-4 if dtype == torch.float32 else 0.05)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_networks_of_any_number_of_channels(channels: int, form: str) -> None:
+    statistics = [0.5] * channels
+    model = stir(GatedResNet(8, 10, widths=(1, 3, 5), targets=[0.5] * 3, mean=statistics, std=statistics))
+    x = torch.rand(COUNT, channels, 8, 8, generator=torch.Generator().manual_seed(3))
+    for execution in ("dense", "sparse"):
+        wanted, found = (passes(m, Argmax(), execution, x) for m in (model, lean(model)))
+        assert far(found[0], wanted[0]) < 1e-4
+        assert far(found[2], wanted[2]) < 1e-4
+        lean(model, torch.bfloat16)(x)
+
+
+@pytest.mark.parametrize("name", [*GATED, "plain", "preact", "resnet18"])
+def test_bfloat16_is_close(name: str, form: str) -> None:
+    """By the reference's decisions, because a gate near zero may decide otherwise."""
+    model, (x, _, _) = {**GATED, **PLAIN}[name](), images(COUNT, 16)
+    copied = lean(model, torch.bfloat16)
+    assert any(parameter.dtype == torch.bfloat16 for parameter in copied.parameters())
+    with torch.no_grad(), gating(model, Argmax()) as trace:
+        model(x)
+    policy = Frozen(trace.decisions) if trace.gates else Argmax()
+    for execution in ("dense", "sparse"):
+        wanted, found = (passes(m, policy, execution, x) for m in (model, copied))
+        assert found[0].dtype == torch.float32
+        for a, b in ((found[0], wanted[0]), (found[1], wanted[1])):
+            assert 1e-7 < far(a, b) < 0.05
+        assert F.cosine_similarity(found[2].flatten(), wanted[2].flatten(), 0) > 0.9
+        if trace.gates:
+            assert (found[3] - wanted[3]).abs().max() < 0.1
+
+
+def test_gates_of_a_bfloat16_copy_compute_in_float32() -> None:
+    copied, (x, _, _) = lean(gated(), torch.bfloat16), images(COUNT)
+    with gating(copied, Argmax()) as trace:
+        copied(x)
+    assert trace.probabilities.dtype == trace.decisions.dtype == torch.float32
+    assert len(set(trace.probabilities.flatten().tolist())) > 0.9 * trace.probabilities.numel()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_gradient_reaches_closed_gates_in_dense_execution_alone(dtype: torch.dtype) -> None:
+    model, (x, y, _) = gated(), images(COUNT)
+    for gate in gates(model):
+        gate.fc2.weight.data *= 0.1
+        gate.fc2.bias.data = torch.tensor([1.5, -1.5])
+    found = {}
+    for execution in ("dense", "sparse"):
+        for policy in (Argmax(), Frozen(torch.zeros(COUNT, 6))):
+            with gating(copied := lean(model, dtype), policy, execution=execution) as trace:
+                tracked = x.clone().requires_grad_()
+                loss = F.cross_entropy(copied(tracked), y)
+                assert not trace.decisions.any()
+            found[execution, policy.name] = torch.autograd.grad(loss, tracked)[0]
+    assert far(found["dense", "argmax"], found["dense", "frozen"]) > 1e-3
+    assert far(found["sparse", "argmax"], found["sparse", "frozen"]) < 1e-6 + 0.02 * (dtype == torch.bfloat16)
+
+
+def test_a_pass_and_its_gradient_are_the_same_each_time(form: str) -> None:
+    copied, (x, _, _) = lean(gated()), images(COUNT)
+    for execution in ("dense", "sparse"):
+        first, second = (passes(copied, Argmax(), execution, x) for _ in range(2))
+        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_the_images_stay_as_they_are() -> None:
+    x = images(COUNT)[0].contiguous(memory_format=torch.channels_last)
+    before = x.clone()
+    for model in (lean(gated()), lean(nn.Sequential(of_torchvision("resnet18")[1]))):  # type: ignore[index]
+        with torch.no_grad(), gating(model, Argmax(), execution="sparse"):
+            model(x)
+    assert torch.equal(x, before)
+
+
+def test_copy_and_original_are_independent() -> None:
+    model, (x, _, _) = gated().train(), images(COUNT)
+    copied = lean(model)
+    assert model.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert not any(module.training for module in copied.modules())
+    assert not any(parameter.requires_grad for parameter in copied.parameters())
+    mine, its = ({p.data_ptr() for p in m.state_dict().values()} for m in (copied, model))
+    assert not mine & its
+    before = copied(x)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    assert torch.equal(copied(x), before)
+    with gating(model, Open()) as of_model, gating(copied, Argmax()) as of_copy:
+        copied(x)
+    assert (of_model.gates, of_copy.gates) == (0, 6)
+
+
+def test_a_copy_of_a_copy_and_on_the_meta_device() -> None:
+    copied, (x, _, _) = lean(gated()), images(COUNT)
+    assert torch.equal(copy.deepcopy(copied)(x), copied(x))
+    assert torch.equal(lean(copied)(x), copied(x))
+    assert copied.to("meta")(x.to("meta")).shape == (COUNT, 10)
+
+
+def test_a_part_of_a_traced_network_is_copied_without_the_trace() -> None:
+    model, (x, _, _) = gated(), images(COUNT)
+    whole = nn.Sequential(model)
+    with gating(whole, Argmax()) as trace:
+        whole(x.clone().requires_grad_())
+        copied = lean(model)
+        with gating(copied, Open()):
+            copied(x)
+        assert not bool((trace.decisions == 1).all())
+        with pytest.raises(RuntimeError, match="make the copy first"):
+            lean(whole)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_behind_a_defence_and_a_hook_that_picks_logits(dtype: torch.dtype) -> None:
+    model, (x, _, _) = gated(), images(COUNT, 16)
+    model.register_forward_hook(only_logits)
+    behind = defended(model, "jpeg:75")
+    copied = lean(behind, dtype)
+    assert isinstance(copied.network, LeanResNet)
+    wanted, found = (passes(m, Open(), "sparse", x) for m in (behind, copied))
+    assert far(found[0], wanted[0]) < (1e-4 if dtype == torch.float32 else 0.05)
+    assert far(found[0], passes(model, Open(), "sparse", x)[0]) > 1e-4 or dtype == torch.bfloat16
+
+
+class Doubled(ResNet):
+    """A subclass may compute anything."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+def replaced(change: Callable[[ResNet], object]) -> nn.Module:
+    model = plain()
+    change(model)
+    return model.eval()
+
+
+def without_statistics(model: ResNet) -> None:
+    model.stages[1][0].residual.bn1 = nn.BatchNorm2d(12, track_running_stats=False)  # type: ignore[index]
+
+
+def with_an_attribute(model: ResNet) -> None:
+    model.stages[0][0].forward = lambda x: 2 * x  # type: ignore[index]
+
+
+UNKNOWN: dict[str, Build] = {
+    "subclass": lambda: stir(Doubled(8, 10, **CHANNELS)),
+    "activation": lambda: replaced(lambda m: setattr(m.stem, "relu", nn.SiLU())),
+    "block": lambda: replaced(lambda m: m.stages[0].append(nn.Tanh())),  # type: ignore[operator]
+    "statistics": lambda: replaced(without_statistics),
+    "padding": lambda: replaced(lambda m: setattr(m.stem.conv, "padding_mode", "reflect")),
+    "hook": lambda: replaced(lambda m: m.stages[0][0].register_forward_hook(lambda *call: 2 * call[2])),  # type: ignore[index]
+    "patched": lambda: replaced(with_an_attribute),
+    "weight norm": lambda: replaced(lambda m: nn.utils.parametrizations.weight_norm(m.stages[0][0].residual.conv1)),  # type: ignore[index]
+    "group norm": lambda: stir(torchvision_group_norm()),
+    "foreign": lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 144, 10)).eval(),
+}
+
+
+def torchvision_group_norm() -> nn.Module:
+    from torchvision.models.resnet import BasicBlock
+    from torchvision.models.resnet import ResNet as TorchvisionResNet
+
+    torch.manual_seed(0)
+    model: nn.Module = TorchvisionResNet(
+        BasicBlock, [1, 1, 1, 1], num_classes=10, norm_layer=lambda width: nn.GroupNorm(2, width)
+    )
+    return model
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_is_unknown_is_copied_as_it_is(name: str, dtype: torch.dtype) -> None:
+    model, (x, _, _) = UNKNOWN[name](), images(COUNT)
+    copied = lean(model, dtype)
+    assert type(copied) is type(model)
+    assert all(parameter.dtype == torch.float32 for parameter in copied.parameters())
+    wanted, found = (passes(m, Argmax(), "dense", x) for m in (model, copied))
+    assert far(found[0], wanted[0]) < 1e-5
+    assert far(found[2], wanted[2]) < 1e-4
+
+
+def test_an_adapted_network_is_copied_with_its_gates() -> None:
+    model, (x, _, _) = adapted_sampled(sampled()), images(COUNT)
+    copied = lean(model, torch.bfloat16)
+    for policy in (Argmax(), Open(), Frozen(torch.zeros(COUNT, 4))):
+        assert_same(model, copied, policy, "dense", x)
+    with gating(model, Open()) as trace:
+        copied(x)
+    assert trace.gates == 0
+    assert adapt is not None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("pixels", [(1, 1), (3, 5), (4, 4)])
+def test_rows_are_taken_out_and_put_back(pixels: tuple[int, int], dtype: torch.dtype) -> None:
+    """Whether or not a row is a multiple of the widest number."""
+    x = torch.randn(9, 3, *pixels).to(dtype).contiguous(memory_format=torch.channels_last)
+    chosen, values = torch.tensor([1, 4, 7]), torch.randn(3, 3, *pixels).to(dtype)
+    assert torch.equal(take(x, chosen), x[chosen])
+    assert take(x, chosen).is_contiguous(memory_format=torch.channels_last)
+    wanted = x.index_copy(0, chosen, values)
+    put(x, chosen, values.contiguous(memory_format=torch.channels_last))
+    assert torch.equal(x, wanted)
+    with pytest.raises(RuntimeError, match="view"):
+        put(torch.zeros(9, 3, 4, 5), chosen, torch.zeros(3, 3, 4, 5))
+
+
+def test_closed_images_cost_nothing_and_a_block_sees_open_ones_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    compute = chain.Chain.compute
+
+    def counted(self: chain.Chain, x: Tensor, *others: Any, **options: Any) -> list[Tensor]:
+        seen.append(len(x))
+        return compute(self, x, *others, **options)
+
+    monkeypatch.setattr(chain.Chain, "compute", counted)
+    copied, (x, _, _) = lean(gated()), images(COUNT)
+    decisions = (torch.arange(COUNT)[:, None] < torch.tensor([3, 0, 7, 7, 0, 1])).float()
+    for tracked in (x, x.clone().requires_grad_()):
+        seen.clear()
+        with gating(copied, Frozen(decisions), execution="sparse"):
+            copied(tracked)
+        # The stem and two shortcuts see all.
+        assert seen == [7, 3, 7, 7, 7, 7, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_gradient_of_a_relu(dtype: torch.dtype) -> None:
+    out = torch.randn(2, 4, 3, 3).relu().to(dtype).contiguous(memory_format=torch.channels_last)
+    out[0, 0, 0, 0] = -0.0
+    gradient = torch.randn(2, 4, 3, 3).to(dtype)
+    before = gradient.clone()
+    found = convolution.relu_gradient(gradient, out)
+    assert torch.equal(found, torch.where(out > 0, gradient, 0))
+    assert torch.equal(gradient, before)
+    assert torch.equal(convolution.relu_gradient(gradient, out, overwrite=True), found)
+
+
+def test_nan_stays_nan() -> None:
+    """Nothing may look robust because it was computed faster."""
+    x = images(2)[0]
+    x[0, 0, 0, 0] = torch.nan
+    for dtype in (torch.float32, torch.bfloat16):
+        for model in (plain(), gated()):
+            with torch.no_grad(), gating(copied := lean(model, dtype), Open(), execution="sparse"):
+                assert copied(x).isnan().all(1).tolist() == [True, False]
+    model = plain()
+    model.stages[1][0].residual.conv1.weight.data[0] = torch.inf  # type: ignore[index]
+    assert lean(model)(images(2)[0]).isnan().all()

@@ -1,0 +1,130 @@
+"""Small networks and images for the tests of other providers' attacks."""
+
+import math
+from functools import cache
+
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from robustbench_aig.attacks import Attack, Attacked, run_attack
+from robustbench_aig.attacks.providers import adv_lib, foolbox, pyautoattack, torchattacks
+from robustbench_aig.gating import Argmax
+from robustbench_aig.randomness import Stream
+from robustbench_aig.threat import Threat
+
+QUICK: list[Attack] = [
+    torchattacks.TorchattacksFgsm(),
+    torchattacks.TorchattacksPgd(steps=10),
+    torchattacks.TorchattacksApgd(steps=10),
+    torchattacks.TorchattacksApgd("dlr", steps=10, draws=2),
+    torchattacks.TorchattacksApgdTargeted(steps=5),
+    torchattacks.TorchattacksFab(steps=5),
+    torchattacks.TorchattacksFab(steps=5, targets=9),
+    torchattacks.TorchattacksSquare(queries=60),
+    torchattacks.TorchattacksAutoAttack(steps=5, queries=40),
+    torchattacks.TorchattacksAutoAttack("rand", steps=3),
+    torchattacks.TorchattacksCw(constant=10, steps=30),
+    foolbox.FoolboxFgsm(),
+    foolbox.FoolboxPgd(steps=10),
+    foolbox.FoolboxFmn(steps=30),
+    foolbox.FoolboxCw(searches=4, steps=40, constant=1),
+    foolbox.FoolboxDdn(steps=30),
+    foolbox.FoolboxHopSkipJump(steps=3, first=20),
+    adv_lib.AdvLibApgd(steps=10),
+    adv_lib.AdvLibApgd("dlr", steps=10),
+    adv_lib.AdvLibApgdTargeted(steps=5),
+    adv_lib.AdvLibFab(steps=5),
+    adv_lib.AdvLibFab(steps=5, targets=9),
+    adv_lib.AdvLibFmn(steps=30),
+    adv_lib.AdvLibDdn(steps=30),
+]
+"""Every attack but pyautoattack's, whose budget is its own, with a budget that lets it show that it works."""
+OFFICIAL = pyautoattack.Pyautoattack(queries=40)
+OFFICIAL_RAND = pyautoattack.Pyautoattack("rand")
+
+
+def name(attack: Attack) -> str:
+    """For the ids of parametrized tests."""
+    return repr(attack).split(", norms")[0]
+
+
+def threat(norm: str, share: float = 1.0) -> Threat:
+    """A ball in which the trained network loses some of its images and keeps others."""
+    return Threat.parse(str(share * (0.08 if norm == "linf" else 0.4)), norm)
+
+
+@cache
+def digits(count: int = 48) -> tuple[Tensor, Tensor]:
+    """Pixels (count, 1, 8, 8) in [0.1, 0.9], for at 0 and 1 some attacks are stuck, and labels of test images."""
+    x, y = _all_digits()
+    return x[1000 : 1000 + count], y[1000 : 1000 + count]
+
+
+def _all_digits() -> tuple[Tensor, Tensor]:
+    data = load_digits()
+    pixels = torch.tensor(data.images, dtype=torch.float32).unsqueeze(1) / 16
+    return 0.1 + 0.8 * pixels, torch.tensor(data.target, dtype=torch.int64)
+
+
+@cache
+def trained() -> nn.Module:
+    """A small network that knows digits."""
+    x, y = (values[:1000] for values in _all_digits())
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1), nn.Tanh(), nn.Flatten(), nn.Linear(8 * 16, 10))
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    for _ in range(80):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return model.eval()
+
+
+def untrained(classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    """A network that tells random images apart."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(shape[0], 6, 3, 1, 1), nn.Tanh(), nn.Flatten())
+        model.append(nn.Linear(6 * shape[1] * shape[2], classes))
+    return model.eval()
+
+
+class Linear(nn.Module):
+    """Logits tanh(w_k · (x - ½)): the distance to the nearest boundary is known in closed form.
+
+    tanh moves no boundary, but bends the logits, without which some attacks stop exactly on it.
+    """
+
+    def __init__(self, classes: int = 4, size: int = 8) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(classes, size * size, generator=torch.Generator().manual_seed(0)) * 0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.straight(x).tanh()
+
+    def straight(self, x: Tensor) -> Tensor:
+        z: Tensor = F.linear(x.flatten(1) - 0.5, self.w)
+        return z
+
+    def distances(self, x: Tensor, y: Tensor, norm: str) -> Tensor:
+        """(B,) lengths of the shortest change that makes another class as likely: margin over dual norm."""
+        z, rows = self.straight(x), torch.arange(len(x))
+        normals: Tensor = (self.w[y][:, None] - self.w[None]).norm(p=1 if norm == "linf" else 2, dim=2)
+        ratio: Tensor = (z[rows, y][:, None] - z) / normals
+        ratio[rows, y] = math.inf
+        return ratio.amin(1)
+
+
+def attacked(attack: Attack, model: nn.Module, x: Tensor, y: Tensor, ball: Threat, seed: int = 0) -> Attacked:
+    """The guard's verdict."""
+    return run_attack(attack, model, Argmax(), x, y, ball, stream=Stream.of(torch.arange(len(x)), 0), seed=seed)
+
+
+def right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """(B,) whether the network is right."""
+    with torch.no_grad():
+        predicted: Tensor = model(x).argmax(1)
+    return predicted == y

@@ -144,6 +144,21 @@ def worst(report: Report, model: str, policy: str, eps: str) -> WorstCase:
     return next(w for w in report.worst_case if (w.model, w.gate_policy, w.threat.eps) == (model, policy, eps))
 
 
+def broken_by_one(rows: dict[str, list[Row]], w: WorstCase) -> list[str]:
+    """The attack that alone breaks an image, once for every such image: most of its choice draws are wrong."""
+    found = []
+    for image in range(w.accuracy.n):
+        lost = []
+        for name in ["clean", *w.attacks]:
+            end = "none" if name == "clean" else w.threat.eps.replace("/", "_")
+            row = rows[f"{w.model}-{w.gate_policy}-{name}-{end}"][image]
+            if 2 * row["choice_correct"] < row["choice_draws"]:
+                lost.append(name)
+        if len(lost) == 1 and lost != ["clean"]:
+            found += lost
+    return found
+
+
 def test_union(report: Report, rows: dict[str, list[Row]]) -> None:
     assert len(report.worst_case) == len(MODELS) * len(EPSILONS)
     for w in report.worst_case:
@@ -151,6 +166,7 @@ def test_union(report: Report, rows: dict[str, list[Row]]) -> None:
         assert w.attacks == ["fgsm", "pgd"]
         assert w.accuracy.value == pytest.approx(fmean(r["correct_draws"] / r["draws"] for _, r in chosen))
         assert {k: v for k, v in w.strongest.items() if v} == Counter(attack for attack, _ in chosen)
+        assert {k: v for k, v in w.alone.items() if v} == Counter(broken_by_one(rows, w))
         if w.gate_policy == "sampled":
             assert w.accuracy.majority == pytest.approx(fmean(row["prediction"] == row["label"] for _, row in chosen))
 

@@ -30,7 +30,7 @@ class Pass:
     probabilities: Tensor
     decisions: Tensor
 
-    def __getitem__(self, index: Tensor) -> Pass:
+    def __getitem__(self, index: Tensor | slice) -> Pass:
         """Some of the images."""
         return Pass(self.logits[index], self.probabilities[index], self.decisions[index])
 
@@ -67,7 +67,7 @@ class Problem:
     restart: int = 0
     clean: Pass | None = None
 
-    def __getitem__(self, index: Tensor) -> Problem:
+    def __getitem__(self, index: Tensor | slice) -> Problem:
         """The problem of some of the images."""
         clean = None if self.clean is None else self.clean[index]
         return replace(self, x=self.x[index], y=self.y[index], stream=self.stream[index], clean=clean)

@@ -150,10 +150,12 @@ def test_draws_of_other_objectives_are_averaged() -> None:
 def test_soft_gates_are_exact_where_one_gate_decides_alone() -> None:
     """For one gate and an objective linear in its decision the mean field is the expectation."""
 
+    weight = torch.linspace(-2, 3, PIXELS, dtype=torch.float64)
+
     class OneGate(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.gate = Direction(torch.linspace(-2, 3, PIXELS, dtype=torch.float64))
+            self.gate = Direction(weight)
 
         def forward(self, x: Tensor) -> Tensor:
             h = features(x.flatten(1))
@@ -164,7 +166,7 @@ def test_soft_gates_are_exact_where_one_gate_decides_alone() -> None:
     found = SoftExpected()(problem, Margin(), problem.x, problem.stream, 0.0)
     leaf = problem.x.clone().requires_grad_()
     flat = leaf.flatten(1)
-    p = (flat @ problem.view.model.gate.weight).sigmoid()
+    p = (flat @ weight).sigmoid()
     expected = flat[:, :3] + p[:, None] * flat[:, 3:] ** 2
     (wanted,) = torch.autograd.grad(Margin()(problem_pass(expected), problem, 0.0).sum(), leaf)
     torch.testing.assert_close(found.gradient, wanted)

@@ -39,16 +39,15 @@ def lively(build: Callable[[], ResNet]) -> ResNet:
     with torch.no_grad(), gating(model, Argmax()) as trace:
         for number, gate in enumerate(gates(model)):
             model(x)
-            gate.fc2.bias[1] -= trace.probabilities[:, number].logit().mean()
-        model.head.bias -= model(x).mean(0)
-        model.head.weight *= 20
-        model.head.bias *= 20
+            gate.fc2.bias[1] = gate.fc2.bias[1] - trace.probabilities[:, number].logit().mean()
+        model.head.bias.copy_(20 * (model.head.bias - model(x).mean(0)))
+        model.head.weight.mul_(20)
     return model
 
 
 def margins(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     with torch.no_grad(), gating(model, Argmax()):
-        logits = model(x)
+        logits: Tensor = model(x)
     return logits.gather(1, y[:, None])[:, 0] - logits.scatter(1, y[:, None], -torch.inf).amax(1)
 
 

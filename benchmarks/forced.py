@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.pairs import median_with_interval, ratios
+from benchmarks.pairs import ratios
 from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Argmax
 from robustbench_aig.models import ResNet, build_model
 from robustbench_aig.recipes import ModelRecipe
 from robustbench_aig.recipes.models import TorchvisionResNetRecipe
+from robustbench_aig.statistics import median_with_interval
 
 _SHAPE, _CLASSES = (3, 32, 32), 10
 
@@ -87,5 +88,4 @@ def speeds(seconds: dict[str, list[float]], batch: int) -> dict[str, float]:
 
 def ratio(above: Sequence[float], below: Sequence[float], factor: float = 1.0) -> dict[str, Any]:
     """Median and interval of the ratio inside each pair, times a factor."""
-    found = median_with_interval([factor * one for one in ratios(above, below)])
-    return {"median": found.median, "low": found.low, "high": found.high}
+    return median_with_interval([factor * one for one in ratios(above, below)])._asdict()

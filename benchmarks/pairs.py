@@ -1,4 +1,4 @@
-"""Ways of doing the same work, measured in turns within one process, and medians with exact intervals.
+"""Ways of doing the same work, measured in turns within one process.
 
 A machine's speed drifts with its heat, its clock and its other users. Two measurements that stand side by side see
 the same drift, so what is believed is the ratio inside each pair and never the quotient of two times from afar.
@@ -6,15 +6,10 @@ the same drift, so what is believed is the ratio inside each pair and never the 
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from statistics import median
-
-COVERAGE = 0.95
-"""At least so likely does an interval contain the true median."""
 
 PAUSE = 0.5
 """Seconds of rest before every turn.
@@ -40,15 +35,6 @@ class Way:
 
     steps: Iterator[object]
     lead: int = 1
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A median, and the order statistics that enclose the true one with at least `COVERAGE`."""
-
-    median: float
-    low: float
-    high: float
 
 
 def in_turns(
@@ -112,30 +98,3 @@ def _steps_of_a_turn(way: Way, wait: Callable[[], object]) -> int:
 def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
     """The ratio inside each pair."""
     return [above / below for above, below in zip(numerators, denominators, strict=True)]
-
-
-def median_with_interval(values: Sequence[float]) -> Interval:
-    """The median, between the k-th smallest and the k-th largest value.
-
-    Exact whatever the distribution: the true median lies outside if fewer than k of the n values fall on one of its
-    sides, and how many do is binomial with probability 1/2 (Conover, *Practical Nonparametric Statistics*, 3.2).
-
-    Raises:
-        ValueError: fewer than six values cannot enclose it with `COVERAGE`.
-    """
-    rank, ordered = interval_rank(len(values)), sorted(values)
-    return Interval(median(ordered), ordered[rank - 1], ordered[-rank])
-
-
-def interval_rank(count: int) -> int:
-    """The largest k whose interval still has `COVERAGE`: 2 for nine values; ValueError below six."""
-    ranks = [rank for rank in range(1, (count + 1) // 2 + 1) if coverage(count, rank) >= COVERAGE]
-    if not ranks:
-        raise ValueError(f"{count} values cannot enclose a median with {COVERAGE:.0%}: take at least six")
-    return ranks[-1]
-
-
-def coverage(count: int, rank: int) -> float:
-    """How likely the median of a continuous distribution lies between the rank-th smallest and largest of `count`."""
-    on_one_side = sum(math.comb(count, below) for below in range(rank)) / (1 << count)
-    return 1 - 2 * on_one_side

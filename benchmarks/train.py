@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -14,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.pairs import Way, in_turns, median_with_interval, ratios
+from benchmarks.pairs import Way, in_turns, ratios
 from benchmarks.usual_loop import PREFETCHED, WORKERS, usual_loop
 from robustbench_aig.data import DataSet
 from robustbench_aig.data.images import resident
@@ -22,6 +21,7 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Sampled, gating
 from robustbench_aig.models import build_model
 from robustbench_aig.recipes import ModelRecipe
+from robustbench_aig.statistics import median_with_interval
 from robustbench_aig.training import Job
 from robustbench_aig.training.batches import Batches
 from robustbench_aig.training.hardware import precision, repeatable
@@ -80,8 +80,8 @@ def measure(job: Job, *, pairs: int, steps: int | None, progress: Callable[[int,
         "workers": WORKERS,
         "pairs": pairs,
         "images_per_second": {name: median(job.batch / each for each in times) for name, times in seconds.items()},
-        "ratio_to_usual_loop": asdict(median_with_interval(ratios(seconds["usual_loop"], seconds["ours"]))),
-        "ratio_to_floor": asdict(median_with_interval(ratios(seconds["ours"], seconds["floor"]))),
+        "ratio_to_usual_loop": median_with_interval(ratios(seconds["usual_loop"], seconds["ours"]))._asdict(),
+        "ratio_to_floor": median_with_interval(ratios(seconds["ours"], seconds["floor"]))._asdict(),
         "seconds_per_step": seconds,
     }
 

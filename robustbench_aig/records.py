@@ -1,15 +1,14 @@
-"""The record of an evaluation: the sample table's row, the plan written before, the report made after. No torch.
+"""The record of an evaluation: the plan written before, the report made after. No torch.
 
 A report directory holds `plan.json` (what is measured, written first), `samples/<evaluation>.parquet` (one row per
 image: the evidence), `images/<evaluation>.safetensors` (a sample of the attacked images), `times.json` (seconds
-spent) and `report.json`, which is a function of the former.
+spent), `latency.json` (`Latency` of some evaluations) and `report.json`, which is a function of the former.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from robustbench_aig.recipes import Family
@@ -17,48 +16,10 @@ from robustbench_aig.recipes import Family
 SCHEMA_VERSION = "1"
 
 Status = Literal["ok", "error"]
-RowStatus = Literal["ok", "error", "skipped"]
-"""Of an image: measured; its attack or judgement failed; not attacked, because it was lost before (a cascade)."""
-
-Role = Literal["clean", "attack", "control", "compute"]
-"""A control (random noise) and an attack on the compute are measured like an attack but never count in the union."""
+Role = Literal["clean", "attack", "control", "compute", "corruption"]
+"""Only attacks count in the union: not controls (random noise), attacks on the compute and common corruptions."""
 
 Precision = Literal["fp32", "bf16"]
-
-ROW = pa.schema(
-    [
-        pa.field("image", pa.int64(), False),  # index in the test split, stable for a data set
-        pa.field("label", pa.int32(), False),
-        pa.field("model", pa.string(), False),  # name of the run
-        pa.field("policy", pa.string(), False),  # gate policy while judged: "none" for a plain model
-        pa.field("attack", pa.string(), False),  # recipe name; "clean" for the unattacked image
-        pa.field("threat", pa.string(), False),  # "linf 4/255"; "none" for the unattacked image
-        pa.field("chunk", pa.int32(), False),  # the unit of work this image was part of
-        pa.field("status", pa.string(), False),  # RowStatus; columns below say what they hold unless it's "ok"
-        pa.field("lost_to", pa.string(), True),  # the attack that a skipped image was lost to, or "clean"; else null
-        pa.field("prediction", pa.int32(), False),  # class with most votes over the scoring draws; else -1
-        pa.field("margin", pa.float32(), False),  # logit of the label minus the best other, mean over scoring draws
-        pa.field("linf", pa.float32(), False),  # measured size of the change; else NaN
-        pa.field("l2", pa.float32(), False),
-        pa.field("draws", pa.int32(), False),  # scoring draws: 1 where the policy is deterministic
-        pa.field("correct_draws", pa.int32(), False),  # of these, how many were right; else 0
-        pa.field("choice_draws", pa.int32(), False),  # a disjoint set of draws, only for choosing the worst attack
-        pa.field("choice_correct", pa.int32(), False),
-        pa.field("choice_margin", pa.float32(), False),
-        pa.field("gates_clean", pa.binary(), False),  # decisions at the first scoring draw, numpy.packbits over gates
-        pa.field("gates_adv", pa.binary(), False),  # the same draw's noise on the attacked image
-        pa.field("p_clean", pa.list_(pa.float16()), False),  # open probability of each gate along that path
-        pa.field("p_adv", pa.list_(pa.float16()), False),
-        pa.field("macs_clean", pa.float64(), False),  # executed multiply-accumulates, mean over scoring draws
-        pa.field("macs_adv", pa.float64(), False),
-        pa.field("forwards", pa.float64(), False),  # passes the attack spent on this image
-        pa.field("backwards", pa.float64(), False),
-        pa.field("batch", pa.int32(), False),  # images that went through the network at once; 0 where skipped
-    ]
-)
-
-ROW_DEFAULTS = {"batch": 0}
-"""What a column holds in sample tables that were written before there was such a column; 0 is "not recorded"."""
 
 
 class Record(BaseModel):
@@ -76,6 +37,17 @@ class ThreatRecord(Record):
 
     def __str__(self) -> str:
         return f"{self.norm} {self.eps}"
+
+
+class CorruptionRecord(Record):
+    """A common corruption: `{name: "jpeg", severity: 3, source: "computed"}`."""
+
+    name: str
+    severity: int
+    source: str = Field(description="'computed', or the SHA-256 of the file that its images are read from")
+
+    def __str__(self) -> str:
+        return f"corruption {self.name} {self.severity}"
 
 
 class DataRecord(Record):
@@ -126,6 +98,7 @@ class EvaluationPlan(Record):
     provider_version: str
     settings: dict[str, Any] = Field(default_factory=dict, description="the attack's resolved recipe")
     threat: ThreatRecord | None = None
+    corruption: CorruptionRecord | None = None
 
 
 class Plan(Record):
@@ -214,6 +187,23 @@ class ClassShift(Record):
     rates_adv: list[float]
 
 
+class Latency(Record):
+    """How long a network that skips closed blocks takes for attacked images, over their clean versions.
+
+    A median over interleaved pairs of batches, with an interval that holds the true one with at least 95 %. A copy of
+    the network that is made for inference, in float32, on the kept images that both evaluations measured.
+    """
+
+    ratio: float = Field(gt=0, description="attacked / clean")
+    low: float = Field(gt=0)
+    high: float = Field(gt=0)
+    clean_ms_per_image: float = Field(gt=0, description="median, in milliseconds")
+    images: int = Field(ge=1, description="of a batch")
+    pairs: int
+    device: str
+    threads: int
+
+
 class Compute(Record):
     """Executed multiply-accumulates per image."""
 
@@ -224,6 +214,7 @@ class Compute(Record):
         description="(adversarial - clean) / (all open - clean); null where nothing was saved"
     )
     p95: float = Field(description="95th percentile of the attacked images")
+    latency: Latency | None = Field(None, description="null where it wasn't measured; no function of the sample table")
 
 
 class Cost(Record):
@@ -245,6 +236,7 @@ class Evaluation(Record):
     provider: str
     provider_version: str
     threat: ThreatRecord | None
+    corruption: CorruptionRecord | None = None
     status: Status
     errors: int = Field(description="images whose attack or judgement failed; they count as lost")
     skipped: int = Field(0, description="images not attacked, because they were lost before; they count as lost")
@@ -273,6 +265,25 @@ class WorstCase(Record):
     alone: dict[str, int] = Field(
         default_factory=dict, description="attack -> images lost to it in most draws, and to no other; not in a cascade"
     )
+    others_only: list[int] = Field(
+        default_factory=list,
+        description="images lost in most draws to attacks of other providers, and neither to ours nor unattacked; none "
+        "in a cascade, and none where all attacks are ours, or none is",
+    )
+    own_accuracy: Accuracy | None = Field(
+        None, description="of the union over our attacks alone; null in a cascade, and where all are ours, or none is"
+    )
+
+
+class CorruptionMean(Record):
+    """Mean accuracy over the severities of one corruption, or over all corruptions at the same severities."""
+
+    model: str
+    gate_policy: str
+    name: str | None = Field(description="null for the mean over all")
+    severities: list[int]
+    status: Status
+    accuracy: Accuracy = Field(description="an image's draws are those of all that is averaged")
 
 
 class Comparison(Record):
@@ -281,7 +292,7 @@ class Comparison(Record):
     gated: str
     gate_policy: str
     plain: str
-    attack: str = Field(description="recipe name, 'clean', or 'union'")
+    attack: str = Field(description="recipe name, 'clean', 'union', 'jpeg:3' or, for their mean, 'corruptions'")
     threat: ThreatRecord | None
     status: Status
     n: int
@@ -290,7 +301,7 @@ class Comparison(Record):
     high: float
     only_gated: float = Field(description="images that only the gated model got right (draws averaged)")
     only_plain: float
-    p_value: float | None = Field(description="exact McNemar; null where a policy is random")
+    p_value: float | None = Field(description="exact McNemar; null where a policy is random, and for a mean")
     both_correct: Accuracies | None = Field(description="among images both get right unattacked (majority vote)")
 
 
@@ -300,14 +311,14 @@ class Step(Record):
     upper: str
     lower: str
     isolates: str = Field(description="the one thing in which the rungs differ")
-    attack: str = Field(description="recipe name, 'clean', or 'union'")
+    attack: str = Field(description="recipe name, 'clean', 'union', 'jpeg:3' or, for their mean, 'corruptions'")
     threat: ThreatRecord | None
     status: Status
     n: int
     difference: float
     low: float
     high: float
-    p_value: float | None = Field(description="exact McNemar; null where a policy is random")
+    p_value: float | None = Field(description="exact McNemar; null where a policy is random, and for a mean")
 
 
 class Ladder(Record):
@@ -356,6 +367,7 @@ class Report(Record):
     models: list[ModelRecord]
     evaluations: list[Evaluation]
     worst_case: list[WorstCase]
+    corruptions: list[CorruptionMean] = Field(default_factory=list)
     comparisons: list[Comparison]
     ladder: Ladder | None = None
     checks: list[Check] = Field(default_factory=list)

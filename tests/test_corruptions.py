@@ -117,11 +117,15 @@ def test_grey_images(name: str) -> None:
 def test_saturation_of_grey_images_is_refused() -> None:
     with pytest.raises(InputError, match="in colour"):
         under("saturation", 1, pictures(2, channels=1))
+    with pytest.raises(InputError, match="1 or 3 channels, not with 2"):
+        under("jpeg", 1, pictures(2, channels=2))
 
 
 def test_names_are_read() -> None:
     assert Corruption.parse("jpeg:2") == [Corruption("jpeg", 2)]
     assert [each.severity for each in Corruption.parse(" contrast ")] == list(SEVERITIES)
+    assert Corruption.parse("all:4") == [Corruption(name, 4) for name in NAMES]
+    assert len(Corruption.parse("all", ["fog", "snow"])) == 10
     assert str(Corruption("gaussian-noise", 3)) == "corruption gaussian-noise 3"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from robustbench_aig.cli import options
 from robustbench_aig.cli.choosing import Choice, Request, Shape, choose
 from robustbench_aig.cli.images import images_of
+from robustbench_aig.corruptions.names import Corruption
 from robustbench_aig.errors import InputError, did_you_mean
 from robustbench_aig.threat import Threat
 from robustbench_aig.zoo import find_attack, find_suite
@@ -26,7 +27,9 @@ LARGE_EPS = ("0.5/255", "1/255", "2/255", "8/255")
 
 
 def chosen_threats(request: Request, shape: Shape) -> list[Threat]:
-    """The epsilons asked for, or those that suit images (C, H, W)."""
+    """The epsilons asked for, or those that suit images (C, H, W); none where corruptions alone are asked for."""
+    if not request.in_balls:
+        return []
     defaults = SMALL_EPS if min(shape[1:]) < options.SMALL_SIDE else LARGE_EPS
     if not request.eps and request.norm != "linf":
         raise InputError(f"name the epsilons for --norm {request.norm}, like --eps 0.25 --eps 0.5")
@@ -41,6 +44,8 @@ def refuse_early(request: Request) -> Choice:
     for name in request.attacks:
         find_attack(name)
     find_suite(request.suite)
+    for text in request.corruptions if request.corruption_files is None else ():
+        Corruption.parse(text)
     choice = choose(request)
     # Threats that are wrong are refused now; whether the defaults are those of small images is known with the data.
     chosen_threats(request, choice.shape or (1, 1, 1))
@@ -65,6 +70,7 @@ def assemble(
         The evaluator, and notes on what was chosen for the user.
     """
     from robustbench_aig.cli.building import build, named_attacks  # noqa: PLC0415 - imports torch
+    from robustbench_aig.cli.corrupting import chosen_corruptions  # noqa: PLC0415
     from robustbench_aig.cli.loading import load_networks  # noqa: PLC0415
     from robustbench_aig.environment import environment  # noqa: PLC0415
     from robustbench_aig.evaluation import (  # noqa: PLC0415
@@ -81,6 +87,7 @@ def assemble(
     test, data = images_of(choice.data, source=request.data, limit=request.limit, seed=request.seed, progress=progress)
     options.suit_threads(data.shape)
     images = Images(test.batch(slice(None)), test.labels, test.ids)
+    corruptions, files, left_out = chosen_corruptions(request, images, data)
     amp = options.precision_for(device, data.shape, amp=request.amp)
     loaded = load_networks(request, choice, images, data, device, amp=amp)
     named, cascade = named_attacks(request, loaded.networks)
@@ -92,6 +99,7 @@ def assemble(
             [(network.record, policies) for network, policies in loaded.networks],
             named,
             chosen_threats(request, data.shape),
+            corruptions,
         ),
         seed=request.seed,
         chunk=request.chunk,
@@ -106,7 +114,8 @@ def assemble(
     store = Store(request.out / (request.name or f"{data.name}-{plan.digest[:8]}"))
     _open(store, plan, together, resume=request.resume)
     keep = data.n if request.keep_images else KEPT
-    return Evaluator(plan, subjects, attacks, images, store, device, keep, together), [*notes, *loaded.notes]
+    evaluator = Evaluator(plan, subjects, attacks, images, store, device, keep, together, files)
+    return evaluator, [*notes, *left_out, *loaded.notes]
 
 
 def _subjects(plan: Plan, networks: Chosen, images: Images, device: torch.device) -> dict[tuple[str, str], Subject]:

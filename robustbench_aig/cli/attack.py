@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.assemble import LARGE_EPS, SMALL_EPS, assemble, refuse_early
@@ -16,6 +17,7 @@ from robustbench_aig.cli.choosing import Request
 from robustbench_aig.cli.progress import count_images, reading
 from robustbench_aig.cli.tables import show
 from robustbench_aig.cli.terminal import console
+from robustbench_aig.corruptions.names import NAMES
 from robustbench_aig.errors import AigrobError, AttackError, Interrupted
 
 EXAMPLES = """\b
@@ -32,6 +34,10 @@ Examples:
       every control of the newest gated run; aigrob train --ladder makes the missing
   aigrob attack --defence none --defence jpeg:75 --attack fgsm
       both networks, with and without JPEG compression in front
+  aigrob attack --corruption all
+      noise, blur, colours and compression at five severities, and no attack
+  aigrob attack --corruptions CIFAR-10-C --eps 1/255
+      the corruptions of a published test set, and the default attacks
   aigrob attack --model examples.skipnet:network --weights skipnet.safetensors --data digits
   aigrob attack --eps 4/255 --resume
       goes on where the same command was interrupted
@@ -58,6 +64,22 @@ Examples:
     help="An attack, repeatable, instead of a suite; with changes to its recipe, like pgd:steps=50,gates=open.",
 )
 @click.option("--suite", default="default", show_default=True, metavar="NAME", help="A suite of attacks.")
+@click.option(
+    "--corruption",
+    "corruptions",
+    multiple=True,
+    metavar="NAME[:SEVERITY]",
+    help="A common corruption at one or all of five severities, repeatable, or all: "
+    f"{', '.join(NAMES)}. Without --attack, --suite, --eps or --norm nothing else is run.",
+)
+@click.option(
+    "--corruptions",
+    "corruption_files",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Read corrupted images from files as CIFAR-10-C's, whose names --corruption then chooses from.  "
+    "[default: compute them]",
+)
 @click.option(
     "--policy",
     "policies",
@@ -113,6 +135,12 @@ Examples:
     "[default: where the hardware does, from 24 pixels on]",
 )
 @click.option("--keep-images", is_flag=True, help="Store every attacked image, not 64 per evaluation.")
+@click.option(
+    "--latency/--no-latency",
+    default=True,
+    show_default=True,
+    help="At the end measure how much longer gated networks take for attacked images.",
+)
 @options.shared(out="reports", limit=1000, verb="attack")
 def attack(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the options declare
     """Attack trained networks; report accuracy, gates and compute on the same images.
@@ -123,12 +151,21 @@ def attack(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the o
     on. Under torchrun the processes share the chunks, and the numbers are those of one process; to go on, there may
     be more or fewer of them.
     """
-    quiet, as_json = chosen.pop("quiet"), chosen.pop("json")
-    carry_out(Request(**chosen, command=options.command_line()), quiet=quiet, as_json=as_json)
+    quiet, as_json, latency = (chosen.pop(name) for name in ("quiet", "json", "latency"))
+    in_balls = _in_balls(corrupted=bool(chosen["corruptions"] or chosen["corruption_files"]))
+    request = Request(**chosen, in_balls=in_balls, command=options.command_line())
+    carry_out(request, quiet=quiet, as_json=as_json, latency=latency)
 
 
-def carry_out(request: Request, *, quiet: bool, as_json: bool) -> None:
-    """Assemble, evaluate, report.
+def _in_balls(*, corrupted: bool) -> bool:
+    """Whether attacks in norm balls are wanted: always without corruptions, else where something of them was typed."""
+    source = click.get_current_context().get_parameter_source
+    typed = any(source(name) is not ParameterSource.DEFAULT for name in ("attacks", "suite", "eps", "norm"))
+    return typed or not corrupted
+
+
+def carry_out(request: Request, *, quiet: bool, as_json: bool, latency: bool) -> None:
+    """Assemble, evaluate, measure latency where it's wanted, report.
 
     Raises:
         AttackError: images ended as errors; raised after everything else is measured and written.
@@ -139,22 +176,22 @@ def carry_out(request: Request, *, quiet: bool, as_json: bool) -> None:
         device = options.resolve_device(request.device)
     from robustbench_aig.distributed import joined  # noqa: PLC0415 - imports torch, and errors come first
     from robustbench_aig.evaluation import Together  # noqa: PLC0415
+    from robustbench_aig.evaluation.clocking import add_latencies  # noqa: PLC0415
     from robustbench_aig.reporting import write_report  # noqa: PLC0415
 
     with joined(device) as (world, device):
         shown = console(quiet=quiet or not world.leads)
-        try:
+        with _resumable(request.command):
             with reading(shown) as progress:
                 evaluator, notes = assemble(request, Together(world), device, progress)
             for note in notes:
                 shown.print(note, markup=False)
             reasons = count_images(evaluator, shown)
-        except KeyboardInterrupt:
-            raise Interrupted(
-                f"interrupted; finished chunks are on disk, go on with: {request.command} --resume"
-            ) from None
         if not world.leads:
             return
+    if latency:  # by now the other processes have left the device alone
+        with _resumable(request.command):
+            add_latencies(evaluator, shown.print)
     directory = evaluator.store.directory
     report = write_report(directory)
     show(report, directory, as_json=as_json)
@@ -164,6 +201,15 @@ def carry_out(request: Request, *, quiet: bool, as_json: bool) -> None:
             f"{sum(e.errors for e in failed)} images in {len(failed)} evaluations ended as errors and count as lost: "
             f"{reasons[0] if reasons else failed[0].id}"
         )
+
+
+@contextmanager
+def _resumable(command: str) -> Iterator[None]:
+    """Where an interruption loses nothing that is finished."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; finished chunks are on disk, go on with: {command} --resume") from None
 
 
 @contextmanager

@@ -25,10 +25,12 @@ Chosen = Sequence[tuple[Network, Sequence[str]]]
 
 
 def named_attacks(request: Request, networks: Chosen) -> tuple[list[NamedAttack], bool]:
-    """The attacks by their names, in order, and whether they are a cascade.
+    """The attacks by their names, in order, and whether they are a cascade; none where corruptions alone are asked for.
 
     A transfer that names no source stands for one from every network under evaluation.
     """
+    if not request.in_balls:
+        return [], False
     if request.attacks:
         named, cascade = [find_attack(name) for name in dict.fromkeys(request.attacks)], False
     else:

@@ -17,7 +17,10 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for, as typed."""
+    """What the user asked for, as typed.
+
+    `in_balls` is whether attacks in norm balls are among it, or corruptions alone.
+    """
 
     runs: Sequence[str]
     runs_root: Path
@@ -29,6 +32,9 @@ class Request:
     norm: str
     attacks: Sequence[str]
     suite: str
+    corruptions: Sequence[str]
+    corruption_files: Path | None
+    in_balls: bool
     policies: Sequence[str]
     data: str | None
     limit: int

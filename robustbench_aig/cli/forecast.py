@@ -54,4 +54,5 @@ class Forecast:
 
 def _keys(e: EvaluationPlan) -> list[tuple[str, ...]]:
     """What evaluations that cost alike have in common, the nearest first."""
-    return [(e.attack, e.model, e.policy), (e.attack,)]
+    what = "corruption" if e.corruption else e.attack
+    return [(what, e.model, e.policy), (what,)]

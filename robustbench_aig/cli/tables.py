@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -14,6 +15,8 @@ from robustbench_aig.records import Evaluation, Report, Role
 UNION = "worst case"
 _BESIDE: tuple[Role, ...] = ("control", "compute")
 """Roles that are no part of the worst case."""
+
+CORRUPTION, MEAN = "corruption", "mean"
 
 
 def show(report: Report, directory: Path, *, as_json: bool) -> None:
@@ -30,7 +33,10 @@ def show(report: Report, directory: Path, *, as_json: bool) -> None:
 
 
 def report_table(report: Report) -> Table:
-    """Accuracy by epsilon and attack (rows) for every model under every gate policy (columns)."""
+    """Accuracy by epsilon and attack (rows) for every model under every gate policy (columns).
+
+    A corruption has one line, with the mean over its severities.
+    """
     subjects = list(dict.fromkeys((e.model, e.gate_policy) for e in report.evaluations))
     table = Table(
         title=f"Accuracy on {report.data.n} images of {report.data.name}, %", title_justify="left", box=SIMPLE_HEAD
@@ -47,7 +53,7 @@ def report_table(report: Report) -> Table:
         if threat != shown:
             table.add_section()
         row = [cells.get((threat, attack, *subject), "–") for subject in subjects]
-        style = "bold" if attack in {"clean", UNION} else None
+        style = "bold" if attack in {"clean", UNION} or (threat, attack) == (CORRUPTION, MEAN) else None
         table.add_row("" if threat == shown else threat, attack, *row, style=style)
         shown = threat
     return table
@@ -57,18 +63,25 @@ def _cells(report: Report) -> dict[tuple[str, str, str, str], str]:
     """(threat, attack, model, policy) to the text of a cell."""
     cells = {}
     for e in report.evaluations:
+        if e.corruption is not None:
+            continue
         attack = f"{e.attack} ({e.role})" if e.role in _BESIDE else e.attack
         threat = str(e.threat) if e.threat else ""
         cells[threat, attack, e.model, e.gate_policy] = _own(e)
     for w in report.worst_case:
         cells[str(w.threat), UNION, w.model, w.gate_policy] = _percent(w.accuracy.value, w.status)
+    several = len({m.name for m in report.corruptions if m.name}) > 1
+    for m in (m for m in report.corruptions if m.name or several):
+        cells[CORRUPTION, m.name or MEAN, m.model, m.gate_policy] = _percent(m.accuracy.value, m.status)
     return cells
 
 
 def _order(report: Report, key: tuple[str, str, str, str]) -> tuple[float, int]:
-    """Epsilons upwards; within one the attacks, then their worst case, then the control."""
+    """Epsilons upwards; within one the attacks, then their worst case, then the control. Corruptions come last."""
     values = {str(e.threat): e.threat.value for e in report.evaluations if e.threat}
     threat, attack = key[:2]
+    if threat == CORRUPTION:
+        return math.inf, int(attack == MEAN)
     beside = attack.endswith(tuple(f"({role})" for role in _BESIDE))
     return values.get(threat, 0.0), 2 if beside else int(attack == UNION)
 

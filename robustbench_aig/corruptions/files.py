@@ -13,6 +13,7 @@ from torch import Tensor
 
 from robustbench_aig.corruptions.names import SEVERITIES, Corruption
 from robustbench_aig.errors import DataError
+from robustbench_aig.files import sha256_of
 
 _LABELS = "labels"
 
@@ -38,7 +39,7 @@ class CorruptedFiles:
             DataError: there are none.
         """
         found = sorted(path.stem.replace("_", "-") for path in self.folder.glob("*.npy") if path.stem != _LABELS)
-        if not found or not (self.folder / f"{_LABELS}.npy").is_file():
+        if not found or not self._path(_LABELS).is_file():
             raise DataError(f"{self.folder} must hold labels.npy and files like gaussian_noise.npy, as CIFAR-10-C does")
         return tuple(found)
 
@@ -73,17 +74,25 @@ class CorruptedFiles:
             DataError: the file is missing, or not what it must be.
         """
         stored = self._read(corruption.name.replace("-", "_"))
-        if stored.ndim != 4 or stored.dtype != np.uint8 or len(stored) % len(SEVERITIES):
+        if stored.ndim != 4 or stored.dtype != np.uint8 or len(stored) != len(self._read(_LABELS)):
             raise DataError(
-                f"{corruption.name} in {self.folder} must be uint8 (5 · N, H, W, C), not {stored.dtype} {stored.shape}"
+                f"{corruption.name} in {self.folder} must be uint8 (5 · N, H, W, C) with an image for each label, not "
+                f"{stored.dtype} {stored.shape}"
             )
         before = (corruption.severity - 1) * (len(stored) // len(SEVERITIES))
         pixels = torch.from_numpy(stored[before + ids.cpu().numpy()])
         return pixels.to(ids.device).permute(0, 3, 1, 2).float() / 255
 
+    def digest(self, name: str) -> str:
+        """SHA-256 of the file of one kind."""
+        return sha256_of(self._path(name.replace("-", "_")))
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.npy"
+
     def _read(self, name: str) -> NDArray[np.generic]:
         try:
-            stored: NDArray[np.generic] = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            stored: NDArray[np.generic] = np.load(self._path(name), mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise DataError(f"{self.folder / name}.npy cannot be read: {error}") from None
+            raise DataError(f"{self._path(name)} cannot be read: {error}") from None
         return stored

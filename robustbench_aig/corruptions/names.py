@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from robustbench_aig.errors import InputError, did_you_mean
@@ -20,6 +21,9 @@ NAMES = (
 )
 """Those that are computed here; files have names of their own."""
 
+ALL = "all"
+"""Stands for every kind."""
+
 SEVERITIES = (1, 2, 3, 4, 5)
 
 
@@ -36,20 +40,23 @@ class Corruption:
     severity: int
 
     @classmethod
-    def parse(cls, text: str) -> list[Corruption]:
-        """Read `gaussian-noise:3`; without a number all five.
+    def parse(cls, text: str, known: Sequence[str] = NAMES) -> list[Corruption]:
+        """Read `gaussian-noise:3`; without a number all five severities; `all` is every known kind.
+
+        Args:
+            text: as typed.
+            known: the names to choose from.
 
         Raises:
             InputError: naming what is wrong and what to write instead.
         """
         name, colon, severity = text.strip().partition(":")
-        if name not in NAMES:
-            raise InputError(f"unknown corruption '{name}': {did_you_mean(name, NAMES)}")
-        if not colon:
-            return [cls(name, number) for number in SEVERITIES]
-        if severity not in {str(number) for number in SEVERITIES}:
+        if name not in {ALL, *known}:
+            raise InputError(f"unknown corruption '{name}': {did_you_mean(name, {ALL, *known})}")
+        if colon and severity not in {str(number) for number in SEVERITIES}:
             raise InputError(f"corruption '{text}' needs a severity from 1 to 5, like {name}:3")
-        return [cls(name, int(severity))]
+        severities = [int(severity)] if colon else SEVERITIES
+        return [cls(each, number) for each in (known if name == ALL else [name]) for number in severities]
 
     def __str__(self) -> str:
         return f"corruption {self.name} {self.severity}"

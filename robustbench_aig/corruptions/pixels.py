@@ -103,6 +103,8 @@ def _pixelate(x: Tensor, share: float) -> Tensor:
 
 
 def _jpeg(x: Tensor, quality: float) -> Tensor:
+    if x.shape[1] not in {1, len(_LUMA)}:
+        raise InputError(f"jpeg is of images with 1 or 3 channels, not with {x.shape[1]}")
     changed: Tensor = Jpeg(int(quality))(x)
     return changed
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 
 from robustbench_aig.attacks import Attack
+from robustbench_aig.corruptions.files import CorruptedFiles
 from robustbench_aig.errors import RunError
 from robustbench_aig.evaluation.cascade import lost_before
 from robustbench_aig.evaluation.chunks import Images
@@ -20,7 +21,7 @@ from robustbench_aig.evaluation.work import Worker
 from robustbench_aig.records import EvaluationPlan, Plan
 
 KEPT = 64
-"""Images per evaluation whose attacked version is stored, unless all are wanted."""
+"""Images per evaluation whose attacked version is stored, unless all are wanted; corrupted ones can be made again."""
 
 _PATIENCE = 300
 """Seconds in which what other processes have written must become visible on a shared file system."""
@@ -41,6 +42,7 @@ class Evaluator:
         device: where the networks are.
         keep: attacked images stored per evaluation, from the front of the order.
         together: the processes that share the chunks.
+        files: where corrupted images are read from; None to compute them.
     """
 
     plan: Plan
@@ -51,9 +53,10 @@ class Evaluator:
     device: torch.device
     keep: int = KEPT
     together: Together = field(default_factory=Together)
+    files: CorruptedFiles | None = None
 
     def __post_init__(self) -> None:
-        self._worker = Worker(self.plan, self.subjects, self.attacks)
+        self._worker = Worker(self.plan, self.subjects, self.attacks, self.files)
 
     def __iter__(self) -> Iterator[ChunkDone]:
         """Work through this process's part of the plan, skipping what is on disk already.
@@ -109,7 +112,7 @@ class Evaluator:
         chunk = self.images.chunk(number, self.plan.chunk, self.device)
         lost = lost_before(evaluation, number, self.plan, self.store)
         worked = self._worker.work(evaluation, chunk, number, lost)
-        front = self.images.ids[number * self.plan.chunk : self.keep]
+        front = self.images.ids[number * self.plan.chunk : 0 if evaluation.corruption else self.keep]
         kept = int(torch.isin(worked.ids.cpu(), front).sum())
         pictures = {"ids": worked.ids[:kept].cpu(), "images": worked.images[:kept].cpu().contiguous()}
         effort = Effort(time.perf_counter() - start, worked.short, worked.reason)

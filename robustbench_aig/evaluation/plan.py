@@ -13,21 +13,34 @@ from robustbench_aig.attacks import provider_version
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation.suiting import unsuited
 from robustbench_aig.recipes import AttackRecipe
-from robustbench_aig.records import DataRecord, EvaluationPlan, ModelRecord, Plan, Precision, Rung, ThreatRecord
+from robustbench_aig.records import (
+    CorruptionRecord,
+    DataRecord,
+    EvaluationPlan,
+    ModelRecord,
+    Plan,
+    Precision,
+    Rung,
+    ThreatRecord,
+)
 from robustbench_aig.threat import Threat
 
 NamedAttack = tuple[str, AttackRecipe]
 
 
 def plan_evaluations(
-    models: Sequence[tuple[ModelRecord, Sequence[str]]], attacks: Sequence[NamedAttack], threats: Sequence[Threat]
+    models: Sequence[tuple[ModelRecord, Sequence[str]]],
+    attacks: Sequence[NamedAttack],
+    threats: Sequence[Threat],
+    corruptions: Sequence[CorruptionRecord] = (),
 ) -> list[EvaluationPlan]:
-    """Every attack that suits at every threat for every model under every policy, the clean image first.
+    """What is measured of every model under every policy: the clean image first, then all attacks, then corruptions.
 
     Args:
         models: each with the policies it is judged under; ("none",) for a plain network.
-        attacks: named recipes.
-        threats: at least one; repeated epsilons are measured once.
+        attacks: named recipes, each at every threat where it suits.
+        threats: repeated epsilons are measured once.
+        corruptions: measured once each.
     """
     distinct: dict[str, Threat] = {}
     for threat in threats:
@@ -42,6 +55,7 @@ def plan_evaluations(
                 for name, recipe in attacks
                 if unsuited(recipe, model, policy) is None
             ]
+            evaluations += [_corrupted(model.name, policy, corruption) for corruption in corruptions]
     return evaluations
 
 
@@ -72,6 +86,20 @@ def _attacked(model: str, policy: str, attack: NamedAttack, threat: Threat) -> E
     )
 
 
+def _corrupted(model: str, policy: str, corruption: CorruptionRecord) -> EvaluationPlan:
+    computed = corruption.source == "computed"
+    return EvaluationPlan(
+        id=f"{model}.{policy}.{corruption.name}.severity-{corruption.severity}",
+        model=model,
+        policy=policy,
+        attack=f"{corruption.name}:{corruption.severity}",
+        role="corruption",
+        provider="aigrob" if computed else "files",
+        provider_version=provider_version("aigrob") if computed else corruption.source[:12],
+        corruption=corruption,
+    )
+
+
 def make_plan(
     *,
     data: DataRecord,
@@ -88,15 +116,15 @@ def make_plan(
 ) -> Plan:
     """A plan with its digest.
 
-    The digest covers data, weights, attacks with their providers' versions, threats, policies, seed, chunk, draws,
-    cascade and precision, and the version of torch; not the command, the date or the machine.
+    The digest covers data, weights, attacks with their providers' versions, threats, corruptions, policies, seed,
+    chunk, draws, cascade and precision, and the version of torch; not the command, the date or the machine.
     """
     if not evaluations:
-        raise InputError("nothing to evaluate: name at least one attack and one epsilon")
+        raise InputError("nothing to evaluate: name at least one attack and one epsilon, or a corruption")
     decisive = {
         "data": data.model_dump(),
         "models": [model.model_dump() for model in models],
-        "evaluations": [evaluation.model_dump() for evaluation in evaluations],
+        "evaluations": [_decisive(evaluation) for evaluation in evaluations],
         "seed": seed,
         "chunk": chunk,
         "draws": draws,
@@ -120,3 +148,8 @@ def make_plan(
         evaluations=list(evaluations),
         ladder=list(ladder),
     )
+
+
+def _decisive(evaluation: EvaluationPlan) -> dict[str, Any]:
+    """Without the key of corruptions where there is none, as before there were any: digests stay what they were."""
+    return evaluation.model_dump(exclude=None if evaluation.corruption else {"corruption"})

@@ -12,7 +12,8 @@ from torch import Tensor
 from robustbench_aig.evaluation.chunks import Images
 from robustbench_aig.evaluation.judge import Judgement
 from robustbench_aig.evaluation.measuring import Measured
-from robustbench_aig.records import ROW, EvaluationPlan
+from robustbench_aig.records import EvaluationPlan
+from robustbench_aig.samples import ROW
 
 
 def make_rows(plan: EvaluationPlan, *, chunk: int, images: Images, clean: Judgement, measured: Measured) -> pa.Table:
@@ -105,7 +106,7 @@ def _identity(plan: EvaluationPlan, chunk: int, images: Images) -> dict[str, obj
         "model": [plan.model] * size,
         "policy": [plan.policy] * size,
         "attack": [plan.attack] * size,
-        "threat": [str(plan.threat) if plan.threat else "none"] * size,
+        "threat": [str(plan.threat or plan.corruption or "none")] * size,
         "chunk": np.full(size, chunk),
     }
 

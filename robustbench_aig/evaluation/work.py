@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.attacks import Attack, run_attack
+from robustbench_aig.corruptions.files import CorruptedFiles
+from robustbench_aig.corruptions.names import Corruption
+from robustbench_aig.corruptions.pixels import corrupt
 from robustbench_aig.evaluation.chunks import Images
 from robustbench_aig.evaluation.judge import Judgement, Subject, judge
 from robustbench_aig.evaluation.measuring import Measured, in_batches, lacks_memory, pick
 from robustbench_aig.evaluation.rows import make_rows, skipped_rows
 from robustbench_aig.randomness import Stream, seed_of
-from robustbench_aig.records import EvaluationPlan, Plan
+from robustbench_aig.records import CorruptionRecord, EvaluationPlan, Plan
 from robustbench_aig.threat import Threat
 
 _NOT_FINITE = "the model returned NaN or infinite logits"
@@ -42,17 +45,19 @@ class Worked:
 
 @dataclass(frozen=True)
 class Worker:
-    """Attacks and judges chunks; what comes out depends on the plan, the chunk and nothing before it.
+    """Attacks or corrupts chunks and judges them; what comes out depends on the plan, the chunk and nothing before it.
 
     Attributes:
         plan: what to measure.
         subjects: (model, policy) to the network under that policy.
         attacks: attack name to the configured attack.
+        files: where corrupted images are read from; None to compute them.
     """
 
     plan: Plan
     subjects: Mapping[tuple[str, str], Subject]
     attacks: Mapping[str, Attack]
+    files: CorruptedFiles | None = None
     _clean: dict[tuple[str, str, int], Measured] = field(default_factory=dict)
 
     def work(self, evaluation: EvaluationPlan, chunk: Images, number: int, lost: Mapping[int, str]) -> Worked:
@@ -78,7 +83,7 @@ class Worker:
             return Worked(rows, chunk.ids[:0], chunk.pixels[:0], None, None)
         index = torch.tensor(left, device=chunk.ids.device)
         images, clean = chunk.pick(index), self._judge_clean(subject, chunk, number)
-        measured = clean if evaluation.threat is None else self._measure(evaluation, subject, images, number)
+        measured = clean if evaluation.role == "clean" else self._measure(evaluation, subject, images, number)
         made = make_rows(evaluation, chunk=number, images=images, clean=pick(clean.judged, index), measured=measured)
         at_once = int(measured.batch.max())
         return Worked(
@@ -90,11 +95,25 @@ class Worker:
         )
 
     def _measure(self, evaluation: EvaluationPlan, subject: Subject, images: Images, number: int) -> Measured:
+        corruption = evaluation.corruption
         return in_batches(
             len(images),
-            lambda part: self._attack(evaluation, subject, images.pick(part), (number, part.start)),
+            lambda part: (
+                self._attack(evaluation, subject, images.pick(part), (number, part.start))
+                if corruption is None
+                else self._corrupt(corruption, subject, images.pick(part))
+            ),
             lambda part, reason: self._lacking_memory(subject, images.pick(part), reason),
         )
+
+    def _corrupt(self, corruption: CorruptionRecord, subject: Subject, batch: Images) -> Measured:
+        """Judge the corrupted versions of images; what is random in them is the same at all severities."""
+        what = Corruption(corruption.name, corruption.severity)
+        if self.files is None:
+            images = corrupt(batch.pixels, what, Stream.of(batch.ids, self.plan.seed, "corruption", corruption.name))
+        else:
+            images = self.files.images(what, batch.ids)
+        return Measured.of(images, self._judge(subject, images, batch))
 
     def _attack(
         self, evaluation: EvaluationPlan, subject: Subject, batch: Images, place: tuple[int, int]

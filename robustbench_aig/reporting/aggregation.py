@@ -7,9 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from robustbench_aig.records import Compute, Cost, Distance, Evaluation, EvaluationPlan, Report
+from robustbench_aig.records import Compute, Cost, Distance, Evaluation, EvaluationPlan, Latency, Report
 from robustbench_aig.reporting.accuracy import Scores, accuracy
 from robustbench_aig.reporting.comparison import comparisons, results_of
+from robustbench_aig.reporting.corruptions import means
 from robustbench_aig.reporting.gates import gates
 from robustbench_aig.reporting.ladder import ladder
 from robustbench_aig.reporting.loading import Evidence, load_evidence
@@ -20,8 +21,8 @@ from robustbench_aig.reporting.union import unions
 def aggregate(directory: Path) -> Report:
     """Every number of a report from the plan and the rows in `directory`; reads, and writes nothing.
 
-    Equal rows give an equal report, whatever the time and place. Evaluations that are not finished are left out
-    and make the report "partial".
+    Equal rows give an equal report, whatever the time and place, but for seconds and latency, which aren't in rows.
+    Evaluations that are not finished are left out and make the report "partial".
 
     Raises:
         RunError: if a file is missing, damaged or foreign.
@@ -33,8 +34,8 @@ def summarise(evidence: Evidence) -> Report:
     """The report of loaded evidence."""
     plan = evidence.plan
     evaluations = [_evaluation(evidence, planned) for planned in evidence.finished()]
-    united = unions(evidence)
-    results = results_of(evidence, united)
+    united, corrupted = unions(evidence), means(evidence)
+    results = results_of(evidence, united, corrupted)
     return Report(
         status=_status(plan.evaluations, evaluations),
         created=plan.created,
@@ -46,6 +47,7 @@ def summarise(evidence: Evidence) -> Report:
         models=plan.models,
         evaluations=evaluations,
         worst_case=[union.record for union in united],
+        corruptions=[mean.record for mean in corrupted],
         comparisons=comparisons(evidence, results),
         ladder=ladder(plan, results),
     )
@@ -73,6 +75,7 @@ def _evaluation(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
         provider=planned.provider,
         provider_version=planned.provider_version,
         threat=planned.threat,
+        corruption=planned.corruption,
         status="error" if errors else "ok",
         errors=errors,
         skipped=int(rows.skipped.sum()),
@@ -81,7 +84,7 @@ def _evaluation(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
         robust_accuracy=accuracy(Scores.of(rows), seed=seed),
         distance=None if planned.role == "clean" else _distance(rows),
         gates=gates(rows, noise, model, evidence.plan.data.classes),
-        compute=_compute(rows, model.total_macs),
+        compute=_compute(rows, model.total_macs, evidence.latency.get(planned.id)),
         cost=_cost(rows, evidence.seconds.get(planned.id, 0.0)),
     )
 
@@ -111,7 +114,7 @@ def _distance(rows: Rows) -> Distance | None:
     )
 
 
-def _compute(rows: Rows, total: int) -> Compute | None:
+def _compute(rows: Rows, total: int, latency: Latency | None) -> Compute | None:
     """Executed compute of the images that were measured; None where none was."""
     if not rows.ok.any():
         return None
@@ -123,6 +126,7 @@ def _compute(rows: Rows, total: int) -> Compute | None:
         change=(attacked - clean) / clean if clean else 0.0,
         recovered=(attacked - clean) / saved if saved >= 1e-9 * total else None,
         p95=float(np.percentile(rows.macs_adv[rows.ok], 95)),
+        latency=latency,
     )
 
 

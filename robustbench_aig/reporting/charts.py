@@ -13,20 +13,25 @@ from robustbench_aig.records import Evaluation, ModelRecord, Report, ThreatRecor
 from robustbench_aig.reporting.drawing import ACCENT, FAINT, INK, Datum, chart, svg
 from robustbench_aig.reporting.rows import Rows
 from robustbench_aig.reporting.series import Series, accuracy_of, threats
-from robustbench_aig.reporting.words import accuracy_text, percent, threat_text
+from robustbench_aig.reporting.words import SUMMARIES, accuracy_text, percent, threat_text
 
 WIDTH = 360
 _BINS = 24
 
 
 def worst_case(report: Report, series: list[Series]) -> str:
-    """Union accuracy of every series at every epsilon, with intervals: the picture of the first screen."""
-    groups: list[ThreatRecord | None] = [None, *threats(report)]
+    """The first screen's picture: clean accuracy, union accuracy at every epsilon and the mean over corruptions."""
+    clean = "clean images"
+    groups: list[tuple[str, str, ThreatRecord | None]] = [
+        (clean, "union", None),
+        *((threat_text(threat), "union", threat) for threat in threats(report)),
+        (SUMMARIES["corruptions"], "corruptions", None),
+    ]
     data = [
-        _point(report, one, "union", threat) | {"group": "clean images" if threat is None else threat_text(threat)}
-        for threat in groups
+        _point(report, one, (attack, threat), "clean" if name == clean else name) | {"group": name}
+        for name, attack, threat in groups
         for one in series
-        if accuracy_of(report, one, "union", threat)
+        if accuracy_of(report, one, attack, threat)
     ]
     order = list(dict.fromkeys(point["group"] for point in data))
     y = alt.Y("series:N", sort=None, axis=None)
@@ -51,7 +56,7 @@ def accuracy(report: Report, series: list[Series], attack: str, norm: str) -> st
     """Accuracy against epsilon under one attack, a line per series; None where nothing finished."""
     groups: list[ThreatRecord | None] = [None, *(t for t in threats(report) if t.norm == norm)]
     data = [
-        _point(report, one, attack, threat) | {"eps": "clean" if threat is None else threat.eps}
+        _point(report, one, (attack, threat), threat_text(threat)) | {"eps": "clean" if threat is None else threat.eps}
         for one in series
         for threat in groups
         if accuracy_of(report, one, attack, threat)
@@ -138,8 +143,9 @@ def compute(rows: Rows, model: ModelRecord) -> str | None:
     return svg(alt.layer(*layers).properties(width=WIDTH - 50, height=180))
 
 
-def _point(report: Report, series: Series, attack: str, threat: ThreatRecord | None) -> Datum:
-    found = accuracy_of(report, series, attack, threat)
+def _point(report: Report, series: Series, query: tuple[str, ThreatRecord | None], name: str) -> Datum:
+    """One accuracy that is there, found by (attack, threat), under the name of what was done to the images."""
+    found = accuracy_of(report, series, *query)
     assert found is not None
     result, status = found
     failed = " (with failed images)" if status == "error" else ""
@@ -149,7 +155,7 @@ def _point(report: Report, series: Series, attack: str, threat: ThreatRecord | N
         "low": result.low,
         "high": result.high,
         "short": percent(result.value),
-        "says": f"{series.label}, {threat_text(threat)}: {accuracy_text(result)}{failed}",
+        "says": f"{series.label}, {name}: {accuracy_text(result)}{failed}",
     }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from robustbench_aig.records import Accuracies, Comparison, Status, ThreatRecord
 from robustbench_aig.reporting.accuracy import Scores, accuracy
+from robustbench_aig.reporting.corruptions import ALL, Mean
 from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.reporting.rows import Floats
 from robustbench_aig.reporting.union import Union
@@ -94,8 +95,8 @@ def comparisons(evidence: Evidence, results: Results) -> list[Comparison]:
     return found
 
 
-def results_of(evidence: Evidence, unions: list[Union]) -> Results:
-    """The scores of all finished evaluations and unions.
+def results_of(evidence: Evidence, unions: list[Union], means: list[Mean]) -> Results:
+    """The scores of all finished evaluations and unions, and of the mean over all corruptions.
 
     What an attack keeps of the images that others have left says nothing of the attack alone, and depends on the
     others differently for each model: an evaluation that skipped images is left out.
@@ -110,6 +111,9 @@ def results_of(evidence: Evidence, unions: list[Union]) -> Results:
     for union in unions:
         condition = Condition("union", "", union.record.threat)
         results[union.record.model, union.record.gate_policy][condition] = union.scores
+    for mean in means:
+        if mean.record.name is None:
+            results[mean.record.model, mean.record.gate_policy][Condition(ALL, "", None)] = mean.scores
     return results
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +16,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from robustbench_aig.errors import RunError
-from robustbench_aig.records import SCHEMA_VERSION, EvaluationPlan, ModelRecord, Plan
+from robustbench_aig.records import SCHEMA_VERSION, EvaluationPlan, Latency, ModelRecord, Plan
 from robustbench_aig.reporting.rows import Ints, Rows
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,13 @@ class Evidence:
         plan: what was to be measured.
         rows: evaluation id -> its rows; unfinished evaluations are absent.
         seconds: evaluation id -> wall time.
+        latency: evaluation id -> what was measured with a clock; not every evaluation has it.
     """
 
     plan: Plan
     rows: dict[str, Rows]
     seconds: dict[str, float]
+    latency: dict[str, Latency]
 
     def model(self, name: str) -> ModelRecord:
         """The model of that name."""
@@ -99,7 +104,9 @@ def load_evidence(directory: Path) -> Evidence:
         if path.is_file():
             rows[evaluation.id] = _load_rows(path, evaluation, plan)
     _check_same_images(rows, directory)
-    return Evidence(plan, rows, _load_seconds(directory / "times.json"))
+    seconds = _load_times(directory / "times.json", TypeAdapter(dict[str, float]), "seconds")
+    latency = _load_times(directory / "latency.json", TypeAdapter(dict[str, Latency]), "latency")
+    return Evidence(plan, rows, seconds, latency)
 
 
 def load_images(directory: Path, evaluation_id: str) -> Images | None:
@@ -125,13 +132,13 @@ def _read_json(path: Path) -> object:
         raise RunError(f"{path}: is not JSON ({_line(error)}): delete it and attack again") from None
 
 
-def _load_seconds(path: Path) -> dict[str, float]:
+def _load_times(path: Path, adapter: TypeAdapter[dict[str, T]], what: str) -> dict[str, T]:
     if not path.is_file():
         return {}
     try:
-        return TypeAdapter(dict[str, float]).validate_python(_read_json(path))
+        return adapter.validate_python(_read_json(path))
     except ValidationError:
-        raise RunError(f"{path}: is not a map from evaluation to seconds: delete it") from None
+        raise RunError(f"{path}: is not a map from evaluation to {what}: delete it") from None
 
 
 def _load_rows(path: Path, evaluation: EvaluationPlan, plan: Plan) -> Rows:
@@ -174,8 +181,11 @@ def _check_plan(plan: Plan, path: Path) -> None:
             raise RunError(f"{path}: {evaluation.id} names the unknown model '{evaluation.model}'")
         if "/" in evaluation.id or "\\" in evaluation.id or evaluation.id in {"", ".", ".."}:
             raise RunError(f"{path}: '{evaluation.id}' is no file name: attack again")
-        if (evaluation.role == "clean") != (evaluation.threat is None):
-            raise RunError(f"{path}: {evaluation.id} must have a threat, unless its role is 'clean'")
+        beside = {"threat": evaluation.threat, "corruption": evaluation.corruption}
+        expected = {"clean": [], "corruption": ["corruption"]}.get(evaluation.role, ["threat"])
+        if [name for name, value in beside.items() if value is not None] != expected:
+            needs = " and ".join(expected) or "neither threat nor corruption"
+            raise RunError(f"{path}: {evaluation.id} has the role '{evaluation.role}' and must have {needs}")
 
 
 def _check_same_images(rows: dict[str, Rows], directory: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Plan, Report
-from robustbench_aig.reporting import charts, gallery, heatmap, words
+from robustbench_aig.reporting import charts, corruptions, gallery, heatmap, words
 from robustbench_aig.reporting.ladder import step_rows
 from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.reporting.palette import heat_css
@@ -24,7 +24,7 @@ from robustbench_aig.reporting.templating import template
 
 
 class Verdict(NamedTuple):
-    """Gated against plain on clean images or under the union at one epsilon."""
+    """Gated against plain on clean images, under the union at one epsilon, or over all corruptions."""
 
     comparison: Comparison
     gated: tuple[Series, Accuracy]
@@ -73,11 +73,15 @@ def render(report: Report, evidence: Evidence, directory: Path) -> str:
     """
     series = all_series(report)
     labels = {(one.model, one.policy): one.label for one in series}
+    corrupted = [e.corruption for e in evidence.plan.evaluations if e.corruption is not None]
     return template("page.html").render(
         report=report,
         series=series,
         threats=threats(report),
         attacks=attacks(report),
+        attacked=not corrupted or any(e.threat for e in evidence.plan.evaluations),
+        corrupted=corrupted,
+        corruptions=corruptions,
         beside={e.attack: e.role for e in report.evaluations if e.role in words.BESIDE},
         gate_modes=_gate_modes(evidence.plan),
         accuracy_of=lambda *query: accuracy_of(report, *query),
@@ -86,6 +90,7 @@ def render(report: Report, evidence: Evidence, directory: Path) -> str:
         united=_single(report),
         label=lambda model, policy: labels[model, policy],
         models={model.name: model for model in report.models},
+        comparisons=_comparisons(report),
         picture=charts.worst_case(report, series) if series else None,
         verdicts=_verdicts(report, series),
         movements=_movements(report, evidence, series),
@@ -97,7 +102,9 @@ def render(report: Report, evidence: Evidence, directory: Path) -> str:
         heat_chosen=next((heatmap.choice(e, labels) for e in _headlines(report, series)), None),
         rung_series={(one.model, one.policy): one for one in series},
         clean_macs={
-            (e.model, e.gate_policy): e.compute.clean_macs for e in report.evaluations if e.compute and not e.threat
+            (e.model, e.gate_policy): e.compute.clean_macs
+            for e in report.evaluations
+            if e.compute and e.role == "clean"
         },
         ladder_steps=step_rows(report, [None, *threats(report)], [*_single(report), "union"]),
         shelves=gallery.shelves(report, evidence, directory, series),
@@ -126,7 +133,7 @@ def _verdicts(report: Report, series: list[Series]) -> list[Verdict]:
     by_name = {(one.model, one.policy): one for one in series}
     verdicts = []
     for comparison in report.comparisons:
-        if comparison.attack not in {"clean", "union"} or not _leads(report, comparison):
+        if comparison.attack not in {"clean", *words.SUMMARIES} or not _leads(report, comparison):
             continue
         gated = by_name[comparison.gated, comparison.gate_policy]
         plain = next(one for one in series if one.model == comparison.plain)
@@ -134,6 +141,15 @@ def _verdicts(report: Report, series: list[Series]) -> list[Verdict]:
         if found[0] and found[1]:
             verdicts.append(Verdict(comparison, (gated, found[0][0]), (plain, found[1][0])))
     return verdicts
+
+
+def _comparisons(report: Report) -> dict[str, list[Comparison]]:
+    """Those of clean and attacked images, and those of corrupted ones."""
+    of_corruptions = {corruptions.ALL, *(e.attack for e in report.evaluations if e.corruption)}
+    found: dict[str, list[Comparison]] = {"attacked": [], "corrupted": []}
+    for comparison in report.comparisons:
+        found["corrupted" if comparison.attack in of_corruptions else "attacked"].append(comparison)
+    return found
 
 
 def _leads(report: Report, comparison: Comparison) -> bool:
@@ -173,6 +189,6 @@ def _attack_settings(plan: Plan) -> list[tuple[str, dict[str, object]]]:
     """What was run under each name, once for every provider that ran it."""
     found: dict[str, dict[str, object]] = {}
     for e in plan.evaluations:
-        if e.role != "clean":
+        if e.threat is not None:
             found.setdefault(f"{e.attack} ({e.provider} {e.provider_version})", e.settings)
     return list(found.items())

@@ -10,7 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from robustbench_aig.errors import RunError
-from robustbench_aig.records import ROW, ROW_DEFAULTS, EvaluationPlan, RowStatus
+from robustbench_aig.records import EvaluationPlan
+from robustbench_aig.samples import ROW, ROW_DEFAULTS, RowStatus
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -21,7 +22,7 @@ _FINITE = ("margin", "linf", "l2", "choice_margin", "macs_clean", "macs_adv", "f
 
 @dataclass(frozen=True)
 class Rows:
-    """The columns of `records.ROW` over N images and G gates (0 for a plain model).
+    """The columns of `samples.ROW` over N images and G gates (0 for a plain model).
 
     Where `ok` is False nothing was measured: only image, label, ok and skipped mean anything.
 
@@ -62,7 +63,7 @@ class Rows:
 
     @classmethod
     def of(cls, table: pa.Table, evaluation: EvaluationPlan, gates: int) -> Rows:
-        """Unpack and check a pyarrow table of `records.ROW`.
+        """Unpack and check a pyarrow table of `samples.ROW`.
 
         Raises:
             RunError: saying in what the rows differ from the contract or from the plan.
@@ -116,12 +117,11 @@ def _with_defaults(table: pa.Table) -> pa.Table:
 def _check_identity(table: pa.Table, evaluation: EvaluationPlan) -> None:
     if not table.schema.equals(ROW):
         raise RunError("has other columns than this version's sample table: attack again with this version")
-    threat = evaluation.threat
     expected = {
         "model": evaluation.model,
         "policy": evaluation.policy,
         "attack": evaluation.attack,
-        "threat": str(threat) if threat else "none",
+        "threat": str(evaluation.threat or evaluation.corruption or "none"),
     }
     for name, value in expected.items():
         found = table[name].unique().to_pylist()

@@ -97,7 +97,7 @@ def threats(report: Report) -> list[ThreatRecord]:
 
 def attacks(report: Report) -> list[str]:
     """Names of the attacks, then of those on the compute, then of the controls."""
-    roles = {e.attack: e.role for e in report.evaluations if e.role != "clean"}
+    roles = {e.attack: e.role for e in report.evaluations if e.threat is not None}
     return sorted(roles, key=lambda attack: ("attack", "compute", "control").index(roles[attack]))
 
 
@@ -106,6 +106,7 @@ def accuracy_of(
 ) -> tuple[Accuracy, str] | None:
     """(accuracy, status) of a series under an attack; "union" is an attack; without a threat it is clean.
 
+    Without a threat, "corruptions" is the mean over all of them.
     None where the attack skipped images: what it kept of the others is no accuracy under this attack (`remainder_of`).
     """
     mine = (series.model, series.policy)
@@ -114,6 +115,9 @@ def accuracy_of(
             if (worst.model, worst.gate_policy) == mine and worst.threat == threat:
                 return worst.accuracy, worst.status
         return None
+    if attack == "corruptions" and threat is None:
+        found = (m for m in report.corruptions if (m.model, m.gate_policy, m.name) == (*mine, None))
+        return next(((mean.accuracy, mean.status) for mean in found), None)
     for e in report.evaluations:
         clean = threat is None and e.role == "clean"
         if (e.model, e.gate_policy) == mine and (clean or (e.attack, e.threat) == (attack, threat)):

@@ -11,6 +11,8 @@ from robustbench_aig.reporting.accuracy import Scores, accuracy
 from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.reporting.rows import Bools, Ints, Rows
 
+_OURS = "aigrob"
+
 
 class Union(NamedTuple):
     """A union with the scores behind it, which comparisons need."""
@@ -45,9 +47,9 @@ def _members(plan: Plan) -> list[tuple[ThreatRecord, list[EvaluationPlan]]]:
 
 def _union(threat: ThreatRecord, members: list[EvaluationPlan], evidence: Evidence) -> Union:
     rows = [evidence.rows[member.id] for member in members]
-    chosen = _choose(rows)
-    ok = np.logical_and.reduce([part.ok | part.skipped for part in rows])
-    scores = _score(rows, chosen, ok)
+    chosen, ok, scores = _worst(rows)
+    seed = evidence.plan.seed
+    others = None if evidence.plan.cascade else _others(members)
     strongest = dict.fromkeys((member.attack for member in members), 0)
     for index, member in enumerate(members):
         strongest[member.attack] += int((chosen[ok] == index).sum())
@@ -57,11 +59,27 @@ def _union(threat: ThreatRecord, members: list[EvaluationPlan], evidence: Eviden
         threat=threat,
         attacks=[member.attack for member in members[1:]],
         status="ok" if ok.all() else "error",
-        accuracy=accuracy(scores, seed=evidence.plan.seed),
+        accuracy=accuracy(scores, seed=seed),
         strongest=strongest,
         alone={} if evidence.plan.cascade else _alone(members, rows),
+        others_only=[] if others is None else _others_only(rows, others),
+        own_accuracy=None if others is None else accuracy(_worst(_pick(rows, ~others)).scores, seed=seed),
     )
     return Union(record, scores)
+
+
+class _Worst(NamedTuple):
+    """Of each image: the evaluation that is worst for it, whether none failed on it, its scores under that one."""
+
+    chosen: Ints
+    ok: Bools
+    scores: Scores
+
+
+def _worst(rows: list[Rows]) -> _Worst:
+    chosen = _choose(rows)
+    ok = np.logical_and.reduce([part.ok | part.skipped for part in rows])
+    return _Worst(chosen, ok, _score(rows, chosen, ok))
 
 
 def _alone(members: list[EvaluationPlan], rows: list[Rows]) -> dict[str, int]:
@@ -69,6 +87,23 @@ def _alone(members: list[EvaluationPlan], rows: list[Rows]) -> dict[str, int]:
     lost = np.stack([part.choice_score < 0.5 for part in rows])
     once = lost.sum(axis=0) == 1
     return {member.attack: int((own & once).sum()) for member, own in zip(members[1:], lost[1:], strict=True)}
+
+
+def _others(members: list[EvaluationPlan]) -> Bools | None:
+    """(M,) which of the evaluations are attacks of other providers; None where all attacks are, or none is."""
+    others = np.array([member.provider != _OURS for member in members[1:]])
+    return None if others.all() or not others.any() else np.concatenate([[False], others])
+
+
+def _others_only(rows: list[Rows], others: Bools) -> list[int]:
+    """The images that other providers' attacks alone break; one on which an attack failed isn't broken by it."""
+    broken = np.stack([part.ok & (part.choice_score < 0.5) for part in rows])
+    found: list[int] = rows[0].image[broken[others].any(axis=0) & ~broken[~others].any(axis=0)].tolist()
+    return found
+
+
+def _pick(rows: list[Rows], which: Bools) -> list[Rows]:
+    return [part for part, wanted in zip(rows, which, strict=True) if wanted]
 
 
 def _choose(rows: list[Rows]) -> Ints:

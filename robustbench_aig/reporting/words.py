@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Step, ThreatRecord
+from robustbench_aig.records import (
+    Accuracy,
+    Comparison,
+    Evaluation,
+    Latency,
+    ModelRecord,
+    Step,
+    ThreatRecord,
+    WorstCase,
+)
 
 NBSP = "\u00a0"
 
@@ -43,6 +52,12 @@ def macs(value: float) -> str:
     return f"{value:.0f}"
 
 
+def clocks(evaluations: Sequence[Evaluation]) -> list[str]:
+    """How the latencies among evaluations were measured, every way once: `64 images at once, cpu, 2 threads`."""
+    found: list[Latency] = [e.compute.latency for e in evaluations if e.compute and e.compute.latency]
+    return list(dict.fromkeys(f"{one.images} images at once, {one.device}, {one.threads} threads" for one in found))
+
+
 def p_text(p: float | None) -> str:
     """A p-value, or why there is none."""
     if p is None:
@@ -60,6 +75,15 @@ def threat_text(threat: ThreatRecord | None) -> str:
 def ball(norm: str, eps: str) -> str:
     """The same of a threat that is no record."""
     return f"ε = {eps} ({'L∞' if norm == 'linf' else 'L2'})"
+
+
+SUMMARIES = {"union": "worst case", "corruptions": "mean over all corruptions"}
+"""What the names of comparisons mean that are no single measurement."""
+
+
+def condition(comparison: Comparison) -> str:
+    """What was done to the images: an epsilon, the mean over all corruptions, or nothing."""
+    return SUMMARIES["corruptions"] if comparison.attack == "corruptions" else threat_text(comparison.threat)
 
 
 def listing(names: Sequence[str]) -> str:
@@ -104,15 +128,16 @@ def distinct(step: Step) -> bool:
 
 
 def verdict(comparison: Comparison, gated: tuple[str, Accuracy], plain: tuple[str, Accuracy]) -> str:
-    """One sentence on gated against plain, each (phrase, accuracy), under the union at one epsilon."""
+    """One sentence on gated against plain, each (phrase, accuracy): the union at one epsilon, or all corruptions."""
     endings = {
         "has failed images": "failed images count as lost, so this is no verdict",
         "gated keeps more": "the gated model keeps more",
         "plain keeps more": "the plain model keeps more",
         "not distinguishable": f"not distinguishable on {comparison.n} images",
     }
+    under = f"Under the strongest of these attacks at {threat_text(comparison.threat)}"
     return (
-        f"Under the strongest of these attacks at {threat_text(comparison.threat)} {gated[0]} keeps "
+        f"{under if comparison.threat else 'On average over these corruptions'} {gated[0]} keeps "
         f"{accuracy_text(gated[1])}, {plain[0]} {accuracy_text(plain[1])}: difference {signed(comparison.difference)} "
         f"points {bracket(comparison.low, comparison.high)}, {endings[reading(comparison)]}."
     )
@@ -131,6 +156,18 @@ def kept_of_left(evaluation: Evaluation, earlier: Sequence[str]) -> str:
     if not count:
         return left(evaluation, earlier)
     return f"{percent(evaluation.robust_accuracy.value * evaluation.n / count)} of {left(evaluation, earlier)}"
+
+
+def others_only(worst: WorstCase) -> str | None:
+    """What other providers' attacks add to ours; None where there is nothing to compare."""
+    if worst.own_accuracy is None:
+        return None
+    images = worst.others_only
+    listed = ", ".join([*map(str, images[:_LISTED]), *(["…"] if len(images) > _LISTED else [])])
+    return (
+        f"Other providers alone break {len(images)} of {worst.accuracy.n} images{f': {listed}' if listed else ''}. "
+        f"Our own attacks alone leave {accuracy_text(worst.own_accuracy)}, all of them {accuracy_text(worst.accuracy)}."
+    )
 
 
 def movement(phrase: str, evaluation: Evaluation, model: ModelRecord, earlier: Sequence[str] = ()) -> str:
@@ -163,15 +200,19 @@ BESIDE = {"control": "control", "compute": "on the compute"}
 """What attacks are called that don't count in the worst case, by their role."""
 
 _FEW = 4
+_LISTED = 20
 
 
-def limits(attacks: Sequence[str], gate_modes: Sequence[str]) -> list[str]:
+def limits(attacks: Sequence[str], gate_modes: Sequence[str], *, corrupted: bool = False) -> list[str]:
     """What the numbers do not show; said on the first screen of every report.
 
     Args:
         attacks: that the worst case is over.
         gate_modes: how they look past gates, but for the stock way.
+        corrupted: whether there are common corruptions.
     """
+    if corrupted and not attacks:
+        return [_NO_ATTACK, _INTERVALS]
     over = listing(attacks) if attacks else "no attack"
     over = f"{len(attacks)} attacks" if len(attacks) > _FEW else over
     aimed = f"Attacks know about the gates in {len(gate_modes)} ways: {listing(gate_modes)}." if gate_modes else _BLIND
@@ -186,6 +227,10 @@ _STRONGER = "A stronger attack can lower every number, and need not lower them e
 _BLIND = (
     "None of these attacks aims at the gates. A gated model that keeps more here may owe it to a hidden gradient or to "
     "the randomness of its gates; the suite `adaptive` is made to tell."
+)
+_NO_ATTACK = (
+    "Nobody attacked: common corruptions are not chosen to mislead a network, so what it keeps under them says nothing "
+    "of what it would keep under attack."
 )
 _INTERVALS = (
     "Intervals are 95 % over images, for these trained weights; another training seed may differ by more. They "

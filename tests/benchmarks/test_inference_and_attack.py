@@ -14,6 +14,7 @@ from benchmarks.inference import agreement, infer
 from robustbench_aig.attacks import run_attack
 from robustbench_aig.gating import gating
 from robustbench_aig.models import lean
+from robustbench_aig.statistics import coverage
 from tests.command import aigrob_here, refused
 from tests.tiny import recipe, write_recipe
 
@@ -79,7 +80,7 @@ def test_inference_gives_one_json_document(where: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == ""
     document = json.loads(ran.stdout)
-    assert document["coverage"] == pairs.coverage(9, 2)
+    assert document["coverage"] == coverage(9, 2)
     assert [(part["model"], part["batch"], part["rate"]) for part in document["models"]] == [
         ("gated", 1, 0.4),
         ("gated", 5, 0.4),

@@ -63,11 +63,35 @@ def test_report_renders_again_from_the_sample_table(uninterrupted: Path, tmp_pat
 
 
 def test_a_second_time_costs_nothing_and_needs_resume(uninterrupted: Path) -> None:
-    where = uninterrupted.parent.parent
+    where, before = uninterrupted.parent.parent, (uninterrupted / "latency.json").read_bytes()
     refused(aigrob_here(where, *WHOLE, "--quiet"), "--resume")
     again = aigrob_here(where, *WHOLE, "--resume")
     assert again.returncode == 0
+    assert "measuring latency" not in again.stderr
+    assert (uninterrupted / "latency.json").read_bytes() == before
     refused(aigrob_here(where, *WHOLE, "--resume", "--quiet", "--seed", "1"), "another evaluation", "--name")
+
+
+def test_latency_is_that_of_gated_networks_alone(uninterrupted: Path) -> None:
+    report = json.loads((uninterrupted / "report.json").read_text())
+    timed = [e for e in report["evaluations"] if e["compute"]["latency"]]
+    assert [(e["model"], e["gate_policy"], e["threat"]["eps"]) for e in timed] == [
+        ("gated", "argmax", "32/255"),
+        ("gated", "sampled", "32/255"),
+    ]
+    assert {e["id"]: e["compute"]["latency"] for e in timed} == json.loads((uninterrupted / "latency.json").read_text())
+    assert (uninterrupted / "report.html").read_text().count("<strong>×&nbsp;") == 2
+
+
+def test_latency_may_be_left_out_and_measured_later(runs: Path) -> None:
+    arguments = ["attack", "gated", "--policy", "argmax", "--attack", "fgsm", "--eps", "8/255", "--limit", "20"]
+    for latency in ("--no-latency", "--resume"):
+        result = aigrob_here(runs.parent, *arguments, "--name", "x", latency, "--json")
+        assert result.returncode == 0, result.stderr
+        found = [e["compute"]["latency"] for e in json.loads(result.stdout)["evaluations"]]
+        assert [bool(one) for one in found] == [False, latency == "--resume"]
+        assert result.stderr.count("measuring latency") == found.count(None) % 2
+        assert (runs.parent / "reports" / "x" / "latency.json").exists() == (latency == "--resume")
 
 
 def test_a_suite_may_be_a_cascade(runs: Path) -> None:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 def evidence(report: Path) -> dict[str, object]:
-    """Sample tables and images byte for byte, and report.json but for times and dates."""
+    """Sample tables and images byte for byte, and report.json but for times, latencies and dates."""
     found: dict[str, object] = {
         str(path.relative_to(report)): path.read_bytes()
         for folder in ("samples", "images")
@@ -29,6 +29,7 @@ def evidence(report: Path) -> dict[str, object]:
     content = json.loads((report / "report.json").read_text())
     for evaluation in content["evaluations"]:
         evaluation["cost"].pop("seconds")
+        evaluation["compute"].pop("latency")
     content.pop("created")
     content.pop("command")
     found["report.json"] = content
@@ -84,6 +85,11 @@ def test_several_processes_make_what_one_makes(processes: int, pair: Path, unint
     assert len(told) == len(theirs["report.json"]["evaluations"])  # type: ignore[index]
     times = json.loads((tmp_path / "reports" / "whole" / "times.json").read_text())
     assert set(times) == {e["id"] for e in theirs["report.json"]["evaluations"]}  # type: ignore[index]
+    latencies = [
+        json.loads((report / "latency.json").read_text()) for report in (tmp_path / "reports" / "whole", uninterrupted)
+    ]
+    assert set(latencies[0]) == set(latencies[1])
+    assert stderr.count("measuring latency") == 1
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(10, marks=[pytest.mark.evidence, pytest.mark.timeout(1800)])])

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from robustbench_aig.attacks import Attack, build_attack
+from robustbench_aig.corruptions.files import CorruptedFiles
 from robustbench_aig.evaluation import Evaluator, Images, Store, Subject, make_plan, plan_evaluations
 from robustbench_aig.models import profile_macs
-from robustbench_aig.records import DataRecord, GateRecord, ModelRecord, Plan
+from robustbench_aig.records import CorruptionRecord, DataRecord, GateRecord, ModelRecord, Plan
 from robustbench_aig.threat import Threat
 from robustbench_aig.zoo import find_attack
 from tests.networks import gated, images, plain
@@ -51,6 +52,7 @@ def make(
     *,
     eps: Sequence[str] = ("2/255", "8/255"),
     cascade: bool = False,
+    corruptions: Sequence[CorruptionRecord] = (),
 ) -> Plan:
     models = model_records()
     threats = [Threat.parse(text) for text in eps]
@@ -65,7 +67,7 @@ def make(
             digest="0",
         ),
         models=[record for record, _ in models],
-        evaluations=plan_evaluations(models, [find_attack(name) for name in attacks], threats),
+        evaluations=plan_evaluations(models, [find_attack(name) for name in attacks], threats, corruptions),
         seed=seed,
         chunk=chunk,
         draws=DRAWS,
@@ -82,6 +84,7 @@ def evaluator(
     keep: int = 64,
     of: Images | None = None,
     networks: dict[tuple[str, str], Subject] | None = None,
+    files: CorruptedFiles | None = None,
 ) -> Evaluator:
     names = {e.attack for e in plan.evaluations if e.threat}
     built = {name: build_attack(find_attack(name)[1].attack) for name in names}
@@ -95,6 +98,7 @@ def evaluator(
         store,
         torch.device("cpu"),
         keep,
+        files=files,
     )
 
 

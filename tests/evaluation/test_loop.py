@@ -17,7 +17,7 @@ from robustbench_aig.errors import RunError
 from robustbench_aig.evaluation import Store, plan_evaluations
 from robustbench_aig.gating import Argmax, gating
 from robustbench_aig.randomness import Stream
-from robustbench_aig.records import ROW
+from robustbench_aig.samples import ROW
 from robustbench_aig.threat import Threat
 from robustbench_aig.zoo import find_attack
 from tests.evaluation.conftest import CHUNK, COUNT, contents, evaluator, make, model_records, subjects, table

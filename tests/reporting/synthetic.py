@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from robustbench_aig.records import (
-    ROW,
+    CorruptionRecord,
     DataRecord,
     EvaluationPlan,
     GateRecord,
@@ -23,6 +24,7 @@ from robustbench_aig.records import (
     Role,
     ThreatRecord,
 )
+from robustbench_aig.samples import ROW
 
 N, CLASSES, GATES, DRAWS, SIZE = 60, 5, 9, 10, 8
 BLOCK_MACS, FIXED_MACS = 1000, 2000
@@ -145,9 +147,30 @@ def make_study(seed: int = 0) -> Study:
     return Study(plan, {e.id: _rows(e, rng) for e in plan.evaluations})
 
 
+def corrupted(
+    study: Study, kinds: Mapping[str, Sequence[int]], *, alone: bool = False, source: str = "computed"
+) -> Study:
+    """The same study under corruptions, names to severities, beside its attacks or instead of them."""
+    rng = np.random.default_rng(5)
+    planned: list[EvaluationPlan] = []
+    for model, policy in MODELS:
+        mine = [e for e in study.plan.evaluations if (e.model, e.policy) == (model, policy)]
+        planned += [e for e in mine if e.role == "clean" or not alone]
+        for name, severities in kinds.items():
+            for severity in severities:
+                e = evaluation(model, policy, f"{name}:{severity}", "corruption", None)
+                record = CorruptionRecord(name=name, severity=severity, source=source)
+                planned.append(
+                    e.model_copy(update={"id": e.id.replace(":", "-"), "corruption": record, "settings": {}})
+                )
+    rows = {e.id: study.rows.get(e.id) or _rows(e, rng) for e in planned}
+    return Study(study.plan.model_copy(update={"evaluations": planned}), rows)
+
+
 def _rows(e: EvaluationPlan, rng: np.random.Generator) -> list[Row]:
-    strength = {"clean": 0.0, "corners": 0.15, "fgsm": 0.5, "pgd": 0.7}[e.attack]
+    strength = {"clean": 0.0, "corners": 0.15, "fgsm": 0.5, "pgd": 0.7}.get(e.attack, 0.0)
     strength *= (e.threat.value * 255 / 8) ** 0.5 if e.threat else 0.0
+    strength += 0.1 * e.corruption.severity if e.corruption else 0.0
     ease = np.clip(np.random.default_rng(1).normal(1.0, 0.25, N) - strength, 0.02, 0.97)
     gated, draws = e.policy != "none", DRAWS if e.policy == "sampled" else 1
     return [_row(index, e, float(ease[index]), draws, gated, strength, rng) for index in range(N)]
@@ -170,14 +193,14 @@ def _row(
     uniform = rng.random(p_clean.size)
     before, after = uniform < p_clean, uniform < p_adv
     size = e.threat.value if e.threat else 0.0
-    passes = {"clean": 0, "corners": 0, "fgsm": 1, "pgd": 20}[e.attack]
+    passes = {"fgsm": 1, "pgd": 20}.get(e.attack, 0)
     return {
         "image": index,
         "label": label,
         "model": e.model,
         "policy": e.policy,
         "attack": e.attack,
-        "threat": f"{e.threat.norm} {e.threat.eps}" if e.threat else "none",
+        "threat": str(e.threat or e.corruption or "none"),
         "chunk": index // 20,
         "status": "ok",
         "lost_to": None,

@@ -171,6 +171,59 @@ def test_union(report: Report, rows: dict[str, list[Row]]) -> None:
             assert w.accuracy.majority == pytest.approx(fmean(row["prediction"] == row["label"] for _, row in chosen))
 
 
+def mixed(study: Study) -> Study:
+    """The same attacks, of which PGD is another provider's; some of its images fail, and some of ours do."""
+    evaluations = [
+        e.model_copy(update={"provider": "foolbox"}) if e.attack == "pgd" else e for e in study.plan.evaluations
+    ]
+    for e in evaluations:
+        for row in study.rows[e.id][{"pgd": slice(0, 5), "fgsm": slice(5, 10)}.get(e.attack, slice(0, 0))]:
+            fail(row)
+    return Study(study.plan.model_copy(update={"evaluations": evaluations}), study.rows)
+
+
+def test_what_other_providers_alone_break(study: Study, tmp_path: Path) -> None:
+    rows = (other := mixed(study)).rows
+    report = aggregate(other.write(tmp_path / "mixed"))
+    counts = []
+    for w in report.worst_case:
+        clean, ours, theirs = (
+            rows[rows_id(w.model, w.gate_policy, attack, eps)]
+            for attack, eps in (("clean", None), ("fgsm", w.threat.eps), ("pgd", w.threat.eps))
+        )
+        expected, shares = [], []
+        for image in range(w.accuracy.n):
+            lost = [
+                one[image]["status"] == "ok" and 2 * one[image]["choice_correct"] < one[image]["choice_draws"]
+                for one in (clean, ours, theirs)
+            ]
+            if lost == [False, False, True]:
+                expected.append(clean[image]["image"])
+            worst_of_ours = min(
+                (clean[image], ours[image]),
+                key=lambda row: (row["choice_correct"] / row["choice_draws"], np.float32(row["choice_margin"])),
+            )
+            shares.append(worst_of_ours["correct_draws"] / worst_of_ours["draws"])
+        assert w.others_only == expected
+        assert w.own_accuracy is not None
+        assert w.own_accuracy.value == pytest.approx(fmean(shares))
+        if w.gate_policy != "sampled":
+            assert w.own_accuracy.value >= w.accuracy.value
+        counts.append(len(expected))
+    assert max(counts) > 0
+    rates = [(w.own_accuracy, w.others_only) for w in aggregate(make_study().write(tmp_path / "ours")).worst_case]
+    assert rates == [(None, [])] * len(report.worst_case)
+
+
+def test_without_attacks_of_ours_nothing_is_compared_with_them(study: Study, tmp_path: Path) -> None:
+    evaluations = [
+        e.model_copy(update={"provider": "foolbox"}) if e.role == "attack" else e for e in study.plan.evaluations
+    ]
+    plan = study.plan.model_copy(update={"evaluations": evaluations})
+    for w in aggregate(Study(plan, study.rows).write(tmp_path)).worst_case:
+        assert (w.own_accuracy, w.others_only) == (None, [])
+
+
 def compared(report: Report, policy: str, attack: str, eps: str | None) -> Comparison:
     return next(
         c

@@ -57,6 +57,16 @@ def test_the_union_chooses_among_what_was_measured(report: Report, rows: dict[st
         assert sum(w.strongest.values()) == N
 
 
+def test_a_cascade_does_not_say_who_else_would_have_broken_an_image(tmp_path: Path) -> None:
+    study = cascaded(make_study())
+    evaluations = [
+        e.model_copy(update={"provider": "foolbox"}) if e.attack == "fgsm" else e for e in study.plan.evaluations
+    ]
+    study.plan = study.plan.model_copy(update={"evaluations": evaluations})
+    for w in aggregate(study.write(tmp_path)).worst_case:
+        assert (w.own_accuracy, w.others_only, w.alone) == (None, [], {})
+
+
 def test_an_evaluation_counts_what_it_skipped_and_describes_the_rest(
     report: Report, rows: dict[str, list[Row]]
 ) -> None:

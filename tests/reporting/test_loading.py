@@ -110,6 +110,13 @@ def test_times_of_another_shape(study: Study, tmp_path: Path) -> None:
         aggregate(tmp_path)
 
 
+@pytest.mark.parametrize("content", ["[1]", "{", '{"x": {"ratio": 1.2}}', '{"x": {"ratio": -1}}'])
+def test_damaged_latency(study: Study, tmp_path: Path, content: str) -> None:
+    (study.write(tmp_path) / "latency.json").write_text(content)
+    with pytest.raises(RunError, match=r"latency\.json: is not .*delete it"):
+        aggregate(tmp_path)
+
+
 def test_images(directory: Path) -> None:
     images = load_images(directory, NAME)
     assert images is not None

@@ -123,6 +123,49 @@ def test_an_attack_that_failed_everywhere_still_renders(study: Study, tmp_path: 
     assert "failed on every image" in (tmp_path / "report.html").read_text()
 
 
+def test_measured_time_stands_beside_the_compute(study: Study, tmp_path: Path) -> None:
+    latency = {"ratio": 1.254, "low": 1.2, "high": 1.3, "clean_ms_per_image": 0.4, "images": 64, "pairs": 15}
+    found = {
+        PGD: latency | {"device": "cpu", "threads": 2},
+        "of a plan before": latency | {"device": "x", "threads": 1},
+    }
+    (study.write(tmp_path) / "latency.json").write_text(json.dumps(found))
+    report = write_report(tmp_path)
+    assert [e.id for e in report.evaluations if e.compute and e.compute.latency] == [PGD]
+    text = text_of((tmp_path / "report.html").read_text())
+    assert text.count("× 1.25 [1.20, 1.30]") == 1
+    gated = [e for e in report.evaluations if e.gates and e.threat]
+    assert text.count("not measured") == len(gated) - 1
+    assert "64 images at once, cpu, 2 threads;" in text
+    (tmp_path / "latency.json").unlink()
+    write_report(tmp_path)
+    without = text_of((tmp_path / "report.html").read_text())
+    assert without.count("not measured") == len(gated)
+    assert "Measured time: how long" not in without
+
+
+def foreign(study: Study, attack: str) -> Study:
+    """The same study, with an attack of another provider."""
+    evaluations = [
+        e.model_copy(update={"provider": "foolbox"}) if e.attack == attack else e for e in study.plan.evaluations
+    ]
+    return Study(study.plan.model_copy(update={"evaluations": evaluations}), study.rows)
+
+
+def test_what_other_providers_alone_break_is_said_once_per_model_and_epsilon(study: Study, tmp_path: Path) -> None:
+    report = write_report(foreign(study, "pgd").write(tmp_path))
+    text = text_of((tmp_path / "report.html").read_text())
+    for w in report.worst_case:
+        listed = ", ".join(map(str, w.others_only[:20])) + (", …" if len(w.others_only) > 20 else "")
+        assert (
+            f"Other providers alone break {len(w.others_only)} of 60 images{listed and ': '}{listed}. Our own" in text
+        )
+    assert text.count("Other providers alone break") == len(report.worst_case) == 6
+    assert any(len(w.others_only) > 20 for w in report.worst_case)
+    write_report(study.write(tmp_path / "ours"))
+    assert "Other providers alone" not in (tmp_path / "ours" / "report.html").read_text()
+
+
 def test_names_are_escaped(study: Study, tmp_path: Path) -> None:
     data = study.plan.data.model_copy(update={"classes": ["<b>0</b>", "</script>", "2", "3", "4"]})
     Study(study.plan.model_copy(update={"data": data}), study.rows).write(tmp_path)
@@ -177,6 +220,13 @@ def test_heat_cells(kind: str, before: int, after: int, text: str, look: str) ->
 def test_every_cell_colour_is_legible(scheme: str) -> None:
     assert len({name for name, _, _ in steps(scheme)}) == 22
     assert all(contrast(background, text) >= 4.5 for _, background, text in steps(scheme))
+
+
+def test_limits_say_whether_attacks_knew_of_the_gates() -> None:
+    assert "None of these attacks aims at the gates" in words.limits(["fgsm", "pgd"], [])[1]
+    many = words.limits([f"pgd:steps={steps}" for steps in range(9)], ["open", "bpda"])
+    assert many[0].startswith("The worst case is a union over 9 attacks: an upper bound")
+    assert many[1] == "Attacks know about the gates in 2 ways: open and bpda."
 
 
 def test_words() -> None:

@@ -1,0 +1,45 @@
+"""The sample table: one row per image and evaluation, the evidence that every published number is a function of."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pyarrow as pa
+
+RowStatus = Literal["ok", "error", "skipped"]
+"""Of an image: measured; its attack or judgement failed; not attacked, because it was lost before (a cascade)."""
+
+ROW = pa.schema(
+    [
+        pa.field("image", pa.int64(), False),  # index in the test split, stable for a data set
+        pa.field("label", pa.int32(), False),
+        pa.field("model", pa.string(), False),  # name of the run
+        pa.field("policy", pa.string(), False),  # gate policy while judged: "none" for a plain model
+        pa.field("attack", pa.string(), False),  # recipe name; "clean" for the unattacked image; "jpeg:3": corrupted
+        pa.field("threat", pa.string(), False),  # "linf 4/255"; "none" for the unattacked image; "corruption jpeg 3"
+        pa.field("chunk", pa.int32(), False),  # the unit of work this image was part of
+        pa.field("status", pa.string(), False),  # RowStatus; columns below say what they hold unless it's "ok"
+        pa.field("lost_to", pa.string(), True),  # the attack that a skipped image was lost to, or "clean"; else null
+        pa.field("prediction", pa.int32(), False),  # class with most votes over the scoring draws; else -1
+        pa.field("margin", pa.float32(), False),  # logit of the label minus the best other, mean over scoring draws
+        pa.field("linf", pa.float32(), False),  # measured size of the change; else NaN
+        pa.field("l2", pa.float32(), False),
+        pa.field("draws", pa.int32(), False),  # scoring draws: 1 where the policy is deterministic
+        pa.field("correct_draws", pa.int32(), False),  # of these, how many were right; else 0
+        pa.field("choice_draws", pa.int32(), False),  # a disjoint set of draws, only for choosing the worst attack
+        pa.field("choice_correct", pa.int32(), False),
+        pa.field("choice_margin", pa.float32(), False),
+        pa.field("gates_clean", pa.binary(), False),  # decisions at the first scoring draw, numpy.packbits over gates
+        pa.field("gates_adv", pa.binary(), False),  # the same draw's noise on the attacked image
+        pa.field("p_clean", pa.list_(pa.float16()), False),  # open probability of each gate along that path
+        pa.field("p_adv", pa.list_(pa.float16()), False),
+        pa.field("macs_clean", pa.float64(), False),  # executed multiply-accumulates, mean over scoring draws
+        pa.field("macs_adv", pa.float64(), False),
+        pa.field("forwards", pa.float64(), False),  # passes the attack spent on this image
+        pa.field("backwards", pa.float64(), False),
+        pa.field("batch", pa.int32(), False),  # images that went through the network at once; 0 where skipped
+    ]
+)
+
+ROW_DEFAULTS = {"batch": 0}
+"""What a column holds in sample tables that were written before there was such a column; 0 is "not recorded"."""

@@ -12,6 +12,7 @@ from robustbench_aig.files import data_folder
 from robustbench_aig.recipes import (
     AttackRecipe,
     ModelRecipe,
+    NamedAttack,
     SuiteRecipe,
     change_attack,
     inherit,
@@ -94,7 +95,7 @@ def default_pair(family: str, device: str) -> list[tuple[str, ModelRecipe]]:
     raise RecipeError(f"no default pair for '{family}': name the models to train (aigrob models lists them)")
 
 
-def find_attack(name: str) -> tuple[str, AttackRecipe]:
+def find_attack(name: str) -> NamedAttack:
     """The name and recipe of an attack.
 
     Args:
@@ -117,12 +118,12 @@ def find_attack(name: str) -> tuple[str, AttackRecipe]:
     return f"{full}:{changes}", validate(AttackRecipe, change_attack(content, changes, name), name)
 
 
-def change_named(name: str, changes: str) -> tuple[str, AttackRecipe]:
+def change_named(name: str, changes: str) -> NamedAttack:
     """An attack, which may have changes already, with further ones."""
     return find_attack(f"{name},{changes}" if ":" in name else f"{name}:{changes}")
 
 
-def find_suite(name: str) -> tuple[list[tuple[str, AttackRecipe]], bool]:
+def find_suite(name: str) -> tuple[list[NamedAttack], bool]:
     """The attacks of a suite, in its order, and whether each attacks only what those before have left.
 
     Raises:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.attacks.keeping import Keep, Kept
-from robustbench_aig.attacks.modes import Estimate, Mode
+from robustbench_aig.attacks.modes import Estimate, Mode, StraightThrough
 from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import STEPS, Problem
 
@@ -57,7 +57,7 @@ def climb(
     Args:
         problem: the images.
         begin: a method at its starting point, for the images of a restart.
-        mode: how gradients are had.
+        mode: how gradients are had; where there are no gates, one that is about them is the plain gradient.
         objective: what is raised.
         steps: number of gradient steps.
         restarts: runs from different starting points, of which the best result counts.
@@ -67,6 +67,8 @@ def climb(
         parts = (problem[slice(start, start + _AT_ONCE)] for start in range(0, len(problem.x), _AT_ONCE))
         found = [climb(part, begin, mode, objective, steps=steps, restarts=restarts, keep=keep) for part in parts]
         return torch.cat(found)
+    if mode.of_gates and not problem.view.gated:
+        mode = StraightThrough()
     if objective.needs_clean or mode.needs_clean:
         problem = problem.with_clean()
     kept = Kept(problem, keep, judged=mode.judges(problem.view.policy))

@@ -47,9 +47,11 @@ class Mode(ABC):
 
     Attributes:
         needs_clean: whether the problem must hold the pass over the unattacked image.
+        of_gates: whether it is the plain gradient on a network without gates.
     """
 
     needs_clean: ClassVar[bool] = False
+    of_gates: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(
@@ -310,6 +312,7 @@ class Evolution(Mode):
 
     draws: int = 50
     sigma: float = 1.0
+    of_gates: ClassVar[bool] = False
 
     def judges(self, deployed: Policy) -> bool:
         """Never: its passes are beside the iterate."""

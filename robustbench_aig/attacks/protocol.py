@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from robustbench_aig.gating import Argmax, Policy
+from robustbench_aig.gating import Argmax, Gate, Policy
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Norm, Threat
 
@@ -26,6 +26,7 @@ class View(nn.Module):
         costs: (G,) multiply-accumulates of the gated blocks; without them every block counts as much.
 
     Attributes:
+        gated: whether there are gates.
         forwards: images that went forward.
         backwards: images whose gradient came back.
     """
@@ -43,6 +44,7 @@ class View(nn.Module):
         self.model = model
         self.policy = policy or Argmax()
         self.reference = reference
+        self.gated = any(isinstance(module, Gate) for module in model.modules())
         self.routes = routes
         self.costs = costs
         self.forwards = 0

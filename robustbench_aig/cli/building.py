@@ -11,16 +11,15 @@ from robustbench_aig.attacks import Attack, build_attack
 from robustbench_aig.cli.choosing import Request
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import Network, network_of_run
-from robustbench_aig.evaluation.suiting import unsuited
+from robustbench_aig.evaluation.suiting import left_out
 from robustbench_aig.gating import Argmax, Policy, deployed_policy
-from robustbench_aig.recipes import AttackRecipe
+from robustbench_aig.recipes import NamedAttack
 from robustbench_aig.recipes.attacks import TransferRecipe
 from robustbench_aig.records import DataRecord
 from robustbench_aig.runs import find_run, read_run
 from robustbench_aig.training import load_model
 from robustbench_aig.zoo import change_named, find_attack, find_suite
 
-NamedAttack = tuple[str, AttackRecipe]
 Chosen = Sequence[tuple[Network, Sequence[str]]]
 
 
@@ -71,7 +70,7 @@ def build(
         raise InputError(f"{', '.join(names)}: {reason}; choose another --attack, --suite or --norm")
     notes = [f"left out, {reason}: {', '.join(names)}" for reason, names in refused.items()]
     able = [(name, recipe) for name, recipe in named if name in built]
-    return built, able, [*notes, *_unsuited(able, networks)]
+    return built, able, [*notes, *_left_out(able, networks)]
 
 
 def _refused(attack: Attack, norm: str, data: DataRecord) -> str | None:
@@ -86,16 +85,14 @@ def _refused(attack: Attack, norm: str, data: DataRecord) -> str | None:
     return None
 
 
-def _unsuited(named: Sequence[NamedAttack], networks: Chosen) -> list[str]:
+def _left_out(named: Sequence[NamedAttack], networks: Chosen) -> list[str]:
     """A note for every network and policy on what is left out there."""
     notes = []
     for network, policies in networks:
         for policy in policies:
             why: dict[str, list[str]] = {}
-            for name, recipe in named:
-                reason = unsuited(recipe, network.record, policy)
-                if reason is not None:
-                    why.setdefault(reason, []).append(name)
+            for name, reason in left_out(named, network.record, policy).items():
+                why.setdefault(reason, []).append(name)
             under = "" if policy == "none" else f" under {policy} gates"
             notes += [
                 f"left out for {network.record.name}{under}, because {reason}: {', '.join(names)}"

@@ -8,11 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.gating import Policy, deployed_policy, gating
-from robustbench_aig.models import MacProfile
+from robustbench_aig.models import MacProfile, shares_draws
 from robustbench_aig.randomness import Stream
 
 _AT_ONCE = 100
 """Images per pass where all are looked at."""
+
+_ROWS = 8
+"""How many times as many rows as images a pass over several draws may end with: more need memory, fewer take longer."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,21 @@ def judge(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, dra
     )
 
 
-@torch.no_grad()
 def _forward(subject: Subject, x: Tensor, stream: Stream, passes: int) -> _Draws:
+    if passes == 1 or not shares_draws(subject.model):
+        return _one_by_one(subject, x, stream, passes)
+    at_once = max(1, _ROWS * len(x) // passes)
+    parts = zip(torch.split(x, at_once), torch.split(stream.keys, at_once), strict=True)
+    found = [_at_once(subject, part, Stream(keys), passes) for part, keys in parts]
+    logits, macs = (torch.cat([getattr(each, name) for each in found], 1) for name in ("logits", "macs"))
+    decisions, probabilities = (
+        torch.cat([getattr(each, name) for each in found]) for name in ("decisions", "probabilities")
+    )
+    return _Draws(logits, macs, decisions, probabilities)
+
+
+@torch.no_grad()
+def _one_by_one(subject: Subject, x: Tensor, stream: Stream, passes: int) -> _Draws:
     logits, macs = [], []
     policy = subject.deployed(stream)
     decisions = probabilities = x.new_zeros(len(x), 0)
@@ -135,6 +151,19 @@ def _forward(subject: Subject, x: Tensor, stream: Stream, passes: int) -> _Draws
             if number == 0 and trace.gates:
                 decisions, probabilities = gates != 0, trace.probabilities
     return _Draws(torch.stack(logits), torch.stack(macs), decisions.bool(), probabilities)
+
+
+@torch.no_grad()
+def _at_once(subject: Subject, x: Tensor, stream: Stream, passes: int) -> _Draws:
+    """The same, with what the draws have in common computed once."""
+    policy = subject.deployed(stream)
+    with gating(subject.model, policy, execution="sparse", draws=passes) as trace:
+        with torch.autocast(x.device.type, enabled=False):
+            rows = subject.model(x)
+        assert trace.draws is not None
+        gates = trace.decisions
+        macs = torch.stack([subject.profile.executed(each) for each in gates])
+        return _Draws(trace.draws.each(rows), macs, gates[0] != 0, trace.probabilities[0])
 
 
 def class_routes(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, classes: int) -> Tensor:

@@ -11,8 +11,8 @@ from typing import Any
 
 from robustbench_aig.attacks import provider_version
 from robustbench_aig.errors import InputError
-from robustbench_aig.evaluation.suiting import unsuited
-from robustbench_aig.recipes import AttackRecipe
+from robustbench_aig.evaluation.suiting import left_out
+from robustbench_aig.recipes import NamedAttack
 from robustbench_aig.records import (
     CorruptionRecord,
     DataRecord,
@@ -24,8 +24,6 @@ from robustbench_aig.records import (
     ThreatRecord,
 )
 from robustbench_aig.threat import Threat
-
-NamedAttack = tuple[str, AttackRecipe]
 
 
 def plan_evaluations(
@@ -48,12 +46,13 @@ def plan_evaluations(
     evaluations = []
     for model, policies in models:
         for policy in policies:
+            spared = left_out(attacks, model, policy)
             evaluations.append(_clean(model.name, policy))
             evaluations += [
                 _attacked(model.name, policy, (name, recipe), threat)
                 for threat in distinct.values()
                 for name, recipe in attacks
-                if unsuited(recipe, model, policy) is None
+                if name not in spared
             ]
             evaluations += [_corrupted(model.name, policy, corruption) for corruption in corruptions]
     return evaluations

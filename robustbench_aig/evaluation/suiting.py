@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from robustbench_aig.gating import DEPLOYABLE
-from robustbench_aig.recipes import AttackRecipe, Family, GradientRecipe
+from robustbench_aig.recipes import AttackSettings, DeployedMode, Family, GradientRecipe, NamedAttack
 from robustbench_aig.recipes.attacks import TransferRecipe
 from robustbench_aig.recipes.compute import ComputeRecipe
 from robustbench_aig.recipes.foreign_attacks import FoolboxHopSkipJumpRecipe
@@ -13,23 +15,46 @@ _STOCK = "straight-through"
 _LOOKING = {"argmax", "sampled", "expected"}
 """Policies under which gates look at the image."""
 _BLIND = "no gate looks at the image"
+_NO_GATES = "there are no gates"
 _OF_GATES = {"gate-flip", "joint", "other-path"}
 _OF_LOGITS = {"bpda", "leaded", "smoothed", "expected", "score-function"}
 """Modes that change something only where a gate's logits matter."""
 
 
-def unsuited(recipe: AttackRecipe, model: ModelRecord, policy: str) -> str | None:
-    """Why an attack is left out for a network under a policy; None where it isn't.
+def left_out(attacks: Sequence[NamedAttack], model: ModelRecord, policy: str) -> dict[str, str]:
+    """The attacks that a network under a policy is spared, each with the reason.
 
-    An attack is left out where it can't work, and where it would be another one under a new name: the modes of gates on
-    a network without, a mean over draws where nothing is drawn. That network isn't attacked less by it. Where gates
-    don't look at the image, a gradient through their logits is none of the network.
+    One is left out where it can't work, and where it would make the images of another one that is there: the modes of
+    gates on a network without, a mean over draws where nothing is drawn. That network isn't attacked less by it.
     """
-    attack = recipe.attack
+    found: dict[str, str] = {}
+    plainer: list[tuple[str, GradientRecipe, str]] = []
+    seen: list[object] = []
+    for name, recipe in attacks:
+        attack = recipe.attack
+        reason = _unfit(attack, model, policy)
+        if reason is not None:
+            found[name] = reason
+        elif isinstance(attack, GradientRecipe) and (why := _no_mode(attack, model.family, policy)) is not None:
+            plainer.append((name, attack.model_copy(update={"gates": DeployedMode()}), why))
+        else:
+            seen.append(attack)
+    for name, stock, why in plainer:
+        if stock in seen:
+            found[name] = why
+        seen.append(stock)
+    return found
+
+
+def _unfit(attack: AttackSettings, model: ModelRecord, policy: str) -> str | None:
+    """Why an attack can't work; a gradient through the logits of gates that don't look is none of the network."""
     if isinstance(attack, ComputeRecipe):
         return None if policy in _LOOKING else _BLIND
     if isinstance(attack, GradientRecipe):
-        return _repeats(attack, model.family, policy)
+        of_gates = attack.objective.name in _OF_GATES
+        if model.family == "plain":
+            return _NO_GATES if of_gates else None
+        return _BLIND if policy not in _LOOKING and (of_gates or attack.gates.mode in _OF_LOGITS) else None
     if isinstance(attack, TransferRecipe):
         return "the images would come from the network itself" if attack.source == model.name else None
     random = model.family != "plain" and DEPLOYABLE[policy].random
@@ -38,14 +63,12 @@ def unsuited(recipe: AttackRecipe, model: ModelRecord, policy: str) -> str | Non
     return None
 
 
-def _repeats(attack: GradientRecipe, family: Family, policy: str) -> str | None:
-    """Why one of our gradient attacks would be a plainer one."""
-    mode, objective = attack.gates.mode, attack.objective.name
+def _no_mode(attack: GradientRecipe, family: Family, policy: str) -> str | None:
+    """Why an attack does what it would do with its gradient left as it is; None where it doesn't."""
+    mode = attack.gates.mode
     changed = mode != _STOCK or getattr(attack.gates, "draws", 1) > 1
     if family == "plain":
-        return "there are no gates" if objective in _OF_GATES or (changed and mode != "evolution") else None
-    if policy not in _LOOKING and (objective in _OF_GATES or mode in _OF_LOGITS):
-        return _BLIND
+        return _NO_GATES if changed and mode != "evolution" else None
     if mode == policy:
         return "gates are so when deployed, too"
     noisy = mode == "frozen-noise" or (mode == _STOCK and changed)

@@ -13,15 +13,19 @@ from robustbench_aig.gating.trace import Execution, Trace
 
 
 @contextmanager
-def gating(model: nn.Module, policy: Policy, *, execution: Execution = "dense") -> Iterator[Trace]:
+def gating(
+    model: nn.Module, policy: Policy, *, execution: Execution = "dense", draws: int | None = None
+) -> Iterator[Trace]:
     """Run `model` under a gate policy inside the block, and trace its gates; contexts may be nested.
 
     Args:
         model: the module that will be called; a plain network passes through with an empty trace.
         policy: how its gates decide.
         execution: "sparse" needs eval mode, because batch-norm must not see a part of the batch.
+        draws: make as many draws of a random policy in one pass, in eval mode and without gradients, where
+            `shares_draws(model)`; the network then returns rows of logits, and `trace.draws.each` those of each draw.
     """
-    trace = Trace(policy, execution)
+    trace = Trace(policy, execution, draws)
     gates = [module for module in model.modules() if isinstance(module, Gate)]
     before = [gate.trace for gate in gates]
     hook = model.register_forward_pre_hook(lambda *_: trace.begin_pass())

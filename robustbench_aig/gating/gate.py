@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from robustbench_aig.gating.execution import add_gated
 from robustbench_aig.gating.policies import Argmax, Sampled
+from robustbench_aig.gating.shared import add_shared
 from robustbench_aig.gating.trace import Trace
 
 _SAMPLED = Sampled()
@@ -35,7 +36,10 @@ class Gate(nn.Module):
         return (_SAMPLED if self.training else _ARGMAX).decide(logits, 0, 0)
 
     def forward(self, x: Tensor, skip: Tensor, residual: Callable[[Tensor], Tensor]) -> Tensor:
-        """`skip` + z · residual(x), where z (B,) is this gate's decision for each image."""
+        """`skip` + z · residual(x), z (B,) being the decision for each image; for several draws see `Draws`."""
+        if self.trace is not None and self.trace.draws is not None:
+            z = self.trace.ask_draws(self.logits(x), self.trace.draws)
+            return add_shared(skip, residual, x, z, self.trace.draws)
         z = self.decide(self.logits(x))
         sparse = self.trace is not None and self.trace.sparse
         if sparse and self.training:
@@ -108,6 +112,7 @@ class OpenGate(Gate):
         """`skip` + residual(x); recorded as p = z = 1."""
         if self.trace is not None:
             ones = x.new_ones(len(x))
+            ones = ones if self.trace.draws is None else self.trace.draws.each(ones)
             self.trace.record(ones, ones)
         return skip + residual(x)
 

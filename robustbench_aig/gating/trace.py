@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.gating.policies import Policy
+from robustbench_aig.gating.shared import Draws
 
 Execution = Literal["dense", "sparse"]
 
@@ -18,11 +19,13 @@ class Trace:
     Args:
         policy: makes the decisions.
         execution: "dense" computes every block, "sparse" only the blocks of images whose gate is open.
+        draws: how many draws of the policy a pass makes at once; None for one, as of any network.
     """
 
-    def __init__(self, policy: Policy, execution: Execution) -> None:
+    def __init__(self, policy: Policy, execution: Execution, draws: int | None = None) -> None:
         self.policy = policy
         self.sparse = execution == "sparse"
+        self.draws = None if draws is None else Draws(draws)
         self._draw = -1
         self._probabilities: list[Tensor] = []
         self._decisions: list[Tensor] = []
@@ -30,6 +33,8 @@ class Trace:
     def begin_pass(self) -> None:
         """Forget the pass before; the next one is a fresh draw of a random policy."""
         self._draw += 1
+        if self.draws is not None:
+            self.draws.begin()
         self._probabilities.clear()
         self._decisions.clear()
 
@@ -39,8 +44,16 @@ class Trace:
         self.record((logits[:, 1] - logits[:, 0]).sigmoid(), z)
         return z
 
+    def ask_draws(self, logits: Tensor, draws: Draws) -> Tensor:
+        """Decide (K, B) for the next gate in every draw, given its logits (S, 2) in each row, and record it."""
+        of_draws = draws.each(logits)
+        gate = len(self._decisions)
+        z = torch.stack([self.policy.decide(each, gate, draw) for draw, each in enumerate(of_draws)])
+        self.record((of_draws[..., 1] - of_draws[..., 0]).sigmoid(), z)
+        return z
+
     def record(self, probability: Tensor, decision: Tensor) -> None:
-        """Note one gate's open probability and decision, both (B,)."""
+        """Note one gate's open probability and decision, both (B,), of several draws (K, B)."""
         self._probabilities.append(probability)
         self._decisions.append(decision)
 
@@ -51,10 +64,10 @@ class Trace:
 
     @property
     def probabilities(self) -> Tensor:
-        """(B, G) open probabilities, attached to the graph."""
-        return torch.stack(self._probabilities, 1)
+        """(B, G) open probabilities, attached to the graph; (K, B, G) of several draws."""
+        return torch.stack(self._probabilities, -1)
 
     @property
     def decisions(self) -> Tensor:
-        """(B, G) decisions, attached to the graph."""
-        return torch.stack(self._decisions, 1)
+        """(B, G) decisions, attached to the graph; (K, B, G) of several draws."""
+        return torch.stack(self._decisions, -1)

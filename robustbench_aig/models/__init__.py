@@ -4,7 +4,7 @@ from robustbench_aig.models.adapt import ForeignGate, adapt
 from robustbench_aig.models.build import build_model
 from robustbench_aig.models.defence import defended
 from robustbench_aig.models.figures import matched_depth, measure
-from robustbench_aig.models.gated_resnet import GatedBlock, GatedResNet
+from robustbench_aig.models.gated_resnet import GatedBlock, GatedResNet, shares_draws
 from robustbench_aig.models.lean import lean
 from robustbench_aig.models.macs import MacProfile, gated_modules, profile_macs
 from robustbench_aig.models.own import load_own
@@ -25,4 +25,5 @@ __all__ = [
     "matched_depth",
     "measure",
     "profile_macs",
+    "shares_draws",
 ]

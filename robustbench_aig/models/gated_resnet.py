@@ -67,3 +67,15 @@ class GatedResNet(ResNet):
         forced = self.targets[position] >= 1
         gate = OpenGate() if forced else PooledGate(channels, hidden=self._hidden, norm=self._gate_norm)
         return GatedBlock(channels, width, stride, gate)
+
+
+def shares_draws(model: nn.Module) -> bool:
+    """Whether `gating` can make several draws in a pass: for gated residual networks of ours, also defended ones.
+
+    What else a network does with the features could mix up their rows.
+    """
+    while isinstance(model, nn.Sequential) and len(model):
+        model = model[-1]
+    gates = {module for module in model.modules() if isinstance(module, Gate)}
+    of_blocks = {block.gate for block in model.modules() if isinstance(block, GatedBlock)}
+    return isinstance(model, ResNet) and bool(gates) and gates == of_blocks

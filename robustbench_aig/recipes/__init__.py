@@ -7,6 +7,7 @@ from robustbench_aig.recipes.attacks import (
     CornersRecipe,
     FgsmRecipe,
     GradientRecipe,
+    NamedAttack,
     PgdRecipe,
     SuiteRecipe,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "LeadedMode",
     "ModelRecipe",
     "ModelSettings",
+    "NamedAttack",
     "Objective",
     "Optimizer",
     "OtherMode",

@@ -131,6 +131,10 @@ class AttackRecipe(Section):
                 return "attack"
 
 
+NamedAttack = tuple[str, AttackRecipe]
+"""A recipe by the name that reports call it, which is that of its file with what was changed."""
+
+
 class SuiteRecipe(Section):
     """One file of `attacks/` that lists attacks."""
 

@@ -1,12 +1,14 @@
 """An attack is left out only where it would be another one under a new name."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import nn
 
 from robustbench_aig import zoo
 from robustbench_aig.attacks import build_attack, run_attack
-from robustbench_aig.evaluation.suiting import unsuited
+from robustbench_aig.evaluation.suiting import left_out
 from robustbench_aig.gating import Argmax, Expected, Open, Policy
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import AttackRecipe, Family
@@ -37,6 +39,13 @@ def attack(changes: str) -> AttackRecipe:
     return zoo.find_attack(f"pgd:steps=2,{changes}")[1]
 
 
+def why(recipes: Sequence[AttackRecipe], model: ModelRecord, policy: str) -> str | None:
+    """Why the last of them is left out; None where it isn't."""
+    return left_out([(str(number), recipe) for number, recipe in enumerate(recipes)], model, policy).get(
+        str(len(recipes) - 1)
+    )
+
+
 def made(recipe: AttackRecipe, model: nn.Module, policy: Policy) -> torch.Tensor:
     x, y, ids = images(4)
     found = run_attack(
@@ -60,13 +69,16 @@ def test_what_is_left_out_would_make_the_stock_attacks_images(
     family: Family, policy: str, model: type, deployed: Policy, mode: str
 ) -> None:
     recipe = attack(f"gates={mode}")
-    if unsuited(recipe, record(family), policy) not in (None, "no gate looks at the image"):
-        stock = made(attack("steps=2"), model(), deployed)
+    plainer = attack("steps=2")
+    reason = why([plainer, recipe], record(family), policy)
+    if reason not in (None, "no gate looks at the image"):
+        assert why([recipe], record(family), policy) is None  # without the stock attack it stands for it
+        stock = made(plainer, model(), deployed)
         assert (made(recipe, model(), deployed) - stock).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize(
-    ("changes", "family", "policy", "left_out"),
+    ("changes", "family", "policy", "spared"),
     [
         ("gates=open", "plain", "none", True),
         ("gates=evolution", "plain", "none", False),
@@ -80,20 +92,29 @@ def test_what_is_left_out_would_make_the_stock_attacks_images(
         ("objective=joint", "gated", "sampled", False),
     ],
 )
-def test_where_attacks_are_left_out(changes: str, family: Family, policy: str, left_out: bool) -> None:
-    assert (unsuited(attack(changes), record(family), policy) is not None) == left_out
+def test_where_attacks_are_left_out(changes: str, family: Family, policy: str, spared: bool) -> None:
+    assert (why([attack("steps=2"), attack(changes)], record(family), policy) is not None) == spared
+
+
+def alone(name: str, family: Family, policy: str) -> str | None:
+    return why([zoo.find_attack(name)[1]], record(family), policy)
 
 
 def test_other_attacks() -> None:
-    def why(name: str, family: Family, policy: str) -> str | None:
-        return unsuited(zoo.find_attack(name)[1], record(family), policy)
-
-    assert why("compute-up", "plain", "none") is not None
-    assert why("compute-up", "gated", "open") is not None
-    assert why("compute-up", "gated", "sampled") is None
-    assert why("hopskipjump", "gated", "sampled") is not None
-    assert why("hopskipjump", "gated", "argmax") is None
-    assert why("transfer:source=twin", "plain", "none") is not None
-    assert why("transfer:source=other", "plain", "none") is None
+    assert alone("compute-up", "plain", "none") is not None
+    assert alone("compute-up", "gated", "open") is not None
+    assert alone("compute-up", "gated", "sampled") is None
+    assert alone("hopskipjump", "gated", "sampled") is not None
+    assert alone("hopskipjump", "gated", "argmax") is None
+    assert alone("transfer:source=twin", "plain", "none") is not None
+    assert alone("transfer:source=other", "plain", "none") is None
     for name in ("corners", "autoattack", "square-torchattacks"):
-        assert why(name, "plain", "none") is why(name, "gated", "sampled") is None
+        assert alone(name, "plain", "none") is alone(name, "gated", "sampled") is None
+
+
+def test_one_of_several_that_would_be_the_same_stands_for_all() -> None:
+    names = ["pgd:gates=open", "pgd:gates=expected", "pgd:gates=bpda,steps=3", "apgd:gates=open", "pgd:gates=evolution"]
+    attacks = [zoo.find_attack(name) for name in names]
+    assert left_out(attacks, record("plain"), "none") == {names[1]: "there are no gates"}
+    assert left_out([*attacks, zoo.find_attack("pgd")], record("plain"), "none").keys() == set(names[:2])
+    assert left_out(attacks, record("gated"), "argmax") == {}

@@ -8,7 +8,11 @@ from robustbench_aig.gating import DEPLOYABLE
 from robustbench_aig.recipes import AttackSettings, DeployedMode, Family, GradientRecipe, NamedAttack
 from robustbench_aig.recipes.attacks import TransferRecipe
 from robustbench_aig.recipes.compute import ComputeRecipe
-from robustbench_aig.recipes.foreign_attacks import FoolboxHopSkipJumpRecipe
+from robustbench_aig.recipes.foreign_attacks import (
+    FoolboxHopSkipJumpRecipe,
+    PyautoattackRecipe,
+    TorchattacksAutoAttackRecipe,
+)
 from robustbench_aig.records import ModelRecord
 
 _STOCK = "straight-through"
@@ -16,6 +20,7 @@ _LOOKING = {"argmax", "sampled", "expected"}
 """Policies under which gates look at the image."""
 _BLIND = "no gate looks at the image"
 _NO_GATES = "there are no gates"
+_NOT_RANDOM = "nothing is random"
 _OF_GATES = {"gate-flip", "joint", "other-path"}
 _OF_LOGITS = {"bpda", "leaded", "smoothed", "expected", "score-function"}
 """Modes that change something only where a gate's logits matter."""
@@ -47,20 +52,27 @@ def left_out(attacks: Sequence[NamedAttack], model: ModelRecord, policy: str) ->
 
 
 def _unfit(attack: AttackSettings, model: ModelRecord, policy: str) -> str | None:
-    """Why an attack can't work; a gradient through the logits of gates that don't look is none of the network."""
-    if isinstance(attack, ComputeRecipe):
-        return None if policy in _LOOKING else _BLIND
-    if isinstance(attack, GradientRecipe):
-        of_gates = attack.objective.name in _OF_GATES
-        if model.family == "plain":
-            return _NO_GATES if of_gates else None
-        return _BLIND if policy not in _LOOKING and (of_gates or attack.gates.mode in _OF_LOGITS) else None
-    if isinstance(attack, TransferRecipe):
-        return "the images would come from the network itself" if attack.source == model.name else None
+    """Why an attack can't work; None where it can."""
+    match attack:
+        case ComputeRecipe():
+            return None if policy in _LOOKING else _BLIND
+        case GradientRecipe():
+            return _aimless(attack, model.family, policy)
+        case TransferRecipe():
+            return "the images would come from the network itself" if attack.source == model.name else None
     random = model.family != "plain" and DEPLOYABLE[policy].random
     if isinstance(attack, FoolboxHopSkipJumpRecipe) and random:
         return "its search may not end where the answer is random"
-    return None
+    of_draws = isinstance(attack, TorchattacksAutoAttackRecipe | PyautoattackRecipe) and attack.version == "rand"
+    return _NOT_RANDOM if of_draws and not random else None
+
+
+def _aimless(attack: GradientRecipe, family: Family, policy: str) -> str | None:
+    """Why one of our gradient attacks has no aim; the logits of gates that don't look are none of the network."""
+    of_gates = attack.objective.name in _OF_GATES
+    if family == "plain":
+        return _NO_GATES if of_gates else None
+    return _BLIND if policy not in _LOOKING and (of_gates or attack.gates.mode in _OF_LOGITS) else None
 
 
 def _no_mode(attack: GradientRecipe, family: Family, policy: str) -> str | None:
@@ -72,4 +84,4 @@ def _no_mode(attack: GradientRecipe, family: Family, policy: str) -> str | None:
     if mode == policy:
         return "gates are so when deployed, too"
     noisy = mode == "frozen-noise" or (mode == _STOCK and changed)
-    return "nothing is random" if noisy and not DEPLOYABLE[policy].random else None
+    return _NOT_RANDOM if noisy and not DEPLOYABLE[policy].random else None

@@ -49,7 +49,7 @@ def _union(threat: ThreatRecord, members: list[EvaluationPlan], evidence: Eviden
     rows = [evidence.rows[member.id] for member in members]
     chosen, ok, scores = _worst(rows)
     seed = evidence.plan.seed
-    others = None if evidence.plan.cascade else _others(members)
+    others = _others(members, cascade=evidence.plan.cascade)
     strongest = dict.fromkeys((member.attack for member in members), 0)
     for index, member in enumerate(members):
         strongest[member.attack] += int((chosen[ok] == index).sum())
@@ -89,10 +89,15 @@ def _alone(members: list[EvaluationPlan], rows: list[Rows]) -> dict[str, int]:
     return {member.attack: int((own & once).sum()) for member, own in zip(members[1:], lost[1:], strict=True)}
 
 
-def _others(members: list[EvaluationPlan]) -> Bools | None:
-    """(M,) which of the evaluations are attacks of other providers; None where all attacks are, or none is."""
-    others = np.array([member.provider != _OURS for member in members[1:]])
-    return None if others.all() or not others.any() else np.concatenate([[False], others])
+def _others(members: list[EvaluationPlan], *, cascade: bool) -> Bools | None:
+    """(M,) which of the evaluations are attacks of other providers; None where there is nothing to compare.
+
+    That is where all attacks are, or none is, and in a cascade where one of ours came after one of theirs: of what it
+    skipped nobody knows whether it would have broken it.
+    """
+    others = np.array([False, *(member.provider != _OURS for member in members[1:])])
+    ours_late = cascade and bool((others[:-1] & ~others[1:]).any())
+    return None if others[1:].all() or not others.any() or ours_late else others
 
 
 def _others_only(rows: list[Rows], others: Bools) -> list[int]:

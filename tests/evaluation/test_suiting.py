@@ -106,6 +106,9 @@ def test_other_attacks() -> None:
     assert alone("compute-up", "gated", "sampled") is None
     assert alone("hopskipjump", "gated", "sampled") is not None
     assert alone("hopskipjump", "gated", "argmax") is None
+    for name in ("autoattack-rand", "autoattack-rand-pyautoattack"):
+        assert alone(name, "plain", "none") == alone(name, "gated", "argmax") == "nothing is random"
+        assert alone(name, "gated", "sampled") is None
     assert alone("transfer:source=twin", "plain", "none") is not None
     assert alone("transfer:source=other", "plain", "none") is None
     for name in ("corners", "autoattack", "square-torchattacks"):

@@ -23,9 +23,9 @@ from robustbench_aig.attacks.modes import (
     SoftExpected,
     StraightThrough,
 )
+from robustbench_aig.attacks.modes.policies import Jittered, SmoothBackward, Steep
 from robustbench_aig.attacks.objectives import CrossEntropy, Margin, Objective
 from robustbench_aig.attacks.problem import Pass, Problem
-from robustbench_aig.attacks.surrogates import Jittered, SmoothBackward, Steep
 from robustbench_aig.gating import Argmax, Expected, Frozen, Gate, Open, Policy, Sampled, gating
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat

@@ -191,14 +191,17 @@ def test_sparse_execution_searches_once_per_gate_and_pass(passes: int) -> None:
     assert seen(act) == {"search": 6 * passes}
 
 
-@pytest.mark.parametrize(("policy", "passes"), [("argmax", 1), ("sampled", 6)])
-def test_the_budget_of_the_judge(policy: str, passes: int) -> None:
-    """A search per gate and pass; the costs of the blocks are on the device since the first pass."""
+@pytest.mark.parametrize(("policy", "searches"), [("argmax", 1), ("sampled", 2)])
+def test_the_budget_of_the_judge(policy: str, searches: int) -> None:
+    """Per gate one for the open images and one for draws that part, however many draws there are.
+
+    The costs of the blocks are on the device since the first pass.
+    """
     model, (x, y, ids) = gated(14), images(4)
     subject = Subject("gated", model, profile_macs(model, (3, 12, 12)), policy)
     judge(subject, x, y, ids=ids, seed=0, draws=3)
     # On a CPU one_hot looks whether the labels are below the number of classes.
-    assert seen(lambda: judge(subject, x, y, ids=ids, seed=0, draws=3)) == {"search": 6 * passes, "read": 2}
+    assert seen(lambda: judge(subject, x, y, ids=ids, seed=0, draws=3)) == {"search": 6 * searches, "read": 2}
 
 
 @pytest.mark.parametrize("draws", [1, 3])

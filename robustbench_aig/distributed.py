@@ -75,13 +75,13 @@ class World:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[tuple[World, torch.device]]:
-    """The world that torchrun has started this process in, and the device that is this process's own.
+    """The world that torchrun, or a command in its way, has started this process in; and this process's own device.
 
-    NCCL connects CUDA devices, Gloo CPUs. Without torchrun the process is alone. What fails in the same way in all
+    NCCL connects CUDA devices, Gloo CPUs. Without such a start the process is alone. What fails in the same way in all
     processes is raised in the leader alone, so that the user is told once; the others exit with the same status.
 
     Raises:
-        InputError: more processes on this machine than it has CUDA devices.
+        InputError: more processes on this machine than it has CUDA devices (in the first one here).
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -89,10 +89,13 @@ def joined(device: torch.device) -> Iterator[tuple[World, torch.device]]:
         return
     local = int(os.environ["LOCAL_RANK"])
     if device.type == "cuda":
-        if local >= torch.cuda.device_count():
+        processes, devices = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+        if processes > devices:
+            if local > 0:
+                raise SystemExit(InputError.exit_code)
             raise InputError(
-                f"torchrun started process {local + 1} on a machine with {torch.cuda.device_count()} CUDA devices: "
-                "lower --nproc-per-node"
+                f"{processes} processes on a machine with {devices} CUDA devices: start no more than it has devices, "
+                "or choose --device cpu"
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from robustbench_aig.gate_records import ComputeSpread, GateStratum
 from robustbench_aig.recipes import Family
 
 SCHEMA_VERSION = "1"
@@ -163,9 +164,10 @@ class Gates(Record):
 
     flip_rate: float = Field(description="share of (image, gate) pairs whose decision changed, noise held equal")
     noise_flip_rate: float | None = Field(description="the same under random ±eps noise; null where no control ran")
-    shift: float = Field(description="mean over images of the sum over gates of (p_adv - p_clean)^2")
+    shift: float = Field(description="mean over images of the sum over gates of (p_adv - p_clean)^2, along one draw")
     per_gate: list[GateShift]
     per_class: list[ClassShift]
+    strata: list[GateStratum] = Field(default_factory=list, description="how far they moved; empty where not attacked")
 
 
 class GateShift(Record):
@@ -214,6 +216,7 @@ class Compute(Record):
         description="(adversarial - clean) / (all open - clean); null where nothing was saved"
     )
     p95: float = Field(description="95th percentile of the attacked images")
+    spread: ComputeSpread | None = Field(None, description="null in reports of earlier versions")
     latency: Latency | None = Field(None, description="null where it wasn't measured; no function of the sample table")
 
 
@@ -302,6 +305,19 @@ class Comparison(Record):
     only_gated: float = Field(description="images that only the gated model got right (draws averaged)")
     only_plain: float
     p_value: float | None = Field(description="exact McNemar; null where a policy is random, and for a mean")
+    holm_p: float | None = Field(
+        None, description="p_value after Holm, over the family of all comparisons of the report that have one"
+    )
+    equivalence: Literal["equivalent", "different", "different but within the margin", "undecided"] | None = Field(
+        None,
+        description="at a margin of one point (±0.01), by the 90 % bootstrap interval (TOST); 'different' by the 95 % "
+        "interval and, where there is one, p_value < 0.05; null where images failed",
+    )
+    detectable: float | None = Field(
+        None,
+        description="the smallest difference that so many images, as discordant as these, show with 80 % power at 5 %; "
+        "null where images failed, and where fewer than six could show none",
+    )
     both_correct: Accuracies | None = Field(description="among images both get right unattacked (majority vote)")
 
 

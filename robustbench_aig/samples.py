@@ -38,8 +38,12 @@ ROW = pa.schema(
         pa.field("forwards", pa.float64(), False),  # passes the attack spent on this image
         pa.field("backwards", pa.float64(), False),
         pa.field("batch", pa.int32(), False),  # images that went through the network at once; 0 where skipped
+        # Open probability of each gate of the attacked image, mean over the scoring draws, each along its path. That of
+        # the clean image stands in its row of attack "clean".
+        pa.field("mean_p_adv", pa.list_(pa.float16()), False),
+        pa.field("choice_p_adv", pa.list_(pa.float16()), False),  # the same over the draws kept for choosing
     ]
 )
 
-ROW_DEFAULTS = {"batch": 0}
-"""What a column holds in sample tables that were written before there was such a column; 0 is "not recorded"."""
+ROW_DEFAULTS: dict[str, int | list[float]] = {"batch": 0, "mean_p_adv": [], "choice_p_adv": []}
+"""What a column holds in sample tables that were written before there was such a column: 0 and [], "not recorded"."""

@@ -33,6 +33,8 @@ LAYERS = {
     "attacks": 4,
     "corruptions": 5,
     "data": 4,
+    "gate_records": 1,
+    "gateshift": 4,
     "reporting": 5,
     "training": 6,
     "evaluation": 6,
@@ -55,6 +57,8 @@ NO_TORCH = [
     "ladder",
     "releasing",
     "reporting",
+    "gate_records",
+    "gateshift",
 ]
 
 

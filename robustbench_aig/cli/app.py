@@ -24,6 +24,8 @@ COMMANDS = {
     "import": (f"{_CLI}.import_:import_", "Make a run of weights that were trained elsewhere."),
     "inspect": (f"{_CLI}.inspect:inspect", "Show which blocks a network executes, and what each is worth."),
     "report": (f"{_CLI}.report:report", "Render a report, or the page of a run, anew."),
+    "compare": (f"{_CLI}.compare:compare", "Say what two reports tell differently."),
+    "leaderboard": (f"{_CLI}.leaderboard:leaderboard", "Rank the networks of many reports on one page."),
     "models": (f"{_CLI}.models:models", "List the networks that can be trained."),
     "attacks": (f"{_CLI}.attacks:attacks", "List the attacks and suites."),
     "bench": (f"{_CLI}.bench:bench", "Measure speed beside what others do; in a checkout."),

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -14,11 +14,15 @@ from click.core import ParameterSource
 from robustbench_aig.cli import options
 from robustbench_aig.cli.assemble import LARGE_EPS, SMALL_EPS, assemble, refuse_early
 from robustbench_aig.cli.choosing import Request
+from robustbench_aig.cli.companions import companions, is_companion
 from robustbench_aig.cli.progress import count_images, reading
 from robustbench_aig.cli.tables import show
 from robustbench_aig.cli.terminal import console
 from robustbench_aig.corruptions.names import NAMES
-from robustbench_aig.errors import AigrobError, AttackError, Interrupted
+from robustbench_aig.errors import AigrobError, AttackError, InputError, Interrupted
+
+if TYPE_CHECKING:
+    from robustbench_aig.evaluation import Evaluator
 
 EXAMPLES = """\b
 Examples:
@@ -41,6 +45,8 @@ Examples:
   aigrob attack --model examples.skipnet:network --weights skipnet.safetensors --data digits
   aigrob attack --eps 4/255 --resume
       goes on where the same command was interrupted
+  aigrob attack --suite quick --eps 1/255 --processes 8
+      on 8 CPU cores, which share the images
   torchrun --nproc-per-node 8 -m robustbench_aig.cli attack --eps 4/255
       on 8 GPUs, which share the images
 """
@@ -141,6 +147,14 @@ Examples:
     show_default=True,
     help="At the end measure how much longer gated networks take for attacked images.",
 )
+@click.option(
+    "--processes",
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Share the work among N processes on this machine; on a CPU one per core is fastest. Each gets cores / N "
+    "threads, and the rows are those of one process with as many.",
+)
 @options.shared(out="reports", limit=1000, verb="attack")
 def attack(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the options declare
     """Attack trained networks; report accuracy, gates and compute on the same images.
@@ -148,13 +162,13 @@ def attack(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the o
     RUN is the name of a run or its directory. Without RUN it's the newest run, together with its twin.
 
     Ctrl-C, SIGTERM and crashes lose at most the chunk that was being worked on; the same command with --resume goes
-    on. Under torchrun the processes share the chunks, and the numbers are those of one process; to go on, there may
-    be more or fewer of them.
+    on. With --processes or under torchrun the processes share the chunks, and the numbers are those of one process
+    with as many threads as each; to go on, there may be more or fewer of them.
     """
-    quiet, as_json, latency = (chosen.pop(name) for name in ("quiet", "json", "latency"))
+    quiet, as_json, latency, processes = (chosen.pop(name) for name in ("quiet", "json", "latency", "processes"))
     in_balls = _in_balls(corrupted=bool(chosen["corruptions"] or chosen["corruption_files"]))
     request = Request(**chosen, in_balls=in_balls, command=options.command_line())
-    carry_out(request, quiet=quiet, as_json=as_json, latency=latency)
+    carry_out(request, quiet=quiet, as_json=as_json, latency=latency, processes=processes)
 
 
 def _in_balls(*, corrupted: bool) -> bool:
@@ -164,7 +178,7 @@ def _in_balls(*, corrupted: bool) -> bool:
     return typed or not corrupted
 
 
-def carry_out(request: Request, *, quiet: bool, as_json: bool, latency: bool) -> None:
+def carry_out(request: Request, *, quiet: bool, as_json: bool, latency: bool, processes: int) -> None:
     """Assemble, evaluate, measure latency where it's wanted, report.
 
     Raises:
@@ -173,25 +187,17 @@ def carry_out(request: Request, *, quiet: bool, as_json: bool, latency: bool) ->
     """
     with _told_once():
         refuse_early(request)
-        device = options.resolve_device(request.device)
-    from robustbench_aig.distributed import joined  # noqa: PLC0415 - imports torch, and errors come first
-    from robustbench_aig.evaluation import Together  # noqa: PLC0415
-    from robustbench_aig.evaluation.clocking import add_latencies  # noqa: PLC0415
+        _refuse_processes(processes)
+    evaluated = _evaluate(request, quiet=quiet, processes=processes)
+    if evaluated is None:
+        return
+    evaluator, reasons = evaluated
+    from robustbench_aig.evaluation.clocking import add_latencies  # noqa: PLC0415 - imports torch
     from robustbench_aig.reporting import write_report  # noqa: PLC0415
 
-    with joined(device) as (world, device):
-        shown = console(quiet=quiet or not world.leads)
-        with _resumable(request.command):
-            with reading(shown) as progress:
-                evaluator, notes = assemble(request, Together(world), device, progress)
-            for note in notes:
-                shown.print(note, markup=False)
-            reasons = count_images(evaluator, shown)
-        if not world.leads:
-            return
     if latency:  # by now the other processes have left the device alone
         with _resumable(request.command):
-            add_latencies(evaluator, shown.print)
+            add_latencies(evaluator, console(quiet=quiet).print)
     directory = evaluator.store.directory
     report = write_report(directory)
     show(report, directory, as_json=as_json)
@@ -201,6 +207,35 @@ def carry_out(request: Request, *, quiet: bool, as_json: bool, latency: bool) ->
             f"{sum(e.errors for e in failed)} images in {len(failed)} evaluations ended as errors and count as lost: "
             f"{reasons[0] if reasons else failed[0].id}"
         )
+
+
+def _refuse_processes(number: int) -> None:
+    """InputError for a number of processes that can't be started here."""
+    if number < 1:
+        raise InputError(f"--processes must be at least 1, got {number}")
+    if number > 1 and "WORLD_SIZE" in os.environ and not is_companion():
+        raise InputError("--processes starts processes of its own: leave it out under torchrun, which sets WORLD_SIZE")
+
+
+def _evaluate(request: Request, *, quiet: bool, processes: int) -> tuple[Evaluator, list[str]] | None:
+    """Carry out the evaluation, and say why images ended as errors; None in a process that only helps."""
+    with companions(processes, options.typed()) as meet:
+        with _told_once():
+            device = options.resolve_device(request.device)
+        from robustbench_aig.distributed import joined  # noqa: PLC0415 - imports torch, and errors come first
+        from robustbench_aig.evaluation import Together  # noqa: PLC0415
+
+        options.share_threads(processes)
+        meet()
+        with joined(device) as (world, device):
+            shown = console(quiet=quiet or not world.leads)
+            with _resumable(request.command):
+                with reading(shown) as progress:
+                    evaluator, notes = assemble(request, Together(world), device, progress)
+                for note in notes:
+                    shown.print(note, markup=False)
+                reasons = count_images(evaluator, shown)
+            return (evaluator, reasons) if world.leads else None
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from robustbench_aig.cli.companions import is_companion
 from robustbench_aig.errors import InputError
 
 if TYPE_CHECKING:
@@ -103,16 +104,29 @@ def suit_threads(shape: tuple[int, int, int]) -> None:
         torch.set_num_threads(1)
 
 
+def share_threads(processes: int) -> None:
+    """Leave each of several processes on this machine its part of the threads, unless OMP_NUM_THREADS is set."""
+    import torch  # noqa: PLC0415
+
+    if processes > 1 and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, torch.get_num_threads() // processes))
+
+
+def typed() -> list[str]:
+    """The arguments of `aigrob`, as they were typed."""
+    arguments: list[str] = click.get_current_context().meta["aigrob.arguments"]
+    return arguments
+
+
 def command_line() -> str:
     """What was typed, without --resume and --overwrite: the command that the result is the result of."""
-    arguments: list[str] = click.get_current_context().meta["aigrob.arguments"]
-    kept = (a for a in arguments if a not in ("--resume", "--overwrite"))
+    kept = (a for a in typed() if a not in ("--resume", "--overwrite"))
     return shlex.join([*_launcher(), *kept])
 
 
 def _launcher() -> list[str]:
     """What starts the command: under torchrun the other processes belong to it."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if is_companion() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ["aigrob"]
     nodes, processes = os.environ.get("GROUP_WORLD_SIZE", "1"), os.environ.get("LOCAL_WORLD_SIZE", "1")
     several = [] if nodes == "1" else ["--nnodes", nodes]

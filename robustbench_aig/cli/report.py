@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.tables import show
 from robustbench_aig.cli.terminal import stdout
-from robustbench_aig.errors import RunError, did_you_mean
+from robustbench_aig.errors import InputError, RunError, did_you_mean
+from robustbench_aig.files import write_atomic
 from robustbench_aig.reporting import write_report
+from robustbench_aig.reporting.documents import load_report
 from robustbench_aig.reporting.run import write_run_page
+from robustbench_aig.reporting.tables import Format, write_tables
 from robustbench_aig.runs import PAGE, RECORD, find_run, list_runs
 
 EXAMPLES = """\b
@@ -21,6 +25,8 @@ Examples:
   aigrob report reports/digits-1fe5b2d9 --json | jq .worst_case
   aigrob report digits-aig14-s0
       runs/digits-aig14-s0/run.html: how that network learned, also while it does
+  aigrob report reports/digits-1fe5b2d9 --format latex > table.tex
+  aigrob report reports/digits-1fe5b2d9 --format csv --out numbers.csv
 """
 
 
@@ -34,8 +40,21 @@ Examples:
     show_default=True,
     help="Folder that runs are looked for in.",
 )
+@click.option(
+    "--format",
+    "table_format",
+    type=click.Choice(get_args(Format)),
+    help="Instead of the page, the tables of a paper out of report.json: accuracy by threat and attack, gates and "
+    "compute. csv has one number a line.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where --format writes.  [default: stdout]",
+)
 @options.json_option
-def report(directory: Path, runs_root: Path, *, json: bool) -> None:
+def report(directory: Path, runs_root: Path, table_format: Format | None, out: Path | None, *, json: bool) -> None:
     """Write the page of a report directory or of a run anew.
 
     Of a report directory DIR: report.json, its schema and report.html, from the sample table. Every number is a
@@ -44,7 +63,14 @@ def report(directory: Path, runs_root: Path, *, json: bool) -> None:
 
     Of a RUN, given by its name or its directory: run.html, from its history, however many epochs that has yet.
     """
+    if out and not table_format:
+        raise click.UsageError("--out goes with --format: the page is always written into DIR")
+    if json and table_format:
+        raise click.UsageError("--json and --format exclude each other")
     run = find_run(str(directory), runs_root)
+    if table_format:
+        _show_tables(directory, run, table_format, out)
+        return
     if (run / RECORD).exists():
         _show_run(run, as_json=json)
     elif directory.is_dir():
@@ -52,6 +78,17 @@ def report(directory: Path, runs_root: Path, *, json: bool) -> None:
     else:
         names = [path.name for path, _ in list_runs(runs_root)]
         raise RunError(f"{directory} is no directory, and no run in {runs_root}: {did_you_mean(str(directory), names)}")
+
+
+def _show_tables(directory: Path, run: Path, table_format: Format, out: Path | None) -> None:
+    """Print a report's tables, or write them into a file."""
+    if (run / RECORD).exists():
+        raise InputError(f"--format: {run} is a run, which has no such tables; name a report directory")
+    text = write_tables(load_report(directory), table_format)
+    if out:
+        write_atomic(out, text)
+    else:
+        click.echo(text, nl=False)
 
 
 def _show_run(run: Path, *, as_json: bool) -> None:

@@ -65,6 +65,9 @@ class Judgement:
         decisions: (B, G) bool, gates at the first scoring draw.
         probabilities: (B, G) open probability along that draw's path.
         macs: executed multiply-accumulates, mean over the scoring draws.
+        mean_probabilities: (B, G) open probability, mean over the scoring draws, each along its own path: an unbiased
+            estimate of how often the gate is open. Where nothing is said, that of the first draw.
+        choice_probabilities: as `mean_probabilities`, over the draws kept for choosing.
     """
 
     finite: Tensor
@@ -77,11 +80,13 @@ class Judgement:
     decisions: Tensor
     probabilities: Tensor
     macs: Tensor
+    mean_probabilities: Tensor
+    choice_probabilities: Tensor
 
 
 @dataclass(frozen=True)
 class _Draws:
-    """Passes over one batch: (K, B, …) each, but for the gates of the first pass."""
+    """Passes over one batch: (K, B, …) each, but for the decisions (B, G) of the first pass."""
 
     logits: Tensor
     macs: Tensor
@@ -120,8 +125,10 @@ def judge(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, dra
         choice_margins=choice.mean(0),
         choice_correct=(choice > 0).sum(0),
         decisions=passes.decisions,
-        probabilities=passes.probabilities,
+        probabilities=passes.probabilities[0],
         macs=passes.macs[:scoring].mean(0),
+        mean_probabilities=passes.probabilities[:scoring].mean(0),
+        choice_probabilities=passes.probabilities[-scoring:].mean(0),
     )
 
 
@@ -131,26 +138,26 @@ def _forward(subject: Subject, x: Tensor, stream: Stream, passes: int) -> _Draws
     at_once = max(1, _ROWS * len(x) // passes)
     parts = zip(torch.split(x, at_once), torch.split(stream.keys, at_once), strict=True)
     found = [_at_once(subject, part, Stream(keys), passes) for part, keys in parts]
-    logits, macs = (torch.cat([getattr(each, name) for each in found], 1) for name in ("logits", "macs"))
-    decisions, probabilities = (
-        torch.cat([getattr(each, name) for each in found]) for name in ("decisions", "probabilities")
+    logits, macs, probabilities = (
+        torch.cat([getattr(each, name) for each in found], 1) for name in ("logits", "macs", "probabilities")
     )
-    return _Draws(logits, macs, decisions, probabilities)
+    return _Draws(logits, macs, torch.cat([each.decisions for each in found]), probabilities)
 
 
 @torch.no_grad()
 def _one_by_one(subject: Subject, x: Tensor, stream: Stream, passes: int) -> _Draws:
-    logits, macs = [], []
+    logits, macs, probabilities = [], [], []
     policy = subject.deployed(stream)
-    decisions = probabilities = x.new_zeros(len(x), 0)
+    decisions = none = x.new_zeros(len(x), 0)
     with gating(subject.model, policy, execution="sparse") as trace, torch.autocast(x.device.type, enabled=False):
         for number in range(passes):
             logits.append(subject.model(x))
-            gates = trace.decisions if trace.gates else x.new_zeros(len(x), 0)
+            gates = trace.decisions if trace.gates else none
             macs.append(subject.profile.executed(gates))
-            if number == 0 and trace.gates:
-                decisions, probabilities = gates != 0, trace.probabilities
-    return _Draws(torch.stack(logits), torch.stack(macs), decisions.bool(), probabilities)
+            probabilities.append(trace.probabilities if trace.gates else none)
+            if number == 0:
+                decisions = gates
+    return _Draws(torch.stack(logits), torch.stack(macs), decisions != 0, torch.stack(probabilities))
 
 
 @torch.no_grad()
@@ -163,7 +170,7 @@ def _at_once(subject: Subject, x: Tensor, stream: Stream, passes: int) -> _Draws
         assert trace.draws is not None
         gates = trace.decisions
         macs = torch.stack([subject.profile.executed(each) for each in gates])
-        return _Draws(trace.draws.each(rows), macs, gates[0] != 0, trace.probabilities[0])
+        return _Draws(trace.draws.each(rows), macs, gates[0] != 0, trace.probabilities)
 
 
 def class_routes(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, classes: int) -> Tensor:
@@ -178,7 +185,7 @@ def class_routes(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: i
         classes: number of them; the row of one without images is the mean over all.
     """
     found = [
-        _forward(subject, part, Stream.of(number, seed, "judge"), 1).probabilities
+        _forward(subject, part, Stream.of(number, seed, "judge"), 1).probabilities[0]
         for part, number in zip(torch.split(x, _AT_ONCE), torch.split(ids, _AT_ONCE), strict=True)
     ]
     probabilities = torch.cat(found)

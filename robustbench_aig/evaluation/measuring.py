@@ -76,6 +76,8 @@ class Measured:
             decisions=images.new_zeros(count, gates, dtype=torch.bool),
             probabilities=images.new_zeros(count, gates),
             macs=nothing.double(),
+            mean_probabilities=images.new_zeros(count, gates),
+            choice_probabilities=images.new_zeros(count, gates),
         )
         return cls.of(images, judged, failed=zero == 0, reason=reason)
 

@@ -52,6 +52,8 @@ def make_rows(plan: EvaluationPlan, *, chunk: int, images: Images, clean: Judgem
             "forwards": _numpy(measured.forwards),
             "backwards": _numpy(measured.backwards),
             "batch": _numpy(measured.batch),
+            "mean_p_adv": _lists(judged.mean_probabilities),
+            "choice_p_adv": _lists(judged.choice_probabilities),
         }
     )
 
@@ -94,6 +96,8 @@ def skipped_rows(plan: EvaluationPlan, *, chunk: int, images: Images, lost_to: S
             "forwards": zero,
             "backwards": zero,
             "batch": zero,
+            "mean_p_adv": empty,
+            "choice_p_adv": empty,
         }
     )
 

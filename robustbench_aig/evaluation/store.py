@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, cat
 
 from robustbench_aig.errors import RunError
@@ -144,7 +144,7 @@ class Store:
     def merge(self, evaluation: str, chunks: int) -> None:
         """Turn the parts of a complete evaluation into its sample table and its images, and note its seconds."""
         parts = [self._part(evaluation, chunk) for chunk in range(chunks)]
-        pictures = [load_file(part.with_suffix(".safetensors")) for part in parts]
+        pictures = [load(part.with_suffix(".safetensors").read_bytes()) for part in parts]
         merged = {key: cat([picture[key] for picture in pictures]) for key in ("ids", "images")}
         write_atomic(self.directory / "images" / f"{evaluation}.safetensors", save(merged))
         self._note_seconds(evaluation, sum(self.effort(evaluation, chunk).seconds for chunk in range(chunks)))

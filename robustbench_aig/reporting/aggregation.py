@@ -7,14 +7,16 @@ from typing import Literal
 
 import numpy as np
 
-from robustbench_aig.records import Compute, Cost, Distance, Evaluation, EvaluationPlan, Latency, Report
+from robustbench_aig.gate_records import ComputeSpread
+from robustbench_aig.gateshift.macs import expected_macs
+from robustbench_aig.records import Compute, Cost, Distance, Evaluation, EvaluationPlan, Latency, ModelRecord, Report
 from robustbench_aig.reporting.accuracy import Scores, accuracy
 from robustbench_aig.reporting.comparison import comparisons, results_of
 from robustbench_aig.reporting.corruptions import means
-from robustbench_aig.reporting.gates import gates
+from robustbench_aig.reporting.gates import Beside, gates
 from robustbench_aig.reporting.ladder import ladder
 from robustbench_aig.reporting.loading import Evidence, load_evidence
-from robustbench_aig.reporting.rows import Rows
+from robustbench_aig.reporting.rows import Bools, Rows
 from robustbench_aig.reporting.union import unions
 
 
@@ -65,7 +67,6 @@ def _evaluation(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
     assert clean is not None
     model, seed = evidence.model(planned.model), evidence.plan.seed
     errors = int((~rows.ok & ~rows.skipped).sum())
-    noise = _noise(evidence, planned)
     return Evaluation(
         id=planned.id,
         model=planned.model,
@@ -83,20 +84,25 @@ def _evaluation(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
         clean_accuracy=accuracy(Scores.of(clean), seed=seed),
         robust_accuracy=accuracy(Scores.of(rows), seed=seed),
         distance=None if planned.role == "clean" else _distance(rows),
-        gates=gates(rows, noise, model, evidence.plan.data.classes),
-        compute=_compute(rows, model.total_macs, evidence.latency.get(planned.id)),
+        gates=gates(rows, _beside(evidence, planned, clean), model, evidence.plan.data.classes),
+        compute=_compute(rows, clean, planned, model, evidence.latency.get(planned.id)),
         cost=_cost(rows, evidence.seconds.get(planned.id, 0.0)),
     )
 
 
-def _noise(evidence: Evidence, planned: EvaluationPlan) -> Rows | None:
-    """Rows of the random corners of the same model, policy and threat: of the controls, they have an attack's size."""
+def _beside(evidence: Evidence, planned: EvaluationPlan, clean: Rows) -> Beside:
+    """Of the controls, random corners and permuted changes: they have an attack's size."""
+    return Beside(clean, _control(evidence, planned, "corners"), _control(evidence, planned, "permuted"))
+
+
+def _control(evidence: Evidence, planned: EvaluationPlan, algorithm: str) -> Rows | None:
+    """Rows of the first such control of the same model, policy and threat."""
     same = (planned.model, planned.policy, planned.threat)
     return next(
         (
             evidence.rows[e.id]
             for e in evidence.finished()
-            if e.settings.get("algorithm", e.attack) == "corners" and (e.model, e.policy, e.threat) == same
+            if e.settings.get("algorithm", e.attack) == algorithm and (e.model, e.policy, e.threat) == same
         ),
         None,
     )
@@ -114,20 +120,39 @@ def _distance(rows: Rows) -> Distance | None:
     )
 
 
-def _compute(rows: Rows, total: int, latency: Latency | None) -> Compute | None:
+def _compute(
+    rows: Rows, clean: Rows, planned: EvaluationPlan, model: ModelRecord, latency: Latency | None
+) -> Compute | None:
     """Executed compute of the images that were measured; None where none was."""
     if not rows.ok.any():
         return None
-    clean, attacked = float(rows.macs_clean[rows.ok].mean()), float(rows.macs_adv[rows.ok].mean())
-    saved = total - clean
+    before, after = rows.macs_clean[rows.ok], rows.macs_adv[rows.ok]
+    unattacked, attacked = float(before.mean()), float(after.mean())
+    saved = model.total_macs - unattacked
+    sampled = planned.policy == "sampled"
     return Compute(
-        clean_macs=clean,
+        clean_macs=unattacked,
         adversarial_macs=attacked,
-        change=(attacked - clean) / clean if clean else 0.0,
-        recovered=(attacked - clean) / saved if saved >= 1e-9 * total else None,
-        p95=float(np.percentile(rows.macs_adv[rows.ok], 95)),
+        change=(attacked - unattacked) / unattacked if unattacked else 0.0,
+        recovered=(attacked - unattacked) / saved if saved >= 1e-9 * model.total_macs else None,
+        p95=float(np.percentile(after, 95)),
+        spread=ComputeSpread(
+            clean_p95=float(np.percentile(before, 95)),
+            up_share=float((after > before).mean()),
+            down_share=float((after < before).mean()),
+            clean_expected=_expected(clean, rows.ok & clean.ok, model) if sampled else None,
+            adversarial_expected=_expected(rows, rows.ok & clean.ok, model) if sampled else None,
+        ),
         latency=latency,
     )
+
+
+def _expected(rows: Rows, of: Bools, model: ModelRecord) -> float | None:
+    """Mean MACs by the open probabilities of some images (N,); None where these weren't recorded."""
+    if rows.mean_p_adv is None or rows.choice_p_adv is None or not of.any():
+        return None
+    p = (rows.mean_p_adv[of] + rows.choice_p_adv[of]) / 2
+    return float(expected_macs(p, [gate.macs for gate in model.gates], model.total_macs).mean())
 
 
 def _cost(rows: Rows, seconds: float) -> Cost:

@@ -12,7 +12,19 @@ from robustbench_aig.reporting.corruptions import ALL, Mean
 from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.reporting.rows import Floats
 from robustbench_aig.reporting.union import Union
-from robustbench_aig.statistics import bootstrap_difference, mcnemar
+from robustbench_aig.statistics import (
+    EQUIVALENCE_CONFIDENCE,
+    LEVEL,
+    Equivalence,
+    bootstrap_difference,
+    detectable_difference,
+    equivalence_of,
+    holm,
+    mcnemar,
+)
+
+FAMILY = "all comparisons of the report that have an exact p-value"
+"""Over which p-values are adjusted: every condition of every gated model against every plain one."""
 
 
 class Condition(NamedTuple):
@@ -56,6 +68,19 @@ class Paired(NamedTuple):
         """Images that only the second got right."""
         return float(np.maximum(-self.each, 0).sum())
 
+    @property
+    def differs(self) -> bool:
+        """Whether it is told from zero: by the interval and, where there is one, the exact test.
+
+        The bootstrap is asymptotic: three discordant images on one side exclude zero, while the exact p is 0.25.
+        """
+        return (self.p_value is None or self.p_value < LEVEL) and not self.low <= 0 <= self.high
+
+    @property
+    def detectable(self) -> float | None:
+        """The smallest difference that so many images, as discordant as these, show with 80 % power."""
+        return detectable_difference(self.each.size, float((self.each**2).mean()), exact=self.p_value is not None)
+
 
 def paired(first: Scores, second: Scores, *, seed: int) -> Paired:
     """First minus second; `seed` is of the bootstrap."""
@@ -73,8 +98,17 @@ def paired(first: Scores, second: Scores, *, seed: int) -> Paired:
     )
 
 
+def equivalence(first: Scores, second: Scores, found: Paired, *, seed: int) -> Equivalence:
+    """What their difference, already `found`, amounts to at a margin of one point; `seed` is of the bootstrap."""
+    within = bootstrap_difference(first.share, second.share, seed=seed, confidence=EQUIVALENCE_CONFIDENCE)
+    return equivalence_of(within, differs=found.differs)
+
+
 def comparisons(evidence: Evidence, results: Results) -> list[Comparison]:
-    """Every (gated model, policy) against every plain model, under every condition that both went through."""
+    """Every (gated model, policy) against every plain model, under every condition that both went through.
+
+    P-values are adjusted over all of them that have one.
+    """
     families = {model.name: model.family for model in evidence.plan.models}
     found = []
     for (gated, policy), of_gated in results.items():
@@ -92,7 +126,13 @@ def comparisons(evidence: Evidence, results: Results) -> list[Comparison]:
                 for condition, scores in of_gated.items()
                 if condition in of_plain
             ]
-    return found
+    return _adjusted(found)
+
+
+def _adjusted(found: list[Comparison]) -> list[Comparison]:
+    """The same with `holm_p`, over `FAMILY`."""
+    adjusted = iter(holm(FAMILY, [one.p_value for one in found if one.p_value is not None]).p_values)
+    return [one.model_copy(update={"holm_p": next(adjusted)}) if one.p_value is not None else one for one in found]
 
 
 def results_of(evidence: Evidence, unions: list[Union], means: list[Mean]) -> Results:
@@ -148,5 +188,7 @@ def _compare(
         only_gated=found.gained,
         only_plain=found.lost,
         p_value=found.p_value,
+        equivalence=equivalence(gated, plain, found, seed=seed) if found.status == "ok" else None,
+        detectable=found.detectable if found.status == "ok" else None,
         both_correct=both_correct,
     )

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from robustbench_aig.gate_records import GateStratum
+from robustbench_aig.gateshift import Version, Versions, moved_gates
 from robustbench_aig.records import ClassShift, Gates, GateShift, ModelRecord
 from robustbench_aig.reporting.rows import Bools, Floats, Rows
 
 
-def gates(rows: Rows, noise: Rows | None, model: ModelRecord, classes: list[str]) -> Gates | None:
+@dataclass(frozen=True)
+class Beside:
+    """What stands beside the rows of an evaluation, of the same model under the same policy.
+
+    Attributes:
+        clean: unattacked.
+        corners: under random noise of the same threat; None where that control didn't run.
+        permuted: under another image's change of the same threat; None where that control didn't run.
+    """
+
+    clean: Rows
+    corners: Rows | None
+    permuted: Rows | None
+
+
+def gates(rows: Rows, beside: Beside, model: ModelRecord, classes: list[str]) -> Gates | None:
     """Summarise the gates of the images that were measured.
 
     Args:
         rows: of one evaluation of a gated model.
-        noise: rows of the random-noise control of the same threat, if it ran; of the images that `rows` skipped its
-            flips are left out, too.
+        beside: of the images that `rows` skipped, what controls did is left out, too.
         model: names the gates.
         classes: names of the labels. A class without images is left out of `per_class`.
 
@@ -24,8 +42,9 @@ def gates(rows: Rows, noise: Rows | None, model: ModelRecord, classes: list[str]
     if not (model.gates and rows.ok.any()):
         return None
     flips = flip_rates(rows, rows.ok)
-    beside = None if noise is None else noise.ok & ~rows.skipped
-    noise_flips = flip_rates(noise, beside) if noise is not None and beside is not None and beside.any() else None
+    noise = beside.corners
+    seen = None if noise is None else noise.ok & ~rows.skipped
+    noise_flips = flip_rates(noise, seen) if noise is not None and seen is not None and seen.any() else None
     clean, attacked = rows.gates_clean[rows.ok], rows.gates_adv[rows.ok]
     per_gate = [
         GateShift(
@@ -44,6 +63,7 @@ def gates(rows: Rows, noise: Rows | None, model: ModelRecord, classes: list[str]
         shift=float((change**2).sum(axis=1).mean()),
         per_gate=per_gate,
         per_class=_per_class(rows, classes),
+        strata=_strata(rows, beside, classes),
     )
 
 
@@ -66,3 +86,15 @@ def _per_class(rows: Rows, classes: list[str]) -> list[ClassShift]:
             )
         )
     return shifts
+
+
+def _strata(rows: Rows, beside: Beside, classes: list[str]) -> list[GateStratum]:
+    """How far gates moved, over images that belong together; empty for the unattacked images themselves."""
+    if rows is beside.clean:
+        return []
+    corners, permuted = (None if one is None else _version(one) for one in (beside.corners, beside.permuted))
+    return moved_gates(rows.label, Versions(_version(beside.clean), _version(rows), corners, permuted), classes)
+
+
+def _version(rows: Rows) -> Version:
+    return Version(rows.ok, rows.prediction, rows.gates_adv, rows.mean_p_adv, rows.choice_p_adv)

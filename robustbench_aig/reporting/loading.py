@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +15,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from robustbench_aig.errors import RunError
-from robustbench_aig.records import SCHEMA_VERSION, EvaluationPlan, Latency, ModelRecord, Plan
+from robustbench_aig.records import EvaluationPlan, Latency, ModelRecord, Plan
+from robustbench_aig.reporting.documents import read_json, read_plan
 from robustbench_aig.reporting.rows import Ints, Rows
 
 T = TypeVar("T")
@@ -69,24 +69,12 @@ def load_plan(directory: Path) -> Plan:
     """Read `plan.json`.
 
     Raises:
-        RunError: if it is missing, no JSON, or written by another version.
+        RunError: if it is missing, no JSON, or written by a newer version.
     """
     path = directory / "plan.json"
     if not path.is_file():
         raise RunError(f"{directory} is no report directory (it has no plan.json): name one that `attack` wrote")
-    content = _read_json(path)
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
-        raise RunError(
-            f"{path}: schema_version is {version!r}, this version reads '{SCHEMA_VERSION}': "
-            "use the aigrob that wrote it, or attack again"
-        )
-    try:
-        plan = Plan.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RunError(f"{path}: {where}: {first['msg']}; attack again to write a valid plan") from None
+    plan = read_plan(path)
     _check_plan(plan, path)
     return plan
 
@@ -125,18 +113,11 @@ def load_images(directory: Path, evaluation_id: str) -> Images | None:
         raise RunError(f"{path}: cannot be read ({_line(error)}): delete it, or attack again") from None
 
 
-def _read_json(path: Path) -> object:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise RunError(f"{path}: is not JSON ({_line(error)}): delete it and attack again") from None
-
-
 def _load_times(path: Path, adapter: TypeAdapter[dict[str, T]], what: str) -> dict[str, T]:
     if not path.is_file():
         return {}
     try:
-        return adapter.validate_python(_read_json(path))
+        return adapter.validate_python(read_json(path))
     except ValidationError:
         raise RunError(f"{path}: is not a map from evaluation to {what}: delete it") from None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Plan, Report
-from robustbench_aig.reporting import charts, corruptions, gallery, heatmap, words
+from robustbench_aig.reporting import charts, corruptions, gallery, heatmap, shifts, words
 from robustbench_aig.reporting.ladder import step_rows
 from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.reporting.palette import heat_css
@@ -94,6 +94,9 @@ def render(report: Report, evidence: Evidence, directory: Path) -> str:
         picture=charts.worst_case(report, series) if series else None,
         verdicts=_verdicts(report, series),
         movements=_movements(report, evidence, series),
+        shift_blocks=shifts.blocks(report, series),
+        shift_sides=shifts.SIDES,
+        shift_of=shifts.shift_of,
         panels=_panels(report, series),
         attack_settings=_attack_settings(evidence.plan),
         heat_cell=heatmap.cell,

@@ -39,6 +39,8 @@ class Rows:
         p_clean, p_adv: (N, G) open probabilities.
         macs_clean, macs_adv: (N,) executed multiply-accumulates.
         forwards, backwards: (N,) passes the attack spent.
+        mean_p_adv: (N, G) open probabilities of the attacked image, mean over scoring draws; None where not recorded.
+        choice_p_adv: (N, G) the same over the draws kept for choosing.
     """
 
     image: Ints
@@ -60,6 +62,8 @@ class Rows:
     macs_adv: Floats
     forwards: Floats
     backwards: Floats
+    mean_p_adv: Floats | None
+    choice_p_adv: Floats | None
 
     @classmethod
     def of(cls, table: pa.Table, evaluation: EvaluationPlan, gates: int) -> Rows:
@@ -98,6 +102,8 @@ class Rows:
             macs_adv=numbers["macs_adv"],
             forwards=numbers["forwards"],
             backwards=numbers["backwards"],
+            mean_p_adv=_if_recorded(column["mean_p_adv"], gates, ok),
+            choice_p_adv=_if_recorded(column["choice_p_adv"], gates, ok),
         )
 
 
@@ -106,11 +112,11 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _with_defaults(table: pa.Table) -> pa.Table:
-    """With the columns that an earlier version did not write."""
-    for name, value in ROW_DEFAULTS.items():
-        if name not in table.column_names:
-            field = ROW.field(name)
-            table = table.append_column(field, pa.repeat(pa.scalar(value, field.type), table.num_rows))
+    """With the columns that an earlier version did not write, in their places."""
+    for place, field in enumerate(ROW):
+        if field.name in ROW_DEFAULTS and field.name not in table.column_names:
+            value = pa.scalar(ROW_DEFAULTS[field.name], field.type)
+            table = table.add_column(min(place, table.num_columns), field, pa.repeat(value, table.num_rows))
     return table
 
 
@@ -174,4 +180,12 @@ def _probabilities(column: pa.Array, gates: int, ok: Bools) -> Floats:
         raise RunError("has gate probabilities that do not fit the model's gates: the file is from another model")
     out = np.zeros((ok.size, gates))
     out[ok] = kept.flatten().to_numpy().reshape(int(ok.sum()), gates)
+    if not ((out >= 0) & (out <= 1)).all():
+        raise RunError("has gate probabilities that do not lie between 0 and 1: attack again")
     return out
+
+
+def _if_recorded(column: pa.Array, gates: int, ok: Bools) -> Floats | None:
+    """Probabilities; None in a table that was written before they were kept."""
+    empty = not column.value_lengths().to_numpy().any()
+    return None if gates and ok.any() and empty else _probabilities(column, gates, ok)

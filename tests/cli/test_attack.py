@@ -162,6 +162,7 @@ def test_l2_leaves_out_what_cannot_search_it_and_says_so(runs: Path) -> None:
         (["gatd", "--eps", "1/255"], ["no run", "did you mean 'gated'"]),
         (["--policy", "argmx", "--eps", "1/255"], ["unknown gate policy", "did you mean 'argmax'"]),
         (["--limit", "0", "--eps", "1/255"], ["--limit"]),
+        (["--processes", "0", "--eps", "1/255"], ["--processes", "at least 1"]),
         (["--data", "digit", "--eps", "1/255"], ["unknown data set 'digit'", "did you mean 'digits'"]),
         (["--epz", "1/255"], ["--epz", "--help"]),
         (["--norm", "l2", "--eps", "1", "--attack", "fgsm-torchattacks"], ["l2", "--attack"]),

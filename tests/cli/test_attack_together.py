@@ -12,11 +12,17 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 
+from robustbench_aig.cli.options import share_threads
+from robustbench_aig.distributed import joined
+from robustbench_aig.errors import InputError
 from tests.cli.conftest import WHOLE, chunks_done
-from tests.command import COMMAND, aigrob
+from tests.command import COMMAND, aigrob, aigrob_here, refused, start
 
 pytestmark = pytest.mark.slow
+
+TWO = ["--processes", "2", "--quiet"]
 
 
 def evidence(report: Path) -> dict[str, object]:
@@ -71,10 +77,12 @@ def kill(process: subprocess.Popen[str], *, one: int | None) -> None:
     end(process)
 
 
-@pytest.mark.parametrize("processes", [2, 3])
-def test_several_processes_make_what_one_makes(processes: int, pair: Path, uninterrupted: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("torchrun", "own"), [(3, 1), (1, 2)])
+def test_several_processes_make_what_one_makes(
+    torchrun: int, own: int, pair: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
     (tmp_path / "runs").symlink_to(pair)
-    process = start_several(tmp_path, processes, *WHOLE, "--json")
+    process = start_several(tmp_path, torchrun, *WHOLE, "--json", "--processes", str(own))
     stdout, stderr = end(process)
     assert process.returncode == 0, stderr
     assert json.loads(stdout)["status"] == "complete"
@@ -116,14 +124,95 @@ def test_killed_at_random_moments_and_resumed_nothing_differs(
     assert evidence(report) == evidence(uninterrupted)
 
 
+def started(where: Path) -> tuple[subprocess.Popen[str], int]:
+    """A command with one companion, which have done a chunk, and the companion's number."""
+    process = start(where, *WHOLE, *TWO)
+    while process.poll() is None and not chunks_done(where / "reports" / "whole"):
+        time.sleep(0.002)
+    (companion,) = children(process.pid)
+    return process, companion
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there; one that is dead, but that nobody has asked after yet, isn't."""
+    with suppress(OSError):
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    return False
+
+
+@pytest.mark.parametrize("ended", [signal.SIGTERM, signal.SIGKILL])
+def test_no_companion_outlives_its_leader(ended: signal.Signals, pair: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").symlink_to(pair)
+    process, companion = started(tmp_path)
+    process.send_signal(ended)
+    stderr = end(process)[1]
+    if ended == signal.SIGKILL:
+        assert stderr == ""
+    else:
+        assert process.returncode == 3, stderr
+        assert stderr.startswith("aigrob: interrupted; finished chunks are on disk, go on with: aigrob attack")
+        assert stderr.endswith("--processes 2 --quiet --resume\n")
+        assert stderr.count("aigrob: ") == 1
+    until = time.monotonic() + 10
+    while runs(companion) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not runs(companion)
+    assert chunks_done(tmp_path / "reports" / "whole") < 20, "it went on with its 31 chunks"
+
+
+def test_a_lost_companion_is_told_and_made_up_for(pair: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").symlink_to(pair)
+    process, companion = started(tmp_path)
+    os.kill(companion, signal.SIGKILL)
+    stderr = end(process)[1]
+    assert process.returncode == 2
+    assert stderr == "aigrob: another process of this evaluation has ended; go on with --resume\n"
+    assert 0 < chunks_done(tmp_path / "reports" / "whole") < 63
+    result = aigrob_here(tmp_path, *WHOLE, "--resume")
+    assert result.returncode == 0, result.stderr
+    assert evidence(tmp_path / "reports" / "whole") == evidence(uninterrupted)
+
+
+def test_torchrun_starts_the_processes_itself(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    refused(aigrob_here(pair.parent, *WHOLE, *TWO), "--processes", "torchrun")
+
+
+def test_cuda_takes_one_process_per_device_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "2")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(InputError, match="2 processes on a machine with 1 CUDA"), joined(torch.device("cuda")):
+        pass
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(SystemExit, match="2"), joined(torch.device("cuda")):
+        pass
+
+
+@pytest.mark.parametrize(("variable", "threads"), [(None, [8, 2, 1]), ("8", [8, 8, 8])])
+def test_processes_share_the_threads(variable: str | None, threads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if variable:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    before, found = torch.get_num_threads(), []
+    for processes in (1, 3, 16):
+        torch.set_num_threads(8)
+        share_threads(processes)
+        found.append(torch.get_num_threads())
+    torch.set_num_threads(before)
+    assert found == threads
+
+
 def test_what_all_processes_refuse_is_told_once(pair: Path, uninterrupted: Path, tmp_path: Path) -> None:
     (tmp_path / "runs").symlink_to(pair)
     shutil.copytree(uninterrupted, tmp_path / "reports" / "whole")
-    for arguments, words in (
-        ((*WHOLE, "--quiet"), "holds this evaluation already"),
-        (("attack", "--eps", "8", "--quiet"), "did you mean 8/255?"),
+    for torchrun, arguments, words in (
+        (1, (*WHOLE, *TWO), "holds this evaluation already"),
+        (2, (*WHOLE, "--quiet"), "holds this evaluation already"),
+        (2, ("attack", "--eps", "8", "--quiet"), "did you mean 8/255?"),
     ):
-        process = start_several(tmp_path, 2, *arguments)
+        process = start_several(tmp_path, torchrun, *arguments)
         stdout, stderr = end(process)
         assert process.returncode != 0
         assert stdout == ""

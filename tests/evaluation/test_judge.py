@@ -1,7 +1,9 @@
 """The judge against passes made by hand."""
 
 import dataclasses
+import importlib
 
+import pytest
 import torch
 from torch import nn
 
@@ -54,6 +56,35 @@ def test_random_policy_counts_over_fresh_draws_and_chooses_on_others() -> None:
     assert torch.equal(verdict.decisions, first)
     assert torch.equal(verdict.predictions, torch.tensor([torch.bincount(v).argmax() for v in votes[:5].T]))
     assert (verdict.correct != verdict.choice_correct).any()
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_open_probabilities_are_means_over_each_set_of_draws(apart: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each along its own path; the draws made at once, and one after the other."""
+    if apart:
+        module = importlib.import_module("robustbench_aig.evaluation.judge")
+        monkeypatch.setattr(module, "shares_draws", lambda _: False)
+    who = subject("sampled")
+    x, y, ids = images(20)
+    verdict = judge(who, x, y, ids=ids, seed=4, draws=5)
+    with torch.no_grad(), gating(who.model, Sampled(Stream.of(ids, 4, "judge"))) as trace:
+        along = []
+        for _ in range(10):
+            who.model(x)
+            along.append(trace.probabilities.clone())
+    passes = torch.stack(along)
+    torch.testing.assert_close(verdict.probabilities, passes[0])
+    torch.testing.assert_close(verdict.mean_probabilities, passes[:5].mean(0))
+    torch.testing.assert_close(verdict.choice_probabilities, passes[5:].mean(0))
+    assert not torch.equal(verdict.mean_probabilities[:, -1], verdict.choice_probabilities[:, -1])
+    assert torch.allclose(verdict.mean_probabilities[:, 0], verdict.probabilities[:, 0])
+
+
+def test_without_randomness_the_only_draw_is_the_mean() -> None:
+    x, y, ids = images(20)
+    verdict = judge(subject("argmax"), x, y, ids=ids, seed=0, draws=7)
+    assert torch.equal(verdict.mean_probabilities, verdict.probabilities)
+    assert torch.equal(verdict.choice_probabilities, verdict.probabilities)
 
 
 def test_noise_is_the_same_for_every_version_of_an_image() -> None:

@@ -55,6 +55,7 @@ def test_a_row_says_what_happened_to_its_image(finished: Path) -> None:
         assert row["gates_clean"] == np.packbits(bits[0]).tobytes()
         assert row["gates_adv"] == np.packbits(bits[1]).tobytes()
         np.testing.assert_allclose(np.array(row["p_adv"], float), trace.probabilities[1], atol=1e-3)
+        assert row["mean_p_adv"] == row["choice_p_adv"] == row["p_adv"]
         assert row["macs_adv"] == subject.profile.executed(trace.decisions)[1]
         assert row["linf"] == pytest.approx((pair[1] - pair[0]).abs().max().item())
         assert row["l2"] == pytest.approx((pair[1] - pair[0]).norm().item(), rel=1e-5)
@@ -67,6 +68,25 @@ def test_clean_rows_have_no_change(finished: Path) -> None:
         assert (row["linf"], row["l2"], row["forwards"]) == (0, 0, 0)
         assert row["gates_clean"] == row["gates_adv"]
         assert row["draws"] == row["choice_draws"] == 4
+
+
+def test_open_probabilities_of_random_gates_are_means_over_draws(finished: Path) -> None:
+    """The clean image's stand in its own row; along one draw they are others from the second gate on."""
+    for row in table(finished, "gated.sampled.clean"):
+        assert row["p_clean"] == row["p_adv"]
+        columns = (row["p_adv"], row["mean_p_adv"], row["choice_p_adv"])
+        assert {len(column) for column in columns} == {len(subjects()["gated", "sampled"].profile.blocks)}
+        assert columns[0][0] == pytest.approx(columns[1][0], abs=1e-3)
+        assert columns[0][0] == pytest.approx(columns[2][0], abs=1e-3)
+    last = np.array(
+        [
+            [row[name][-1] for name in ("p_adv", "mean_p_adv", "choice_p_adv")]
+            for row in table(finished, "gated.sampled.clean")
+        ]
+    )
+    assert (np.abs(last[:, 1] - last[:, 2]) > 1e-3).any()
+    # Means over four draws spread less than single ones, whatever they spread around.
+    assert np.abs(last[:, 1] - last[:, 2]).mean() < np.abs(last[:, 0] - last[:, 2]).mean()
 
 
 def test_killed_at_any_chunk_and_resumed_the_files_are_equal(finished: Path, tmp_path: Path) -> None:

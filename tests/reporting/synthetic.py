@@ -33,6 +33,8 @@ EPSILONS = ("4/255", "8/255")
 MODELS = (("resnet-digits", "none"), ("aig-digits", "argmax"), ("aig-digits", "sampled"))
 ATTACKS: tuple[tuple[str, Role], ...] = (("fgsm", "attack"), ("pgd", "attack"), ("corners", "control"))
 
+_TEMPLATES = np.random.default_rng(2).random((CLASSES, GATES))
+
 Row = dict[str, Any]
 
 
@@ -168,7 +170,7 @@ def corrupted(
 
 
 def _rows(e: EvaluationPlan, rng: np.random.Generator) -> list[Row]:
-    strength = {"clean": 0.0, "corners": 0.15, "fgsm": 0.5, "pgd": 0.7}.get(e.attack, 0.0)
+    strength = {"clean": 0.0, "corners": 0.15, "permuted": 0.12, "fgsm": 0.5, "pgd": 0.7}.get(e.attack, 0.0)
     strength *= (e.threat.value * 255 / 8) ** 0.5 if e.threat else 0.0
     strength += 0.1 * e.corruption.severity if e.corruption else 0.0
     ease = np.clip(np.random.default_rng(1).normal(1.0, 0.25, N) - strength, 0.02, 0.97)
@@ -188,10 +190,13 @@ def _row(
     label = index % CLASSES
     correct = int(rng.binomial(draws, ease))
     choice = correct if draws == 1 else int(rng.binomial(draws, ease))
-    p_clean = (rng.random(GATES) if gated else np.zeros(0)).astype(np.float16)
-    p_adv = np.clip(p_clean + rng.normal(0, 0.3, p_clean.size) * strength, 0, 1).astype(np.float16)
-    uniform = rng.random(p_clean.size)
+    prediction = label if 2 * correct > draws else (label + 1) % CLASSES
+    p_clean, uniform = _unattacked(e, index, label) if gated else (np.zeros(0), np.zeros(0))
+    towards = (_TEMPLATES[prediction] - _TEMPLATES[label])[: p_clean.size]
+    p_adv = _probability(p_clean + strength * (0.5 * towards + rng.normal(0, 0.3, p_clean.size)))
     before, after = uniform < p_clean, uniform < p_adv
+    noise = 0.0 if draws == 1 else 0.02
+    mean_p, choice_p = (_probability(p_adv + rng.normal(0, noise, p_adv.size)) for _ in range(2))
     size = e.threat.value if e.threat else 0.0
     passes = {"fgsm": 1, "pgd": 20}.get(e.attack, 0)
     return {
@@ -204,7 +209,7 @@ def _row(
         "chunk": index // 20,
         "status": "ok",
         "lost_to": None,
-        "prediction": label if 2 * correct > draws else (label + 1) % CLASSES,
+        "prediction": prediction,
         "margin": ease - 0.5 + float(rng.normal(0, 0.1)),
         "linf": size,
         "l2": size * SIZE,
@@ -217,12 +222,24 @@ def _row(
         "gates_adv": _pack(after),
         "p_clean": p_clean,
         "p_adv": p_adv,
+        "mean_p_adv": mean_p,
+        "choice_p_adv": choice_p,
         "macs_clean": _macs(before, gated),
         "macs_adv": _macs(after, gated),
         "forwards": float(passes),
         "backwards": float(passes),
         "batch": 20,
     }
+
+
+def _unattacked(e: EvaluationPlan, index: int, label: int) -> tuple[NDArray[np.float16], NDArray[np.float64]]:
+    """Open probabilities of the image itself, and the noise of its decisions: the same in every evaluation."""
+    rng = np.random.default_rng([index, *f"{e.model} {e.policy}".encode()])
+    return _probability(_TEMPLATES[label] + rng.normal(0, 0.1, GATES)), rng.random(GATES)
+
+
+def _probability(p: NDArray[np.floating[Any]]) -> NDArray[np.float16]:
+    return np.asarray(np.clip(p, 0, 1), np.float16)
 
 
 def _pack(decisions: NDArray[np.bool_]) -> bytes:
@@ -276,6 +293,8 @@ def _empty(row: Row, status: str, lost_to: str | None) -> None:
         gates_adv=b"",
         p_clean=np.zeros(0, np.float16),
         p_adv=np.zeros(0, np.float16),
+        mean_p_adv=np.zeros(0, np.float16),
+        choice_p_adv=np.zeros(0, np.float16),
         macs_clean=float("nan"),
         macs_adv=float("nan"),
     )

@@ -1,0 +1,83 @@
+"""The report's record of how far gates moved, and compute with them. No torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ShiftRecord(BaseModel):
+    """Base: as `records.Record`, which holds these."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClassPart(ShiftRecord):
+    """The part of a shift that leads to the gates of the class that images are taken for, and the part beside it.
+
+    Over images that were right unattacked and are wrong attacked, where the gates of the two classes are told apart.
+    """
+
+    n: int
+    alpha: float = Field(description="fraction of the way gone; images weigh by the squared length of their way")
+    explained: float = Field(description="mean squared length along that way")
+    residual: float = Field(description="mean squared length beside it: the change's own")
+    share: float | None = Field(
+        description="explained / (explained + residual); null where their sum isn't told from the noise of draws"
+    )
+
+
+class GateMoves(ShiftRecord):
+    """How far the gates of n images are from where they were unattacked. Lists follow the model's gates."""
+
+    n: int
+    flip_rate: float = Field(description="share of (image, gate) pairs whose decision changed, noise held equal")
+    shift: float | None = Field(
+        description="mean over images of the sum over gates of (p_adv - p_clean)^2, p being the mean over draws, "
+        "corrected for the noise of that mean; null where the sample table is older than the columns it takes"
+    )
+    divergence: float | None = Field(description="mean Jensen-Shannon divergence of a gate, in bits; null as above")
+    overlap: float = Field(description="mean Jaccard index of the blocks that ran, noise held equal")
+    paths: int = Field(description="distinct sets of blocks that ran, one draw per image")
+    path_entropy: float = Field(description="of these sets over images, in bits")
+    class_part: ClassPart | None = Field(description="null where no image has such a way")
+    flip_rates: list[float] = Field(description="per gate; empty for a class")
+    shifts: list[float] = Field(description="per gate; empty for a class, and where `shift` is null")
+    divergences: list[float] = Field(description="as `shifts`")
+
+
+class Excess(ShiftRecord):
+    """A difference of shifts, paired on n images, with its 95 % interval (Student's t)."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+class GateStratum(ShiftRecord):
+    """Images that belong together: how far an attack moved their gates, and how far controls moved the same ones."""
+
+    by: Literal["all", "outcome", "class"]
+    name: str = Field(description="'all'; 'fooled', 'held' or 'already wrong'; a true class")
+    clean_paths: int
+    clean_path_entropy: float
+    attacked: GateMoves
+    corners: GateMoves | None = Field(description="under random ±eps noise; null where that control didn't run")
+    permuted: GateMoves | None = Field(description="under another image's change; null where that control didn't run")
+    beyond_corners: Excess | None = Field(description="attacked.shift - corners.shift")
+    beyond_permuted: Excess | None = Field(description="attacked.shift - permuted.shift")
+
+
+class ComputeSpread(ShiftRecord):
+    """What a mean over images and draws doesn't tell of the executed multiply-accumulates."""
+
+    clean_p95: float = Field(description="95th percentile of the unattacked images")
+    up_share: float = Field(description="share of images that execute more than unattacked, noise held equal")
+    down_share: float = Field(description="the same, less")
+    clean_expected: float | None = Field(
+        description="by probabilities: what always runs + sum over gates of p * MACs, p being the mean over all draws; "
+        "null unless gates are sampled, and where the sample table is older than the columns it takes"
+    )
+    adversarial_expected: float | None

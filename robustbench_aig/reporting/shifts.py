@@ -1,0 +1,206 @@
+"""How far gates moved, as one table: models over quantities, epsilons over attacked, random noise and permuted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from robustbench_aig.gate_records import ClassPart, Excess, GateMoves, GateStratum
+from robustbench_aig.records import Evaluation, Report, ThreatRecord
+from robustbench_aig.reporting import words
+from robustbench_aig.reporting.series import Series, headline, threats
+
+SIDES = ("attacked", "noise", "permuted")
+
+
+class Cell(NamedTuple):
+    """A number, and what stands beside it: its interval, how many images it is over, or what it was unattacked."""
+
+    text: str
+    beside: str = ""
+
+
+Three = tuple[Cell | None, Cell | None, Cell | None]
+"""What a quantity is for the attacked images and under the two controls; None where there is nothing to say."""
+
+
+class Quantity(NamedTuple):
+    """A row of the table: its name, what it means to a newcomer, and how it's read off an evaluation's strata."""
+
+    name: str
+    meaning: str
+    read: Callable[[dict[str, GateStratum]], Three]
+
+
+class Line(NamedTuple):
+    """A row for one model: three cells for each epsilon."""
+
+    quantity: Quantity
+    cells: list[Three]
+
+
+class Block(NamedTuple):
+    """The rows of one model under one policy, and the attack behind each epsilon; None where none finished."""
+
+    series: Series
+    evaluations: list[Evaluation | None]
+    lines: list[Line]
+
+    @property
+    def unrecorded(self) -> bool:
+        """Whether the sample table of an attack is older than the columns that shifts are made from."""
+        return any(e is not None and shift_of(e) is None for e in self.evaluations)
+
+
+def blocks(report: Report, series: list[Series]) -> list[Block]:
+    """One per gated model and policy whose gates an attack can move."""
+    found = []
+    for one in series:
+        strongest = [_strongest(report, one, threat) for threat in threats(report)]
+        if one.chooses and any(e is not None for e in strongest):
+            by_threat = [{s.name: s for s in _shown(e)} for e in strongest]
+            lines = [Line(q, [q.read(strata) for strata in by_threat]) for q in QUANTITIES]
+            found.append(Block(one, strongest, lines))
+    return found
+
+
+def shift_of(evaluation: Evaluation) -> float | None:
+    """The corrected shift over all images; None where the sample table is too old to tell."""
+    strata = evaluation.gates.strata if evaluation.gates else []
+    return strata[0].attacked.shift if strata else None
+
+
+def _strongest(report: Report, series: Series, threat: ThreatRecord) -> Evaluation | None:
+    """The attack of the union that cost a series most at one epsilon, of those that measured any image."""
+    at = [e for e in report.evaluations if e.threat == threat and e.gates is not None]
+    return headline(report.model_copy(update={"evaluations": at}), series)
+
+
+def _shown(evaluation: Evaluation | None) -> list[GateStratum]:
+    gates = evaluation.gates if evaluation else None
+    return [s for s in gates.strata if s.by != "class"] if gates else []
+
+
+def _of(stratum: str, text: Callable[[GateMoves], str | None]) -> Callable[[dict[str, GateStratum]], Three]:
+    """Read one number of a stratum, where that has any image."""
+
+    def read(strata: dict[str, GateStratum]) -> Three:
+        found = strata.get(stratum)
+        if found is None:
+            return None, None, None
+        attacked, corners, permuted = (
+            _cell(None if moves is None else text(moves)) for moves in (found.attacked, found.corners, found.permuted)
+        )
+        return attacked, corners, permuted
+
+    return read
+
+
+def _cell(text: str | None, beside: str = "") -> Cell | None:
+    return None if text is None else Cell(text, beside)
+
+
+def _part(text: Callable[[ClassPart], str | None]) -> Callable[[dict[str, GateStratum]], Three]:
+    return _of("fooled", lambda moves: None if moves.class_part is None else text(moves.class_part))
+
+
+def _explained(strata: dict[str, GateStratum]) -> Three:
+    attacked, corners, permuted = _part(lambda part: None if part.share is None else words.percent(part.share))(strata)
+    part = strata["fooled"].attacked.class_part if attacked else None
+    return attacked and attacked._replace(beside=_images(part.n) if part else ""), corners, permuted
+
+
+def _flips(stratum: str) -> Callable[[dict[str, GateStratum]], Three]:
+    def read(strata: dict[str, GateStratum]) -> Three:
+        attacked, corners, permuted = _of(stratum, lambda moves: words.percent(moves.flip_rate))(strata)
+        return attacked and attacked._replace(beside=_images(strata[stratum].attacked.n)), corners, permuted
+
+    return read
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
+
+
+def _paths(strata: dict[str, GateStratum]) -> Three:
+    attacked, corners, permuted = _of("all", lambda moves: str(moves.paths))(strata)
+    return attacked and attacked._replace(beside=f"were {strata['all'].clean_paths}"), corners, permuted
+
+
+def _beyond(strata: dict[str, GateStratum]) -> Three:
+    found = strata.get("all")
+    if found is None:
+        return None, None, None
+    return None, _excess(found.beyond_corners), _excess(found.beyond_permuted)
+
+
+def _excess(excess: Excess | None) -> Cell | None:
+    if excess is None:
+        return None
+    low, high = (words.number(end, 3) for end in (excess.low, excess.high))
+    return Cell(words.number(excess.value, 3), f"[{low},{words.NBSP}{high}]")
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else words.number(value, 3)
+
+
+QUANTITIES = (
+    Quantity(
+        "Decisions changed",
+        "share of gate decisions that differ from those on the unattacked image, with the same noise in both",
+        _flips("all"),
+    ),
+    Quantity(
+        "… of fooled images",
+        "the same over images that were right and that the attack made wrong; under the "
+        "controls, over these very images",
+        _flips("fooled"),
+    ),
+    Quantity("… of images that held", "right unattacked and attacked", _flips("held")),
+    Quantity("… of already wrong images", "wrong before anything was changed", _flips("already wrong")),
+    Quantity(
+        "Shift",
+        "squared change of each gate's probability of being open, summed over gates; corrected, so that two draws of "
+        "one image count as no shift. Gates that draw nothing have such a probability, too: they open from 50 % on",
+        _of("all", lambda moves: _number(moves.shift)),
+    ),
+    Quantity(
+        "… beyond the control",
+        "the attack's shift minus the control's on the same images, with a 95 % interval over images: above 0, the "
+        "attack moves gates further than that control does",
+        _beyond,
+    ),
+    Quantity(
+        "Divergence per gate",
+        "Jensen-Shannon, in bits: 0 where a gate is open as often as before, 1 where it went from always to never",
+        _of("all", lambda moves: _number(moves.divergence)),
+    ),
+    Quantity(
+        "Overlap of paths",
+        "blocks that ran both times over blocks that ran at either time (Jaccard): 1 is the same path",
+        _of("all", lambda moves: _number(moves.overlap)),
+    ),
+    Quantity(
+        "Distinct paths",
+        "different sets of blocks that ran, over all images, one draw each; and how many these were unattacked",
+        _paths,
+    ),
+    Quantity(
+        "Explained by the class",
+        "of the fooled images' shift, the share that leads from the mean gates of their class to those of the class "
+        "that they are now taken for, where the two are told apart. Any change has such a part by chance: compare with "
+        "the controls",
+        _explained,
+    ),
+    Quantity(
+        "Way gone",
+        "how far along that way: 0 not at all, 1 to the other class's gates",
+        _part(lambda part: words.number(part.alpha, 2)),
+    ),
+    Quantity(
+        "Left over",
+        "the rest of these images' shift, beside that way: the change's own",
+        _part(lambda part: words.number(part.residual, 3)),
+    ),
+)

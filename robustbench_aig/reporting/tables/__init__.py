@@ -1,0 +1,31 @@
+"""A report's tables for a paper: built once, written as CSV, LaTeX or Markdown.
+
+    from robustbench_aig.reporting.documents import load_report
+    from robustbench_aig.reporting.tables import write_tables
+    print(write_tables(load_report(Path("reports/mine")), "latex"))
+
+Reads the report alone, never its evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from robustbench_aig.records import Report
+from robustbench_aig.reporting.tables.accuracy import accuracy_table
+from robustbench_aig.reporting.tables.latex import to_latex
+from robustbench_aig.reporting.tables.markdown import to_markdown
+from robustbench_aig.reporting.tables.movement import movement_table
+from robustbench_aig.reporting.tables.table import Table
+from robustbench_aig.reporting.tables.tidy import to_csv
+
+Format = Literal["csv", "latex", "markdown"]
+
+_WRITERS: dict[Format, Callable[[Sequence[Table]], str]] = {"csv": to_csv, "latex": to_latex, "markdown": to_markdown}
+
+
+def write_tables(report: Report, form: Format) -> str:
+    """All tables of a report as text; those without rows are left out."""
+    tables = [accuracy_table(report), movement_table(report)]
+    return _WRITERS[form]([table for table in tables if table.rows])

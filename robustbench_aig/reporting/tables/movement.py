@@ -1,0 +1,69 @@
+"""What the gates did, and what was computed, under the attack that is the union's strongest."""
+
+from __future__ import annotations
+
+from robustbench_aig.records import Evaluation, Report, WorstCase
+from robustbench_aig.reporting import words
+from robustbench_aig.reporting.series import all_series
+from robustbench_aig.reporting.tables.table import FAILED, FAILED_NOTE, MISSING, Cell, Table, Value, share_text, text_of
+
+_HEAD = ("model", "threat", "attack", "flip rate", "under noise", "MACs clean", "MACs attacked", "recovered")
+
+
+def movement_table(report: Report) -> Table:
+    """A row for each series and threat that has a union."""
+    rows = []
+    for one in all_series(report):
+        for worst in report.worst_case:
+            strongest = strongest_of(report, worst)
+            if (worst.model, worst.gate_policy) == (one.model, one.policy) and strongest:
+                first = (one.label, words.threat_text(worst.threat), strongest.attack)
+                rows.append((*first, *_cells(strongest)))
+    return Table(
+        name="gates",
+        caption="Gate decisions that change, in %, and multiply-accumulates (MACs) executed per image, "
+        "under the attack that is worst for most images",
+        head=_HEAD,
+        rows=tuple(rows),
+        texts=3,
+        notes=tuple(_notes(report, rows)),
+    )
+
+
+def strongest_of(report: Report, worst: WorstCase) -> Evaluation | None:
+    """The attack of a union that was chosen for most images; None where there is no attack."""
+    mine = [
+        e
+        for e in report.evaluations
+        if (e.model, e.gate_policy, e.threat, e.role) == (worst.model, worst.gate_policy, worst.threat, "attack")
+    ]
+    # Where several are chosen as often, the one that leaves least.
+    return max(mine, key=lambda e: (worst.strongest.get(e.attack, 0), -e.robust_accuracy.value), default=None)
+
+
+def _cells(e: Evaluation) -> list[Cell]:
+    """The numbers; they are of the images that the attack was run on."""
+    numbers = [(name, getattr(e.gates, name, None)) for name in ("flip_rate", "noise_flip_rate")]
+    numbers += [(name, getattr(e.compute, name, None)) for name in ("clean_macs", "adversarial_macs", "recovered")]
+    return [_value(e, name, number) for name, number in numbers]
+
+
+def _value(e: Evaluation, quantity: str, number: float | None) -> Cell:
+    of = (e.model, e.gate_policy, str(e.threat), e.attack)
+    n = e.n - e.skipped
+    if e.status == "error":
+        return Value(*of, quantity, None, n, FAILED)
+    if number is None:
+        return MISSING
+    return Value(*of, quantity, number, n, words.macs(number) if quantity.endswith("macs") else share_text(number))
+
+
+def _notes(report: Report, rows: list[tuple[Cell, ...]]) -> list[str]:
+    notes = [
+        "Under noise: random changes of the same size. Recovered, in %: (attacked - clean) / (all gates open - clean)."
+    ]
+    if any(e.skipped for e in report.evaluations):
+        notes.append("A cascade: over the images that the attacks before had left.")
+    if any(text_of(cell) == FAILED for row in rows for cell in row):
+        notes.append(FAILED_NOTE)
+    return notes

@@ -1,0 +1,53 @@
+"""What numbers over images and training seeds allow to say: intervals, tests, equivalence, power. No torch.
+
+The unit is the image: every function over scores takes one per image, so draws of a random policy are averaged
+before they come here. Shares and differences of shares lie in [0, 1] and [-1, 1]. Intervals are two-sided, 95 %,
+where nothing else is said; docs/statistics.md says which method answers which question.
+"""
+
+from robustbench_aig.statistics.bootstrap import RESAMPLES, bootstrap_mean
+from robustbench_aig.statistics.equivalence import EQUIVALENCE_CONFIDENCE, MARGIN, Equivalence, equivalence_of
+from robustbench_aig.statistics.families import Family, holm
+from robustbench_aig.statistics.few_seeds import cannot_carry
+from robustbench_aig.statistics.intervals import CONFIDENCE, Floats, Interval, wilson
+from robustbench_aig.statistics.medians import Median, coverage, interval_rank, median_with_interval
+from robustbench_aig.statistics.paired import bootstrap_difference, mcnemar
+from robustbench_aig.statistics.power import (
+    LEVEL,
+    POWER,
+    connor_power,
+    detectable_difference,
+    images_needed,
+    mcnemar_power,
+)
+from robustbench_aig.statistics.seeds import SeedDifference, seed_difference
+
+__all__ = [
+    "CONFIDENCE",
+    "EQUIVALENCE_CONFIDENCE",
+    "LEVEL",
+    "MARGIN",
+    "POWER",
+    "RESAMPLES",
+    "Equivalence",
+    "Family",
+    "Floats",
+    "Interval",
+    "Median",
+    "SeedDifference",
+    "bootstrap_difference",
+    "bootstrap_mean",
+    "cannot_carry",
+    "connor_power",
+    "coverage",
+    "detectable_difference",
+    "equivalence_of",
+    "holm",
+    "images_needed",
+    "interval_rank",
+    "mcnemar",
+    "mcnemar_power",
+    "median_with_interval",
+    "seed_difference",
+    "wilson",
+]

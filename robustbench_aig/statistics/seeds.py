@@ -1,0 +1,144 @@
+"""Two networks over several training seeds: what holds for seeds, and images, that nobody has seen.
+
+Seeds and images are crossed: all seeds are scored on the same images, so a hard image is hard for all of them. Drawing
+images anew for each seed, as for pupils in schools, would average that away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+from scipy.stats import t
+
+from robustbench_aig.statistics.bootstrap import RESAMPLES
+from robustbench_aig.statistics.intervals import CONFIDENCE, Floats, Interval
+
+FEWEST_SEEDS: Final = 3
+"""Two values have a spread, but the interval it gives is 12.7 standard errors long on either side."""
+
+HIERARCHICAL_SEEDS: Final = 8
+"""From here on there are enough seeds to resample."""
+
+_ROUNDING = 1e-12
+
+
+class SeedDifference(NamedTuple):
+    """A difference of two networks, as a recipe makes them.
+
+    Attributes:
+        value: mean over seeds and images, in shares.
+        interval: for further seeds and further images; None where the seeds cannot carry one.
+        on_these_images: for further seeds on the same images.
+        seeds: of the smaller group.
+        method: that `interval` was made by.
+        statement: what the interval is, or why there is none, in words.
+    """
+
+    value: float
+    interval: Interval | None
+    on_these_images: Interval | None
+    seeds: int
+    method: Literal["none", "student", "hierarchical"]
+    statement: str
+
+
+class _Part(NamedTuple):
+    """A part of the variance of a difference, with the degrees of freedom it was estimated by."""
+
+    variance: float
+    freedom: int
+
+
+def seed_difference(
+    first: Floats, second: Floats, *, paired: bool, seed: int, resamples: int = RESAMPLES
+) -> SeedDifference:
+    """First minus second over training seeds, with 95 % intervals.
+
+    3 to 7 seeds: Student's t on the seed means (Welch's where unpaired). That is `on_these_images`; `interval` is the
+    wider of it and of the t interval whose variance has the images' part added, in a crossed design
+    (MS_seeds + MS_images - MS_rest) / (S N), with Satterthwaite's degrees of freedom. From 8 seeds on `interval` is the
+    hierarchical bootstrap: seeds are drawn, then images, the same for all seeds; percentiles.
+
+    Args:
+        first: (S, N) scores in [0, 1], a row for each training seed.
+        second: (S', N) scores of the other network on the same images.
+        paired: row s of both has something in common, such as the split or the first weights (S' = S). Without that
+            pairing costs degrees of freedom and gives nothing.
+        seed: of the resampling.
+        resamples: number of bootstrap samples.
+
+    Raises:
+        ValueError: if shapes do not fit, or a score is not finite.
+
+    Source: F. E. Satterthwaite, "An approximate distribution of estimates of variance components", Biometrics
+    Bulletin 2, 1946; A. B. Owen, "The pigeonhole bootstrap", Ann. Appl. Stat. 1, 2007 (section 3: of both factors).
+    """
+    _check(first, second, paired=paired)
+    groups = [first - second] if paired else [first, -second]
+    value = float(sum(group.mean() for group in groups))
+    seeds = min(len(group) for group in groups)
+    if seeds < FEWEST_SEEDS:
+        return SeedDifference(value, None, None, seeds, "none", f"{_count(seeds)}: an interval needs {FEWEST_SEEDS}.")
+    if all(np.ptp(group.mean(axis=1)) <= _ROUNDING for group in groups):
+        said = f"{_count(seeds)} with equal means: a spread of zero is no estimate, so there is no interval."
+        return SeedDifference(value, None, None, seeds, "none", said)
+    over_seeds = [_Part(group.mean(axis=1).var(ddof=1) / len(group), len(group) - 1) for group in groups]
+    same = _student(value, over_seeds)
+    if seeds >= HIERARCHICAL_SEEDS:
+        interval = _hierarchical(groups, seed=seed, resamples=resamples)
+        said = f"{_count(seeds)}: hierarchical bootstrap, for further seeds and images."
+        return SeedDifference(value, interval, same, seeds, "hierarchical", said)
+    wider = max(same, _student(value, [*over_seeds, *_over_images(groups)]), key=lambda one: one.high - one.low)
+    said = f"{_count(seeds)}: Student's t on their means, and not narrower than chance in the images asks for."
+    return SeedDifference(value, wider, same, seeds, "student", said)
+
+
+def _check(first: Floats, second: Floats, *, paired: bool) -> None:
+    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1] or first.shape[1] < 2:
+        raise ValueError(f"needs (seeds, images) twice, of the same images: {first.shape}, {second.shape}")
+    if paired and len(first) != len(second):
+        raise ValueError(f"pairs need as many seeds of both: {len(first)}, {len(second)}")
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise ValueError("a score is not finite: count an image that failed as lost")
+
+
+def _count(seeds: int) -> str:
+    return f"{seeds} seed{'s' if seeds != 1 else ''}"
+
+
+def _student(value: float, parts: Sequence[_Part]) -> Interval:
+    """Around a sum of estimated variances; one part gives Student's interval, one for each of two groups Welch's."""
+    variance = sum(part.variance for part in parts)
+    freedom = variance**2 / sum(part.variance**2 / part.freedom for part in parts)
+    half = float(t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance))
+    return Interval(value - half, value + half)
+
+
+def _over_images(groups: Sequence[Floats]) -> list[_Part]:
+    """The images' part of the variance: of the mean over seeds, less what is due to single (seed, image) cells."""
+    n = groups[0].shape[1]
+    rest = []
+    for group in groups:
+        seeds = len(group)
+        left = group - group.mean(axis=1, keepdims=True) - group.mean(axis=0) + group.mean()
+        freedom = (seeds - 1) * (n - 1)
+        rest.append(_Part(-float((left**2).sum()) / freedom / (seeds * n), freedom))
+    images = _Part(float(sum(group.mean(axis=0) for group in groups).var(ddof=1)) / n, n - 1)
+    return [images, *rest] if images.variance + sum(part.variance for part in rest) > 0 else []
+
+
+def _hierarchical(groups: Sequence[Floats], *, seed: int, resamples: int) -> Interval:
+    """Percentiles of the mean over drawn seeds of each group, and drawn images that are common to all."""
+    generator = np.random.default_rng(seed)
+    scores = np.concatenate(groups)
+    # Images that all seeds score alike are one column, drawn by its count.
+    columns, counts = np.unique(scores, axis=1, return_counts=True)
+    n = scores.shape[1]
+    means = np.empty(resamples)
+    for index in range(resamples):
+        drawn = np.concatenate([generator.multinomial(len(g), np.full(len(g), 1 / len(g))) / len(g) for g in groups])
+        means[index] = drawn @ columns @ generator.multinomial(n, counts / n) / n
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(float(low), float(high))

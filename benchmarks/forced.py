@@ -51,7 +51,7 @@ def check(name: str, recipe: ModelRecipe, *, gated: bool) -> None:
     """
     if isinstance(recipe.model, TorchvisionResNetRecipe):
         raise InputError(f"{name} is a network of torchvision: take one of CIFAR's, such as cifar10/aig20")
-    if gated and not recipe.model.targets:
+    if gated and recipe.model.family == "plain":
         raise InputError(f"{name} has no gates to skip anything by: take a gated one, such as cifar10/aig110")
 
 
@@ -63,7 +63,7 @@ def networks(recipe: ModelRecipe, device: torch.device) -> tuple[nn.Module, nn.M
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = build_model(recipe.model, classes=classes, mean=channels, std=channels)
-        plain = ResNet(recipe.model.depth, classes, mean=channels, std=channels, widths=recipe.model.widths)
+        plain = ResNet(classes=classes, mean=channels, std=channels, **recipe.model.layout)
     return tuple(model.to(device).eval().requires_grad_(False) for model in (network, plain))  # type: ignore[return-value]
 
 

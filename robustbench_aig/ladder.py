@@ -70,11 +70,9 @@ def controls(record: RunRecord, matched_depth: int) -> dict[Role, ResNetRecipe]:
     if not isinstance(model, GatedResNetRecipe):
         raise InputError(f"{record.name} is no gated ResNet: a ladder starts from one, such as cifar10/aig20")
     found: dict[Role, ResNetRecipe] = {
-        "plain": ResNetRecipe(algorithm="resnet", depth=model.depth, widths=model.widths),
-        "matched": ResNetRecipe(algorithm="resnet", depth=matched_depth, widths=model.widths),
-        "stochastic": StochasticDepthRecipe(
-            algorithm="stochastic-depth-resnet", depth=model.depth, widths=model.widths, survival=0.5
-        ),
+        "plain": ResNetRecipe(algorithm="resnet", **model.layout),
+        "matched": ResNetRecipe(algorithm="resnet", **model.layout | {"depth": matched_depth}),
+        "stochastic": StochasticDepthRecipe(algorithm="stochastic-depth-resnet", survival=0.5, **model.layout),
     }
     if matched_depth == model.depth:
         del found["matched"]

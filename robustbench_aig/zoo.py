@@ -20,6 +20,9 @@ from robustbench_aig.recipes import (
     validate,
 )
 
+_LARGER = ((96, "imagefolder"), (24, "cifar10"))
+"""From how many pixels of the shorter side on images get which recipes."""
+
 
 @cache
 def _files(kind: str) -> dict[str, Path]:
@@ -86,11 +89,25 @@ def find_model(name: str, data: str | None = None) -> tuple[str, ModelRecipe]:
     return full, validate(ModelRecipe, _model_content(files[full]), files[full])
 
 
+def recipes_for(data: str, shape: tuple[int, int, int]) -> str:
+    """The folder of `models/` for a data set: its own where it has one, else that for images of such a size.
+
+    Args:
+        data: its name.
+        shape: (C, H, W) of its images.
+    """
+    if any(name.startswith(f"{data}/") for name in _files("models")):
+        return data
+    return next((folder for side, folder in _LARGER if min(shape[1:]) >= side), "digits")
+
+
 def default_pair(family: str, device: str) -> list[tuple[str, ModelRecipe]]:
     """The plain and the gated recipe that `aigrob train` takes for a folder of `models/` on "cpu" or "cuda"."""
     for name in _files("models"):
+        if not name.startswith(f"{family}/"):
+            continue
         full, recipe = find_model(name)
-        if full.startswith(f"{family}/") and device in recipe.default and recipe.twin:
+        if device in recipe.default and recipe.twin:
             return [find_model(recipe.twin), (full, recipe)]
     raise RecipeError(f"no default pair for '{family}': name the models to train (aigrob models lists them)")
 

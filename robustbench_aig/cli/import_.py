@@ -21,7 +21,7 @@ from robustbench_aig.errors import InputError, Interrupted
 from robustbench_aig.files import sha256_of
 from robustbench_aig.models.importing import TARGET, Imported, Moments, import_state
 from robustbench_aig.models.state import read_state
-from robustbench_aig.recipes import TorchvisionResNetRecipe
+from robustbench_aig.recipes import ResNetRecipe
 from robustbench_aig.runs import RECORD, RunRecord
 from robustbench_aig.training.adopting import adopt
 
@@ -93,7 +93,7 @@ def import_(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the 
     """Make a run of weights that were trained elsewhere, so that they can be attacked like any other.
 
     FILE is a state dict, or a checkpoint that holds one, as .safetensors or as torch.save writes it: of the official
-    ConvNet-AIG code for CIFAR, of a plain network with the same names, or of a residual network of torchvision.
+    ConvNet-AIG code, of a plain network with the same names, or of a residual network of torchvision.
     Depth and widths are read off its shapes. Nothing in FILE is executed, and nothing is scored. Logits are taken to
     be in the order of the data's classes.
     """
@@ -171,11 +171,12 @@ def _numbers(option: str, text: str) -> tuple[float, ...]:
 def _notes(imported: Imported, data: DataSet, image_size: int | None) -> list[str]:
     """What was done to the images, and what should be."""
     small = (
-        isinstance(imported.model, TorchvisionResNetRecipe)
+        isinstance(imported.model, ResNetRecipe)
+        and imported.model.stem == "imagenet"
         and min(data.shape[1:]) < _TYPICAL_SIDE
         and image_size is None
     )
-    advice = f"torchvision's weights are for images of {_TYPICAL_SIDE} pixels; scale them with --image-size"
+    advice = f"such weights are for images of {_TYPICAL_SIDE} pixels; scale them with --image-size"
     return [*data.notes, *([advice] if small else [])]
 
 

@@ -20,7 +20,7 @@ from robustbench_aig.recipes import Adversarial, ModelRecipe, Preset
 from robustbench_aig.runs import RunRecord, find_run, read_run, released
 from robustbench_aig.threat import Threat
 from robustbench_aig.training import Hardware, Job, existing
-from robustbench_aig.zoo import default_pair, find_model
+from robustbench_aig.zoo import default_pair, find_model, recipes_for
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _hardware(request: Request, world: World, device: torch.device, data: DataSe
 
 def _recipes(request: Request, data: DataSet, device: torch.device) -> tuple[list[tuple[str, ModelRecipe]], str | None]:
     """The named recipes, or the pair that suits images and device, as they are to be trained; and why these."""
-    family = "digits" if min(data.shape[1:]) < options.SMALL_SIDE else "cifar10"
+    family = recipes_for(data.name, data.shape)
     named = [find_model(name, family) for name in request.models]
     found = named or default_pair(family, device.type)
     preset = request.preset or options.preset_for(device)

@@ -10,14 +10,18 @@ from torch import nn
 from robustbench_aig.models.gated_resnet import GatedResNet
 from robustbench_aig.models.preact_resnet import PreActResNet
 from robustbench_aig.models.resnet import ResNet
+from robustbench_aig.models.soft_gates import HighwayResNet, SEResNet
 from robustbench_aig.models.stochastic_depth import StochasticDepthResNet
 from robustbench_aig.models.torchvision import torchvision_resnet
 from robustbench_aig.recipes import (
     GatedResNetRecipe,
+    HighwayResNetRecipe,
     ModelSettings,
     PreActResNetRecipe,
+    SEResNetRecipe,
     StochasticDepthRecipe,
     TorchvisionResNetRecipe,
+    WideResNetRecipe,
 )
 
 
@@ -37,6 +41,10 @@ def build_model(recipe: ModelSettings, *, classes: int, mean: Sequence[float], s
         build = partial(GatedResNet, targets=recipe.targets, hidden=recipe.gate_hidden, gate_norm=recipe.gate_norm)
     elif isinstance(recipe, StochasticDepthRecipe):
         build = partial(StochasticDepthResNet, survivals=recipe.targets)
-    elif isinstance(recipe, PreActResNetRecipe):
+    elif isinstance(recipe, SEResNetRecipe):
+        build = partial(SEResNet, reduction=recipe.reduction)
+    elif isinstance(recipe, HighwayResNetRecipe):
+        build = partial(HighwayResNet, gate_bias=recipe.gate_bias)
+    elif isinstance(recipe, PreActResNetRecipe | WideResNetRecipe):
         build = PreActResNet
-    return build(recipe.depth, classes, mean=mean, std=std, widths=recipe.widths)
+    return build(classes=classes, mean=mean, std=std, **recipe.layout)

@@ -10,7 +10,14 @@ from robustbench_aig.models.figures import Shape, measure
 from robustbench_aig.recipes import Figures, ModelRecipe
 from robustbench_aig.zoo import find_model, model_names
 
-DATA: dict[str, tuple[int, Shape]] = {"digits": (10, (1, 8, 8)), "cifar10": (10, (3, 32, 32))}
+DATA: dict[str, tuple[int, Shape]] = {
+    "cifar10": (10, (3, 32, 32)),
+    "cifar100": (100, (3, 32, 32)),
+    "digits": (10, (1, 8, 8)),
+    "imagefolder": (10, (3, 128, 128)),
+    "imagenet": (1000, (3, 224, 224)),
+    "svhn": (10, (3, 32, 32)),
+}
 """Folder of `models/` to the classes and image shape (C, H, W) that its recipes are counted for."""
 
 _TABLE = re.compile(r"(?<=<!-- figures -->\n).*(?=<!-- /figures -->)", re.DOTALL)
@@ -30,9 +37,16 @@ def with_figures(text: str, figures: Figures) -> str:
 
 
 def table(recipes: dict[str, ModelRecipe]) -> str:
-    """The Markdown table of `models/README.md`."""
+    """The Markdown table of `models/README.md`, and below it what explains the starred figures."""
     head = "| recipe | gates | parameters | published | MACs, all open | published operations | source |\n"
-    return head + "|---|---|---|---|---|---|---|\n" + "".join(_row(name, r) for name, r in recipes.items())
+    rows = "".join(_row(name, recipe) for name, recipe in recipes.items())
+    notes: dict[str, list[str]] = {}
+    for name, recipe in recipes.items():
+        for what, why in ((recipe.published and recipe.published.exception) or {}).items():
+            notes.setdefault(f"{what}: {why}", []).append(f"`{name}`")
+    starred = "".join(f"- {', '.join(names)}, {why}\n" for why, names in notes.items())
+    head += "|---|---|---|---|---|---|---|\n"
+    return f"{head}{rows}\n\\* differs from ours by more than 1 % and one unit of the last digit:\n\n{starred}"
 
 
 def _row(name: str, recipe: ModelRecipe) -> str:
@@ -41,8 +55,11 @@ def _row(name: str, recipe: ModelRecipe) -> str:
     printed, operations, source = "–", "–", "–"
     if published is not None:
         counted = {"2mac": "2 × MAC", "mac": "MAC"}[published.convention]
-        printed = published.parameters or "–"
-        operations = f"{published.operations} ({counted})" if published.operations else "–"
+        stars = dict.fromkeys(published.exception or (), " \\*")
+        if published.parameters:
+            printed = published.parameters + stars.get("parameters", "")
+        if published.operations:
+            operations = f"{published.operations} ({counted}){stars.get('operations', '')}"
         source = published.source
     gates = len(recipe.model.targets) or "–"
     cells = (

@@ -25,17 +25,23 @@ def measure(settings: ModelSettings, classes: int, shape: Shape) -> tuple[Figure
 def matched_depth(gated: GatedResNetRecipe, rates: Sequence[float], classes: int, shape: Shape) -> int:
     """Depth of the plain network whose compute is nearest to the mean of a gated one.
 
+    Only where all stages have equally many blocks there is a series of depths to choose from; elsewhere it is the
+    gated network's own.
+
     Args:
         gated: the network with gates.
         rates: (G,) execution rates of its gates.
         classes: number of logits.
         shape: (C, H, W) of an image.
     """
+    if gated.stages is not None:
+        return gated.depth
     profile = measure(gated, classes, shape)[1]
     mean = profile.fixed + sum(rate * macs for rate, macs in zip(rates, profile.blocks, strict=True))
 
     def distance(depth: int) -> float:
-        plain = ResNetRecipe(algorithm="resnet", depth=depth, widths=gated.widths)
+        plain = ResNetRecipe(algorithm="resnet", **gated.layout | {"depth": depth})
         return abs(measure(plain, classes, shape)[0].macs - mean)
 
-    return min(range(8, gated.depth + 1, 6), key=distance)
+    step = 9 if gated.bottleneck else 6
+    return min(range(step + 2, gated.depth + 1, step), key=distance)

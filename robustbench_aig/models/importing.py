@@ -8,20 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from robustbench_aig.errors import InputError
 from robustbench_aig.models.build import build_model
-from robustbench_aig.recipes import (
-    ARCHITECTURES,
-    GatedResNetRecipe,
-    ModelSettings,
-    ResNetRecipe,
-    TorchvisionResNetRecipe,
-)
+from robustbench_aig.recipes import GatedResNetRecipe, ModelSettings, ResNetRecipe
 
 State = Mapping[str, Tensor]
 Moments = tuple[tuple[float, ...], tuple[float, ...]]
@@ -66,8 +60,8 @@ class Imported:
 def import_state(state: State, target: float | None = None) -> Imported:
     """Recognise a state dict by its names and shapes.
 
-    It may be that of a ConvNet-AIG as the official code saves it for CIFAR, of the same network without gates, or of
-    one of torchvision's `ARCHITECTURES`.
+    It may be that of a ConvNet-AIG as the official code saves it for CIFAR or ImageNet, of the same network without
+    gates, or of one of torchvision's ResNets.
 
     Args:
         state: as `read_state` gives it.
@@ -77,55 +71,70 @@ def import_state(state: State, target: float | None = None) -> Imported:
         InputError: another network, a missing, unknown or misshapen tensor, or a target for a network without gates.
     """
     if {"conv1.weight", "linear.weight"} <= state.keys():
-        imported = _cifar(state, TARGET if target is None else target)
+        imported = _official(state, TARGET if target is None else target)
     elif {"conv1.weight", "fc.weight"} <= state.keys():
         imported = _torchvision(state)
     else:
         raise InputError(
-            f"unknown network, with tensors such as {_some(state)}: known are the CIFAR networks of the official "
-            "ConvNet-AIG code, gated or plain (conv1, layer1 to layer3, linear), and torchvision's residual networks "
-            "(conv1, layer1 to layer4, fc)"
+            f"unknown network, with tensors such as {_some(state)}: known are the networks of the official "
+            "ConvNet-AIG code, gated or plain (conv1, layer1 to layer3 or layer4, linear), and torchvision's residual "
+            "networks (conv1, layer1 to layer4, fc)"
         )
     if target is not None and imported.model.family != "gated":
         raise InputError(f"{imported.name} has no gates: leave out the target rate")
     return imported
 
 
-def _cifar(state: State, target: float) -> Imported:
-    """The layout of the official ConvNet-AIG code, with gates or without."""
+def _layout(state: State) -> dict[str, Any]:
+    """What the shapes tell of a network; those for ImageNet begin with a larger kernel."""
+    large = _size(state, "conv1.weight", 3) > 3
     blocks = [{m[1] for name in state if (m := re.match(rf"layer{stage}\.(\d+)\.", name))} for stage in range(1, 5)]
-    counts = [len(stage) for stage in blocks]
-    if counts[3] or len(set(counts[:3])) > 1 or not counts[0]:
-        found = ", ".join(str(count) for count in counts if count) or "none"
+    counts = [len(stage) for stage in blocks if stage]
+    if large != (len(counts) == 4) or not counts or not (large or counts == counts[:1] * 3):
         raise InputError(
-            f"blocks per stage are {found}: only CIFAR networks can be read, three stages of equally many blocks"
+            f"blocks per stage are {', '.join(map(str, counts)) or 'none'}: only CIFAR networks can be read, three "
+            "stages of equally many blocks, and ImageNet's, whose first convolution is larger, of four stages"
         )
+    widths = [_size(state, f"layer{stage}.0.conv1.weight", 0) for stage, _ in enumerate(counts, 1)]
+    if not large:
+        return {"depth": 2 * sum(counts) + 2, "widths": widths}
+    bottleneck = "layer1.0.conv3.weight" in state
+    depth = (3 if bottleneck else 2) * sum(counts) + 2
+    return {"depth": depth, "widths": widths, "stages": counts, "bottleneck": bottleneck, "stem": "imagenet"}
+
+
+def _official(state: State, target: float) -> Imported:
+    """The layout of the official ConvNet-AIG code, with gates or without."""
+    layout = _layout(state)
+    depth, small = layout["depth"], "stem" not in layout
     gates = [name for name in state if re.match(r"layer\d\.\d+\.fc1\.", name)]
-    depth = 6 * counts[0] + 2
-    widths = [_size(state, f"layer{stage}.0.conv1.weight", 0) for stage in (1, 2, 3)]
     model: ModelSettings
     if gates:
         model = GatedResNetRecipe(
             algorithm="gated-resnet",
-            depth=depth,
-            widths=widths,
             target=target,
             gate_hidden=_size(state, gates[0].split(".fc1.")[0] + ".fc1.weight", 0),
             gate_norm=any(".fc1bn." in name for name in state),
+            **layout,
         )
-        name, summary = f"convnet-aig-{depth}", f"ConvNet-AIG-{depth}"
-        reference = "Veit and Belongie, arXiv 1711.11503"
+        words = f"convnet-aig-{depth}", f"ConvNet-AIG-{depth}", "Veit and Belongie, arXiv 1711.11503"
     else:
-        model = ResNetRecipe(algorithm="resnet", depth=depth, widths=widths)
-        name, summary = f"cifar-resnet-{depth}", f"ResNet-{depth} for CIFAR"
-        reference = "He et al., arXiv 1512.03385"
-    channels = _size(state, "conv1.weight", 1)
-    return _fitted(
-        state, model, _cifar_name, _CIFAR, channels=channels, head="linear", words=(name, summary, reference)
-    )
+        model = ResNetRecipe(algorithm="resnet", **layout)
+        kind = "cifar" if small else "imagenet"
+        summary = f"ResNet-{depth} for {'CIFAR' if small else 'ImageNet'}"
+        words = f"{kind}-resnet-{depth}", summary, "He et al., arXiv 1512.03385"
+    return _fitted(state, model, _official_name, _CIFAR if small else _IMAGENET, head="linear", words=words)
 
 
-_CIFAR_NAMES = (
+def _torchvision(state: State) -> Imported:
+    """The same without gates, and with torchvision's names of shortcuts and of the last layer."""
+    model = ResNetRecipe(algorithm="resnet", **_layout(state))
+    name = f"resnet{model.depth}"
+    words = name, f"torchvision's {name}", "He et al., arXiv 1512.03385; torchvision"
+    return _fitted(state, model, _torchvision_name, _IMAGENET, head="fc", words=words)
+
+
+_NAMES = (
     (r"^stem\.conv\.", "conv1."),
     (r"^stem\.bn\.", "bn1."),
     (r"^head\.", "linear."),
@@ -138,28 +147,16 @@ _CIFAR_NAMES = (
 )
 
 
-def _cifar_name(name: str) -> str:
+def _official_name(name: str) -> str:
     """The official code's name for a tensor of ours."""
-    for ours, theirs in _CIFAR_NAMES:
+    for ours, theirs in _NAMES:
         name = re.sub(ours, cast("str", theirs), name)
     return name
 
 
-def _torchvision(state: State) -> Imported:
-    """The architecture of which most names fit; whether shapes do too, `_fitted` tells."""
-    names = {name for name in state if not name.endswith(_COUNTER)}
-    candidates = [
-        TorchvisionResNetRecipe.model_validate({"algorithm": "torchvision-resnet", "architecture": architecture})
-        for architecture in ARCHITECTURES
-    ]
-    lacking = [len(names ^ {_torchvision_name(name) for name in _tensors(c, 1, 3)}) for c in candidates]
-    model = candidates[lacking.index(min(lacking))]
-    words = (model.architecture, f"torchvision's {model.architecture}", "He et al., arXiv 1512.03385; torchvision")
-    return _fitted(state, model, _torchvision_name, _IMAGENET, channels=3, head="fc", words=words)
-
-
 def _torchvision_name(name: str) -> str:
-    return name.removeprefix("network.")
+    """Torchvision's name for a tensor of ours."""
+    return _official_name(name).replace("linear.", "fc.").replace(".shortcut.", ".downsample.")
 
 
 def _tensors(model: ModelSettings, classes: int, channels: int) -> dict[str, Tensor]:
@@ -179,7 +176,6 @@ def _fitted(
     theirs: Callable[[str], str],
     moments: Moments,
     *,
-    channels: int,
     head: str,
     words: tuple[str, str, str],
 ) -> Imported:
@@ -190,14 +186,13 @@ def _fitted(
         model: what they are taken for.
         theirs: from our name of a tensor to theirs.
         moments: of three channels.
-        channels: of the images.
         head: their name of the last layer.
         words: name, summary and reference.
 
     Raises:
         InputError: a tensor is missing, unknown or of another shape.
     """
-    classes = _size(state, f"{head}.weight", 0)
+    classes, channels = _size(state, f"{head}.weight", 0), _size(state, "conv1.weight", 1)
     own = _tensors(model, classes, channels)
     missing = [theirs(name) for name in own if theirs(name) not in state]
     if missing:

@@ -38,7 +38,19 @@ class PreActBlock(nn.Module):
 
 
 class PreActResNet(ResNet):
-    """A `ResNet` of pre-activation blocks, with one more batch-norm and ReLU before the pooling."""
+    """A `ResNet` of pre-activation blocks, with one more batch-norm and ReLU before the pooling.
+
+    With a stem of 16 channels and widths 16k, 32k and 64k it is the wide residual network of Zagoruyko and Komodakis
+    (arXiv 1605.07146), whose depth is counted with the three shortcuts that have weights: WRN-40-4 has depth 38 here.
+
+    Args:
+        depth: 6n + 2.
+        classes: number of logits.
+        mean: per channel, as for `ResNet`.
+        std: the same.
+        widths: channels of the three stages.
+        stem_width: as for `ResNet`.
+    """
 
     def __init__(
         self,
@@ -48,8 +60,9 @@ class PreActResNet(ResNet):
         mean: Sequence[float],
         std: Sequence[float],
         widths: Sequence[int] = (16, 32, 64),
+        stem_width: int | None = None,
     ) -> None:
-        super().__init__(depth, classes, mean=mean, std=std, widths=widths)
+        super().__init__(depth, classes, mean=mean, std=std, widths=widths, stem_width=stem_width)
         # The stem's batch-norm and ReLU are the first block's business here.
         del self.stem.bn, self.stem.relu
         self.stages.append(nn.Sequential(OrderedDict(bn=nn.BatchNorm2d(widths[-1]), relu=nn.ReLU())))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Unpack
 
 from torch import nn
 
 from robustbench_aig.gating import BlindGate
 from robustbench_aig.models.gated_resnet import GatedBlock
-from robustbench_aig.models.resnet import ResNet
+from robustbench_aig.models.resnet import ResNet, Settings
 
 
 class StochasticDepthResNet(ResNet):
@@ -20,27 +21,16 @@ class StochasticDepthResNet(ResNet):
     `random` blocks are dropped at rates given from outside.
 
     Args:
-        depth: 6n + 2.
+        depth: as for `ResNet`.
         classes: number of logits.
-        mean: per channel, as for `ResNet`.
-        std: the same.
-        widths: channels of the three stages.
-        survivals: probability that each of the 3n blocks runs.
+        survivals: probability that each of the blocks runs.
+        settings: as for `ResNet`.
     """
 
-    def __init__(
-        self,
-        depth: int,
-        classes: int,
-        *,
-        mean: Sequence[float],
-        std: Sequence[float],
-        widths: Sequence[int] = (16, 32, 64),
-        survivals: Sequence[float],
-    ) -> None:
+    def __init__(self, depth: int, classes: int, *, survivals: Sequence[float], **settings: Unpack[Settings]) -> None:
         self.survivals = tuple(survivals)
-        super().__init__(depth, classes, mean=mean, std=std, widths=widths)
+        super().__init__(depth, classes, **settings)
 
     def make_block(self, position: int, channels: int, width: int, stride: int) -> nn.Module:
         """A block that runs with its survival probability."""
-        return GatedBlock(channels, width, stride, BlindGate(self.survivals[position]))
+        return GatedBlock(*self.make_paths(channels, width, stride), BlindGate(self.survivals[position]))

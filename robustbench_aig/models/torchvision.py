@@ -12,7 +12,7 @@ from robustbench_aig.models.resnet import Normalise
 
 
 def torchvision_resnet(architecture: str, classes: int, *, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
-    """A network of `recipes.ARCHITECTURES`, freshly initialised.
+    """One of torchvision's ResNets as it is there, freshly initialised.
 
     Args:
         architecture: its name in torchvision.

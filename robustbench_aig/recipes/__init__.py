@@ -29,15 +29,17 @@ from robustbench_aig.recipes.gradients import (
 )
 from robustbench_aig.recipes.merging import change_attack, inherit
 from robustbench_aig.recipes.models import (
-    ARCHITECTURES,
     Family,
     GatedResNetRecipe,
+    HighwayResNetRecipe,
     ModelRecipe,
     ModelSettings,
     PreActResNetRecipe,
     ResNetRecipe,
+    SEResNetRecipe,
     StochasticDepthRecipe,
     TorchvisionResNetRecipe,
+    WideResNetRecipe,
 )
 from robustbench_aig.recipes.reading import read_toml, validate
 from robustbench_aig.recipes.training import (
@@ -54,7 +56,6 @@ from robustbench_aig.recipes.training import (
 )
 
 __all__ = [
-    "ARCHITECTURES",
     "PRESETS",
     "Adversarial",
     "ApgdRecipe",
@@ -73,6 +74,7 @@ __all__ = [
     "GateMode",
     "GatedResNetRecipe",
     "GradientRecipe",
+    "HighwayResNetRecipe",
     "JointObjective",
     "LeadedMode",
     "ModelRecipe",
@@ -88,6 +90,7 @@ __all__ = [
     "Published",
     "RateLoss",
     "ResNetRecipe",
+    "SEResNetRecipe",
     "Schedule",
     "ScoreFunctionMode",
     "SmoothedMode",
@@ -97,6 +100,7 @@ __all__ = [
     "TorchvisionResNetRecipe",
     "Training",
     "Triangular",
+    "WideResNetRecipe",
     "change_attack",
     "inherit",
     "read_toml",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, get_args
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -15,25 +16,70 @@ Family = Literal["plain", "stochastic", "gated"]
 """Whether blocks always run, are dropped without looking at the image, or are chosen by gates that look at it."""
 
 
+Stem = Literal["cifar", "imagenet"]
+"""How a network begins: with a 3×3 convolution, or with a 7×7 one and a max-pool, each with stride 2."""
+
+
+def blocks_per_stage(depth: int, widths: Sequence[int], stages: Sequence[int] | None, *, bottleneck: bool) -> list[int]:
+    """Number of blocks of each stage of a residual network.
+
+    Args:
+        depth: layers with weights; the first and the last are in no block, those of shortcuts don't count.
+        widths: one per stage.
+        stages: number of blocks of each; None for three equal ones.
+        bottleneck: whether a block has three of the layers, or two.
+
+    Raises:
+        ValueError: they contradict each other.
+    """
+    layers = 3 if bottleneck else 2
+    if stages is None:
+        per_stage, rest = divmod(depth - 2, 3 * layers)
+        if depth < 3 * layers + 2 or rest:
+            such = ", ".join(str(3 * layers * n + 2) for n in (1, 2, 3, 4))
+            raise ValueError(
+                f"depth must be {3 * layers}n + 2 and at least {3 * layers + 2} ({such}, …), got {depth}; "
+                "other networks need stages"
+            )
+        stages = [per_stage] * 3
+    if len(stages) != len(widths):
+        raise ValueError(f"widths has {len(widths)} numbers for {len(stages)} stages")
+    if depth != layers * sum(stages) + 2:
+        raise ValueError(f"stages {list(stages)} make depth {layers * sum(stages) + 2}, not {depth}")
+    return list(stages)
+
+
 class ResNetRecipe(Section):
-    """A plain CIFAR-style residual network (He et al., arXiv 1512.03385, section 4.2)."""
+    """A plain residual network (He et al., arXiv 1512.03385); with the defaults that for CIFAR of section 4.2."""
 
     family: ClassVar[Family] = "plain"
 
     algorithm: Literal["resnet"]
-    depth: int = Field(description="6n + 2, at least 8")
-    widths: Annotated[list[Count], Field(min_length=3, max_length=3)] = Field([16, 32, 64])
+    depth: int = Field(description="layers with weights: 6n + 2 where the stages are equal ones of basic blocks")
+    widths: Annotated[list[Count], Field(min_length=1)] = Field(
+        [16, 32, 64], description="channels of the 3×3 convolutions of each stage"
+    )
+    stages: Annotated[list[Count], Field(min_length=1)] | None = Field(
+        None, description="blocks of each stage; three equal ones where it isn't given"
+    )
+    bottleneck: bool = Field(False, description="blocks of 1×1, 3×3 and 1×1 convolutions, four times as wide outside")
+    stem: Stem = Field("cifar", description="a 3×3 convolution; imagenet: 7×7 and a max-pool, each with stride 2")
+    stem_width: Count | None = Field(None, description="channels of the stem; those of the first stage if not given")
 
     @model_validator(mode="after")
-    def _depth(self) -> ResNetRecipe:
-        if self.depth < 8 or (self.depth - 2) % 6:
-            raise ValueError(f"depth must be 6n + 2 and at least 8 (8, 14, 20, 26, …), got {self.depth}")
+    def _stages(self) -> Self:
+        _ = self.blocks
         return self
 
     @property
     def blocks(self) -> int:
         """Number of residual blocks."""
-        return (self.depth - 2) // 2
+        return sum(blocks_per_stage(self.depth, self.widths, self.stages, bottleneck=self.bottleneck))
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """All that two networks share which differ in their blocks' kind and gates."""
+        return self.model_dump(include=set(ResNetRecipe.model_fields) - {"algorithm"})
 
     @property
     def targets(self) -> list[float]:
@@ -45,6 +91,51 @@ class PreActResNetRecipe(ResNetRecipe):
     """The pre-activation residual network (He et al., arXiv 1603.05027)."""
 
     algorithm: Literal["preact-resnet"]  # type: ignore[assignment]
+
+    @model_validator(mode="after")
+    def _basic(self) -> Self:
+        if self.stages is not None or self.bottleneck or self.stem != "cifar":
+            raise ValueError("a pre-activation network is CIFAR's: leave out stages, bottleneck and stem")
+        return self
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """Depth and widths."""
+        return self.model_dump(include={"depth", "widths", "stem_width"})
+
+
+class WideResNetRecipe(Section):
+    """The wide residual network WRN-depth-factor, of pre-activation blocks (Zagoruyko and Komodakis, arXiv 1605.07146).
+
+    Without dropout.
+    """
+
+    family: ClassVar[Family] = "plain"
+
+    algorithm: Literal["wide-resnet"]
+    depth: int = Field(description="6n + 4, the three shortcuts with weights included")
+    factor: Count = Field(description="how many times as wide as CIFAR's residual network")
+
+    @model_validator(mode="after")
+    def _depth(self) -> Self:
+        if self.depth < 10 or (self.depth - 4) % 6:
+            raise ValueError(f"depth must be 6n + 4 and at least 10 (10, 16, 22, 28, …), got {self.depth}")
+        return self
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels of the three stages."""
+        return [16 * self.factor, 32 * self.factor, 64 * self.factor]
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """That of a pre-activation network, whose depth is counted without shortcuts."""
+        return {"depth": self.depth - 2, "widths": self.widths, "stem_width": 16}
+
+    @property
+    def targets(self) -> list[float]:
+        """It has no gates."""
+        return []
 
 
 class StochasticDepthRecipe(ResNetRecipe):
@@ -64,7 +155,7 @@ class StochasticDepthRecipe(ResNetRecipe):
 
 
 class GatedResNetRecipe(ResNetRecipe):
-    """The gated twin of `ResNetRecipe` (Veit and Belongie, arXiv 1711.11503)."""
+    """The gated twin of `ResNetRecipe`: ConvNet-AIG (Veit and Belongie, arXiv 1711.11503)."""
 
     family: ClassVar[Family] = "gated"
 
@@ -74,7 +165,7 @@ class GatedResNetRecipe(ResNetRecipe):
     gate_norm: bool = Field(True, description="batch-norm in the gate, as in the official code and not in the paper")
 
     @model_validator(mode="after")
-    def _targets(self) -> GatedResNetRecipe:
+    def _targets(self) -> Self:
         if isinstance(self.target, list) and len(self.target) != self.blocks:
             raise ValueError(f"depth {self.depth} has {self.blocks} gates, got {len(self.target)} targets")
         return self
@@ -85,8 +176,30 @@ class GatedResNetRecipe(ResNetRecipe):
         return self.target if isinstance(self.target, list) else [self.target] * self.blocks
 
 
+class SoftGatesRecipe(ResNetRecipe):
+    """Base of networks whose gates scale what blocks add: the blocks always run, and no policy is asked."""
+
+    @property
+    def targets(self) -> list[float]:
+        """1 for each gate."""
+        return [1.0] * self.blocks
+
+
+class SEResNetRecipe(SoftGatesRecipe):
+    """Squeeze-and-excitation: a factor for each channel that a block adds (Hu et al., arXiv 1709.01507)."""
+
+    algorithm: Literal["se-resnet"]  # type: ignore[assignment]
+    reduction: Count = Field(16, description="channels per unit of the gates' hidden layers")
+
+
+class HighwayResNetRecipe(SoftGatesRecipe):
+    """Highway gates (Srivastava et al., arXiv 1505.00387) on residual blocks (He et al., arXiv 1603.05027, 3.1)."""
+
+    algorithm: Literal["highway-resnet"]  # type: ignore[assignment]
+    gate_bias: float = Field(description="of the gates at the beginning, negative: blocks then come in gradually")
+
+
 Architecture = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
-ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 
 
 class TorchvisionResNetRecipe(Section):
@@ -108,7 +221,16 @@ class TorchvisionResNetRecipe(Section):
         return []
 
 
-ModelSettings = ResNetRecipe | PreActResNetRecipe | StochasticDepthRecipe | GatedResNetRecipe | TorchvisionResNetRecipe
+ModelSettings = (
+    ResNetRecipe
+    | PreActResNetRecipe
+    | WideResNetRecipe
+    | StochasticDepthRecipe
+    | GatedResNetRecipe
+    | SEResNetRecipe
+    | HighwayResNetRecipe
+    | TorchvisionResNetRecipe
+)
 
 
 class ModelRecipe(Section):

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torchvision import models
 
 from robustbench_aig.errors import InputError
-from robustbench_aig.gating import Argmax, Frozen, gating
+from robustbench_aig.gating import Argmax, Frozen, Open, gating
 from robustbench_aig.models import build_model
 from robustbench_aig.models.importing import Imported, fill, import_state
 from robustbench_aig.models.state import read_state
-from robustbench_aig.recipes import GatedResNetRecipe, ResNetRecipe, TorchvisionResNetRecipe
+from robustbench_aig.recipes import GatedResNetRecipe, ResNetRecipe
+from robustbench_aig.zoo import find_model
 from tests.models.official import MEAN, STD, OfficialNet, normalised
-from tests.networks import images
+from tests.networks import images, stir
 
 State = dict[str, Tensor]
 
@@ -108,13 +109,54 @@ def test_the_same_layout_without_gates(blocks: int, widths: Any) -> None:
 def test_torchvisions_networks(architecture: str) -> None:
     theirs = models.get_model(architecture, weights=None, num_classes=6).eval()
     imported = import_state(theirs.state_dict())
-    assert isinstance(imported.model, TorchvisionResNetRecipe)
-    assert imported.model.architecture == architecture
+    assert type(imported.model) is ResNetRecipe
+    assert imported.name == f"resnet{imported.model.depth}" == architecture
     assert imported.classes == 6
     x = images(2, 64)[0]
     with torch.no_grad():
-        expected = theirs(normalised(x, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
-        torch.testing.assert_close(built(imported)(x), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(built(imported)(x), of_imagenet(theirs, x), rtol=1e-5, atol=1e-5)
+
+
+def of_imagenet(theirs: nn.Module, x: Tensor) -> Tensor:
+    """Logits for images in [0, 1]."""
+    logits: Tensor = theirs(normalised(x, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    return logits
+
+
+def test_a_gated_network_starts_from_torchvisions_weights() -> None:
+    """With all gates open it is the network that they come from; no tensor but the gates' is left out."""
+    torch.manual_seed(0)
+    theirs = stir(models.resnet50(num_classes=6))
+    imported = import_state(theirs.state_dict())
+    recipe = find_model("imagenet/aig50-t05")[1].model
+    assert imported.moments
+    mean, std = imported.moments
+    network = build_model(recipe, classes=6, mean=mean, std=std).eval()
+    missing, unknown = network.load_state_dict(imported.state, strict=False)
+    assert not unknown
+    assert all(".gate." in name or name.startswith("normalise.") or "num_batches" in name for name in missing)
+    x = images(3, 64)[0]
+    with torch.no_grad(), gating(network, Open()) as trace:
+        torch.testing.assert_close(network(x), of_imagenet(theirs, x), rtol=1e-5, atol=1e-5)
+    assert trace.gates == 16
+
+
+@pytest.mark.parametrize("gated", [True, False])
+def test_the_official_layout_for_imagenet(gated: bool) -> None:
+    """That of torchvision but for two names, and with gates of CIFAR's kind."""
+    torch.manual_seed(0)
+    theirs = stir(models.resnet50(num_classes=6))
+    state = {n.replace("fc.", "linear.").replace("downsample", "shortcut"): v for n, v in theirs.state_dict().items()}
+    convs = {name.removesuffix("conv1.weight"): v.shape[1] for name, v in state.items() if ".conv1.w" in name}
+    for block, channels in convs.items() if gated else ():
+        head = {"fc1.weight": (16, channels, 1, 1), "fc1.bias": (16,), "fc2.weight": (2, 16, 1, 1), "fc2.bias": (2,)}
+        state |= {block + name: torch.randn(shape) for name, shape in head.items()}
+    imported = import_state(state)
+    assert imported.name == ("convnet-aig-50" if gated else "imagenet-resnet-50")
+    assert len(imported.model.targets) == (16 if gated else 0)
+    x = images(2, 64)[0]
+    with torch.no_grad(), gating(model := built(imported), Open()):
+        torch.testing.assert_close(model(x), of_imagenet(theirs, x), rtol=1e-5, atol=1e-5)
 
 
 def test_what_is_assumed_of_the_inputs() -> None:
@@ -170,7 +212,7 @@ def test_what_is_not_the_official_network_is_refused(change: Callable[[State], S
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("resnext50_32x4d", "'layer1.0.conv1.weight' is 128×64×1×1, where torchvision's resnet50 .* has 64×64×1×1"),
+        ("resnext50_32x4d", "'conv1.weight' is 64×3×7×7, where torchvision's resnet50 .* has 128×3×7×7"),
         ("wide_resnet50_2", "where torchvision's resnet50"),
     ],
 )
@@ -188,8 +230,9 @@ def test_a_torchvision_network_that_is_not_whole() -> None:
         import_state(without("layer4.1.bn2.weight", "fc.bias")(state))
     with pytest.raises(InputError, match="1 tensors are unknown to torchvision's resnet18: 'head'"):
         import_state(having("head", 3)(state))
-    with pytest.raises(InputError, match=r"'conv1\.weight' is 64×1×7×7"):
-        import_state(having("conv1.weight", 64, 1, 7, 7)(state))
+    with pytest.raises(InputError, match=r"blocks per stage are 2, 2, 2, 2: only .* of four stages"):
+        import_state(having("conv1.weight", 64, 3, 3, 3)(state))
+    assert import_state(having("conv1.weight", 64, 1, 7, 7)(state)).moments is None
 
 
 def test_a_plain_network_has_no_target_rate() -> None:

@@ -39,6 +39,13 @@ def of_depth_14(build: Callable[..., nn.Module], **settings: object) -> nn.Modul
     return stir(build(14, 10, widths=(4, 6, 8), **settings, **CHANNELS))
 
 
+def laid_out(depth: int, **layout: Any) -> nn.Module:
+    """A gated network of six blocks, one of them forced open."""
+    torch.manual_seed(0)
+    settings = {"widths": (4, 6, 8), **layout}
+    return stir(GatedResNet(depth, 10, targets=[0.6, 0.6, 0.6, 0.6, 1, 0.6], **settings, **CHANNELS))
+
+
 def bright() -> nn.Module:
     model = gated()
     for stage in model.stages:
@@ -57,6 +64,8 @@ GATED: dict[str, Build] = {
     "paper": lambda: of_depth_14(GatedResNet, targets=[0.6] * 6, gate_norm=False),
     "stochastic": lambda: of_depth_14(StochasticDepthResNet, survivals=[1, 0.9, 0.5, 0.5, 0.5, 0.2]),
     "foreign gate": bright,
+    "bottleneck": lambda: laid_out(20, bottleneck=True),
+    "imagenet": lambda: laid_out(20, bottleneck=True, stages=[1, 2, 1, 2], widths=(4, 4, 6, 8), stem="imagenet"),
 }
 PLAIN: dict[str, Build] = {
     "plain": plain,

@@ -100,13 +100,13 @@ class _Folding:
             after = self.normalised(layers[-2:])
             layers = layers[:-2]
         conv, *rest = _members(model.stem)
-        if len(rest) != (0 if pre_activated else 2):
+        if len(rest) not in ((0,) if pre_activated else (2, 3)):
             raise _UnknownError
         return LeanResNet(
             self.dtype,
             before=model.normalise,
-            stem=self.chain([(conv, rest[0] if rest else None)], activations=rest[1:]),
-            pool=nn.Identity(),
+            stem=self.chain([(conv, rest[0] if rest else None)], activations=rest[1:2]),
+            pool=_only(nn.MaxPool2d, rest[2]) if rest[2:] else nn.Identity(),
             blocks=[self.block(layer) for layer in layers],
             after=after,
             head=_only(nn.Linear, model.head),
@@ -145,9 +145,11 @@ class _Folding:
         return PlainBlock(shortcut, self.chain(pairs, activations=[block.relu]))
 
     def residual(self, branch: nn.Module) -> Chain:
-        """A `conv_pair` and the ReLU behind the addition."""
-        conv1, bn1, relu, conv2, bn2 = _members(branch, 5)
-        return self.chain([(conv1, bn1), (conv2, bn2)], activations=[relu])
+        """A `conv_pair` or a `bottleneck`, and the ReLU behind the addition."""
+        layers = _members(branch)
+        if len(layers) not in (5, 8):
+            raise _UnknownError
+        return self.chain(list(zip(layers[::3], layers[1::3], strict=True)), activations=layers[2::3])
 
     def shortcut(self, shortcut: nn.Module) -> Chain | None:
         if type(shortcut) is nn.Identity:

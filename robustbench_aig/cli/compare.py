@@ -15,7 +15,7 @@ from rich.table import Table
 from robustbench_aig.cli import options
 from robustbench_aig.cli.terminal import stdout
 from robustbench_aig.reporting.compare import ReportComparison, compare_reports
-from robustbench_aig.reporting.compare_changes import Change, Measurement
+from robustbench_aig.reporting.compare.changes import Change, Measurement
 from robustbench_aig.reporting.words import SUMMARIES, bracket, number, p_text, signed
 
 EXAMPLES = """\b

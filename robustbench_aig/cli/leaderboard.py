@@ -13,10 +13,16 @@ from rich.table import Table
 from robustbench_aig.cli import options
 from robustbench_aig.cli.terminal import stdout
 from robustbench_aig.files import make_folder, write_atomic
+from robustbench_aig.reporting.leaderboard import (
+    Group,
+    Leaderboard,
+    attacks_text,
+    board_csv,
+    board_markdown,
+    board_page,
+    title,
+)
 from robustbench_aig.reporting.leaderboard import leaderboard as read_leaderboard
-from robustbench_aig.reporting.leaderboard_formats import attacks_text, board_csv, board_markdown, title
-from robustbench_aig.reporting.leaderboard_page import board_page
-from robustbench_aig.reporting.leaderboard_records import Group, Leaderboard
 from robustbench_aig.reporting.words import accuracy_text, threat_text
 from robustbench_aig.threat import Threat
 

@@ -15,7 +15,7 @@ from robustbench_aig.errors import InputError, RunError
 from robustbench_aig.records import Accuracy
 from robustbench_aig.reporting import aggregate
 from robustbench_aig.reporting.compare import ReportComparison, compare_reports
-from robustbench_aig.reporting.compare_changes import Change, independent_difference
+from robustbench_aig.reporting.compare.changes import Change, independent_difference
 from tests.reporting.synthetic import DRAWS, N, Row, Study, cascaded, fail, make_study
 
 

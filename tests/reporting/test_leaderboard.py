@@ -15,10 +15,7 @@ from markdown_it import MarkdownIt
 from robustbench_aig.errors import InputError
 from robustbench_aig.records import Report
 from robustbench_aig.reporting import aggregate
-from robustbench_aig.reporting.leaderboard import leaderboard
-from robustbench_aig.reporting.leaderboard_formats import board_csv, board_markdown
-from robustbench_aig.reporting.leaderboard_page import board_page
-from robustbench_aig.reporting.leaderboard_records import Leaderboard
+from robustbench_aig.reporting.leaderboard import Leaderboard, board_csv, board_markdown, board_page, leaderboard
 from robustbench_aig.threat import Threat
 from tests.reporting.synthetic import Study, cascaded, corrupted, make_study
 

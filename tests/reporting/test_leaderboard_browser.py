@@ -9,8 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from robustbench_aig.reporting.leaderboard import leaderboard
-from robustbench_aig.reporting.leaderboard_page import board_page
+from robustbench_aig.reporting.leaderboard import board_page, leaderboard
 
 pytestmark = pytest.mark.browser
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from robustbench_aig.reporting.leaderboard_formats import UPPER_BOUND, report_name, title
-from robustbench_aig.reporting.leaderboard_records import Leaderboard
+from robustbench_aig.reporting.leaderboard.formats import UPPER_BOUND, report_name, title
+from robustbench_aig.reporting.leaderboard.records import Leaderboard
 from robustbench_aig.reporting.templating import template
 
 

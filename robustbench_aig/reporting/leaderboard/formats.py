@@ -7,7 +7,7 @@ import io
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
-from robustbench_aig.reporting.leaderboard_records import Entry, Group, Leaderboard, Standing
+from robustbench_aig.reporting.leaderboard.records import Entry, Group, Leaderboard, Standing
 from robustbench_aig.reporting.tables.markdown import to_markdown
 from robustbench_aig.reporting.tables.table import MISSING, Cell, Link, Table, accuracy_value
 from robustbench_aig.reporting.words import macs, threat_text

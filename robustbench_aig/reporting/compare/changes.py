@@ -10,7 +10,7 @@ from scipy.special import ndtri
 
 from robustbench_aig.records import Accuracy, Record, Status, ThreatRecord
 from robustbench_aig.reporting.accuracy import Scores
-from robustbench_aig.reporting.compare_sides import Key, Pairing, Side
+from robustbench_aig.reporting.compare.sides import Key, Pairing, Side
 from robustbench_aig.reporting.comparison import paired
 from robustbench_aig.statistics import LEVEL, RESAMPLES, Interval, bootstrap_difference, holm
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from robustbench_aig.errors import InputError
@@ -50,7 +50,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        tensors: dict[str, Tensor] = load_file(path)
+        # Not load_file, which swallows Ctrl-C.
+        tensors: dict[str, Tensor] = load(path.read_bytes())
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is truncated or no safetensors file ({error}): copy or download it again") from None
     return tensors

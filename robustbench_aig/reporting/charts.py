@@ -100,7 +100,10 @@ def flips(evaluation: Evaluation) -> str | None:
     base = chart(data).encode(x=x, description="says:N")
     bars = base.mark_bar(color=ACCENT, opacity=0.8).encode(y=_rate("flips"))
     noise_line = base.transform_filter("datum.noise !== null").mark_tick(color=INK, thickness=2.5)
-    return svg(alt.layer(bars, noise_line.encode(y=_rate("noise"))).properties(width=WIDTH - 50, height=180))
+    # A layer without a single mark would be an image that nothing describes.
+    seen = any(shift.noise_flip_rate is not None for shift in evaluation.gates.per_gate)
+    layers = [bars, noise_line.encode(y=_rate("noise"))] if seen else [bars]
+    return svg(alt.layer(*layers).properties(width=WIDTH - 50, height=180))
 
 
 def compute(rows: Rows, model: ModelRecord) -> str | None:

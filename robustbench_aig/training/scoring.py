@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from robustbench_aig.attacks import Fgsm, Pgd, View
 from robustbench_aig.data import ImageSet
 from robustbench_aig.distributed import World
+from robustbench_aig.errors import AigrobError
 from robustbench_aig.gating import deployed_policy, gating
 from robustbench_aig.models import MacProfile
 from robustbench_aig.modes import frozen_in_eval_mode, in_eval_mode
@@ -47,25 +48,30 @@ class Scorer:
     world: World
 
     def score(self, model: nn.Module, images: ImageSet, draws: int) -> Scores:
-        """Under every policy that is quoted for the family; so many passes where it is random."""
+        """Under every policy that is quoted for the family; so many passes where it is random.
+
+        Raises:
+            AigrobError: the network's outputs are no longer finite.
+        """
         with in_eval_mode(model), torch.no_grad():
             return {policy: self._score(model, images, policy, draws) for policy in POLICIES[self.family]}
 
     def _score(self, model: nn.Module, images: ImageSet, policy: str, draws: int) -> Score:
         draws = draws if deployed_policy(policy).random else 1
         gates = len(self.profile.blocks)
-        # Right answers, open gates, blocks that ran: whole numbers (but for soft decisions), in whatever order added.
-        sums = torch.zeros(1 + 2 * gates, dtype=torch.float64, device=images.labels.device)
+        # Answers, open gates, blocks that ran: whole numbers (but for soft decisions), in whatever order added.
+        sums = torch.zeros(2 + 2 * gates, dtype=torch.float64, device=images.labels.device)
         for index in self._parts(len(images), images.labels.device):
             x = images.batch(index).contiguous(memory_format=torch.channels_last)
             noise = Stream.of(images.ids[index], self.seed, "scoring")
             with gating(model, deployed_policy(policy, noise), execution="sparse") as trace:
                 for _ in range(draws):
-                    right = (model(x).argmax(1) == images.labels[index]).sum().double().view(1)
+                    answers = _answers(model(x), images.labels[index])
                     opened = trace.decisions.double() if gates else x.new_empty(len(x), 0, dtype=torch.float64)
-                    sums += torch.cat([right, opened.sum(0), (opened != 0).double().sum(0)])
+                    sums += torch.cat([answers, opened.sum(0), (opened != 0).double().sum(0)])
         passes = len(images) * draws
-        right, *shares = (self.world.total(sums) / passes).tolist()
+        right, lost, *shares = (self.world.total(sums) / passes).tolist()
+        _refuse(lost)
         rates, ran = shares[:gates], shares[gates:]
         return Score(
             accuracy=right,
@@ -84,7 +90,7 @@ class Scorer:
         """
         policy = POLICIES[self.family][0]
         images = images.limit(_ROBUST_IMAGES, self.seed)
-        sums = torch.zeros(2, dtype=torch.float64, device=images.labels.device)
+        sums = torch.zeros(2, 2, dtype=torch.float64, device=images.labels.device)
         attacks = (Fgsm(), Pgd(steps=_ROBUST_STEPS, step=0.25))
         view = View(model, deployed_policy(policy))
         with frozen_in_eval_mode(model), gating(model, view.policy):
@@ -93,8 +99,9 @@ class Scorer:
                 stream = Stream.of(images.ids[index], self.seed, "robust scoring")
                 found = [attack(view, x, y, settings.threat, stream) for attack in attacks]
                 with torch.no_grad():
-                    sums += torch.stack([(model(adv).argmax(1) == y).sum() for adv in found])
-        fgsm, pgd = (self.world.total(sums) / len(images)).tolist()
+                    sums += torch.stack([_answers(model(adv), y) for adv in found])
+        (fgsm, pgd), lost = (self.world.total(sums) / len(images)).T.tolist()
+        _refuse(max(lost))
         return RobustScore(
             policy=policy, eps=settings.eps, norm=settings.norm, n=len(images), steps=_ROBUST_STEPS, fgsm=fgsm, pgd=pgd
         )
@@ -102,6 +109,19 @@ class Scorer:
     def _parts(self, count: int, device: torch.device) -> tuple[Tensor, ...]:
         """This process's positions among so many images, in batches."""
         return torch.split(torch.arange(self.world.rank, count, self.world.size, device=device), _BATCH)
+
+
+def _answers(logits: Tensor, labels: Tensor) -> Tensor:
+    """Number of right answers, and of outputs that are no numbers, whose largest would be the first class."""
+    return torch.stack([(logits.argmax(1) == labels).sum(), (~logits.isfinite()).any(1).sum()]).double()
+
+
+def _refuse(lost: float) -> None:
+    if lost:
+        raise AigrobError(
+            f"the network's outputs are no finite numbers any more for {lost:.1%} of the images that it is scored on: "
+            "copy the recipe and lower training.optimizer.lr"
+        )
 
 
 def overfitted(scores: Sequence[RobustScore], classes: int) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from robustbench_aig.errors import RunError
@@ -94,7 +94,8 @@ def save_weights(model: nn.Module, path: Path) -> None:
 def _tensors(path: Path) -> dict[str, Tensor]:
     """What a .safetensors file holds; RunError where it's missing or none."""
     try:
-        weights: dict[str, Tensor] = load_file(path)
+        # Not load_file, which swallows Ctrl-C.
+        weights: dict[str, Tensor] = load(path.read_bytes())
     except SafetensorError as error:
         raise RunError(
             f"{path} is truncated or no safetensors file ({error}): train again with aigrob train --overwrite"

@@ -9,6 +9,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
+from robustbench_aig.reporting import write_report
+from tests.reporting.synthetic import Study, make_study
+
 pytestmark = pytest.mark.browser
 
 Scheme = Literal["light", "dark"]
@@ -45,6 +48,19 @@ def test_page_fits_and_is_accessible(browser: Browser, written: Path, width: int
     page = open_page(browser, written, width=width, scheme=scheme)
     page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = Axe().run(page).response["violations"]
+    assert [(v["id"], [node["html"][:120] for node in v["nodes"][:3]]) for v in found] == []
+    page.context.close()
+
+
+def test_page_without_controls_is_accessible(browser: Browser, tmp_path: Path) -> None:
+    study = make_study()
+    attacks = [e for e in study.plan.evaluations if e.role != "control"]
+    plan = study.plan.model_copy(update={"evaluations": attacks})
+    Study(plan, {e.id: study.rows[e.id] for e in attacks}).write(tmp_path)
+    write_report(tmp_path)
+    page = open_page(browser, tmp_path)
+    page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true; })")
     found = Axe().run(page).response["violations"]
     assert [(v["id"], [node["html"][:120] for node in v["nodes"][:3]]) for v in found] == []
     page.context.close()

@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 import torch
 
+from robustbench_aig.distributed import World
 from robustbench_aig.errors import AigrobError, InputError, Interrupted, RunError
 from robustbench_aig.gating import Argmax, OpenGate, gating
+from robustbench_aig.models import profile_macs
+from robustbench_aig.recipes import Adversarial
 from robustbench_aig.runs import CHECKPOINT, HISTORY, PREVIOUS, RECORD, WEIGHTS, RunRecord, read_history, read_run
 from robustbench_aig.training import (
     EpochEvent,
@@ -29,6 +32,7 @@ from robustbench_aig.training import (
     train,
 )
 from robustbench_aig.training.loop import train as train_network
+from robustbench_aig.training.scoring import Scorer
 from tests.tiny import job, recipe, result
 
 
@@ -74,6 +78,18 @@ def test_the_loaded_network_scores_what_the_record_says(finished: Job) -> None:
     assert metrics is not None
     assert right == pytest.approx(metrics.test["argmax"].accuracy)
     assert trace.decisions.mean(0).tolist() == pytest.approx(metrics.test["argmax"].rates)
+
+
+def test_outputs_that_are_no_numbers_are_never_right(finished: Job) -> None:
+    """The largest of ten NaNs is said to be the first: every image of class 0 would count as right."""
+    network, validation = load_model(finished.directory), finished.data.validation
+    with torch.no_grad():
+        network.get_parameter("head.bias").fill_(torch.nan)
+    scorer = Scorer("gated", profile_macs(network, finished.data.shape), 0, World())
+    with pytest.raises(AigrobError, match=r"no finite numbers any more for 100\.0%.*lower training\.optimizer\.lr"):
+        scorer.score(network, validation, draws=1)
+    with pytest.raises(AigrobError, match=r"no finite numbers"):
+        scorer.robust(network, validation, Adversarial(method="fast", eps="8/255"))
 
 
 def test_a_plain_network_has_one_policy_and_no_rates(tmp_path: Path) -> None:

@@ -1,17 +1,15 @@
-"""Attacks on the compute: against closed forms, by hand, and in what they promise of every image."""
+"""Attacks on the compute: against optima of the ball, and in what they promise of every image."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.attacks import Attacked, Corners, View, build_attack, run_attack
+from robustbench_aig.attacks import Attacked, Corners, run_attack
 from robustbench_aig.attacks.compute import ComputeAttack
 from robustbench_aig.attacks.compute_objectives import (
-    Anchored,
     ComputeObjective,
     Direction,
     ExpectedCompute,
@@ -22,71 +20,13 @@ from robustbench_aig.attacks.compute_objectives import (
 )
 from robustbench_aig.attacks.modes import AllOpen, Detached, Estimate, Mode, ScoreFunction, StraightThrough
 from robustbench_aig.attacks.objectives import Objective
-from robustbench_aig.attacks.problem import Pass, Problem
-from robustbench_aig.gating import Argmax, BlindGate, Expected, Gate, Open, Policy, Random, Sampled, gating
-from robustbench_aig.models import GatedResNet, profile_macs
+from robustbench_aig.attacks.problem import Problem
+from robustbench_aig.gating import Argmax, BlindGate, Expected, Open, Policy, Random, Sampled, gating
+from robustbench_aig.models import profile_macs
 from robustbench_aig.randomness import Stream
-from robustbench_aig.recipes import AttackRecipe, change_attack, validate
 from robustbench_aig.threat import Threat
-from tests.networks import gated, gates, images, plain
-
-LINF = Threat.parse("8/255")
-L2 = Threat.parse("0.5", "l2")
-SHAPE = (1, 2, 3)
-
-
-class Looking(Gate):
-    """D = w · (x - 0.5) + b of the image itself."""
-
-    def __init__(self, weight: Tensor, bias: float) -> None:
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(weight), bias
-
-    def logits(self, x: Tensor) -> Tensor:
-        score = (x - 0.5).flatten(1) @ self.weight + self.bias
-        return torch.stack([torch.zeros_like(score), score], 1)
-
-
-class Linear(nn.Module):
-    """Gates that are linear in the image, and open blocks that each add to one class."""
-
-    def __init__(self, weights: Tensor, biases: Sequence[float]) -> None:
-        super().__init__()
-        self.gates = nn.ModuleList(Looking(w, b) for w, b in zip(weights, biases, strict=True))
-        self.blocks = torch.eye(len(biases), 4) * 0.1
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = x.flatten(1)[:, :4, None, None]
-        for gate, block in zip(self.gates, self.blocks, strict=True):
-            h = gate(x, h, lambda part, block=block: block[:, None, None].expand(len(part), -1, 1, 1))
-        return h.flatten(1)
-
-
-@torch.no_grad()
-def undecided(x: Tensor) -> GatedResNet:
-    """A gated network for which neither gates nor classes are the same for all of these images."""
-    model = gated(depth=8)
-    for place, gate in enumerate(gates(model)):
-        with gating(model, Argmax()) as trace:
-            model(x)
-        score = trace.probabilities[:, place].double().logit().float()
-        gate.fc2.weight.mul_(1.5 / score.std())
-        gate.fc2.bias.copy_(torch.tensor([0, -1.5 * score.mean() / score.std()]))
-    logits = model(x)
-    model.head.weight.mul_(3 / logits.std(0).mean())
-    model.head.bias.sub_(model(x).mean(0))
-    return model
-
-
-def ray(*scales: float) -> Tensor:
-    """Gates that look in the same direction, or against it."""
-    direction = torch.randn(6, generator=torch.Generator().manual_seed(1))
-    return torch.tensor(scales)[:, None] * direction
-
-
-def middle(count: int) -> Tensor:
-    """Images too far from 0 and 1 for the box to matter."""
-    return 0.4 + 0.2 * torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(0))
+from tests.attacks.steered import L2, LINF, SHAPE, Linear, middle, ray, undecided
+from tests.networks import gated, images, plain
 
 
 def run(
@@ -124,91 +64,6 @@ def objectives(direction: Direction) -> dict[str, tuple[Mode, ComputeObjective]]
         "open": (AllOpen(), ExpectedCompute(direction)),
         "score": (ScoreFunction(draws=2), ExpectedCompute(direction)),
     }
-
-
-def passed(*probabilities: float, logits: Sequence[float] = (0, 0)) -> Pass:
-    p = torch.tensor([probabilities], dtype=torch.float64)
-    return Pass(torch.tensor([logits], dtype=torch.float64), p, p)
-
-
-def problem_of(model: nn.Module, x: Tensor, costs: Tensor | None = None, clean: Pass | None = None) -> Problem:
-    y = torch.zeros(len(x), dtype=torch.int64)
-    return Problem(View(model, costs=costs), x, y, LINF, Stream.of(torch.arange(len(x))), clean=clean)
-
-
-ANY = problem_of(nn.Identity(), middle(1))
-
-
-def test_the_expected_compute_weighs_gates_by_their_costs() -> None:
-    priced = problem_of(nn.Identity(), middle(1), torch.tensor([1.0, 3.0], dtype=torch.float64))
-    found = passed(0.2, 0.9)
-    assert ExpectedCompute()(found, priced, 0.0).item() == pytest.approx((0.2 + 2.7) / 4)
-    assert ExpectedCompute("down")(found, priced, 0.0).item() == pytest.approx((0.8 + 0.3) / 4)
-    assert ExpectedCompute()(found, ANY, 0.0).item() == pytest.approx(0.55)
-
-
-def test_hinges_take_each_side_of_the_gates() -> None:
-    found = passed(0.1, 0.45, 0.5, 0.8)
-    assert Hinge()(found, ANY, 0.0).item() == pytest.approx(-(0.4 + 0.05))
-    assert Held()(found, ANY, 0.0).item() == pytest.approx(0.3)
-    assert Hinge("down")(found, ANY, 0.0).item() == pytest.approx(-0.3)
-    assert Held("down")(found, ANY, 0.0).item() == pytest.approx(0.45)
-
-
-@pytest.mark.parametrize("direction", ["up", "down"])
-@pytest.mark.parametrize("norm", [2.0, 3.5, 50.0])
-def test_the_power_loss_is_a_norm_per_image(direction: Direction, norm: float) -> None:
-    p = np.random.default_rng(0).random((5, 7))
-    found = Pass(torch.zeros(5, 2), torch.from_numpy(p).requires_grad_(), torch.zeros(5, 7))
-    capped = np.minimum(p if direction == "up" else 1 - p, 0.5)
-    loss = Power(direction, norm=norm, warm=0.1)
-    np.testing.assert_allclose(loss(found, ANY, 0.1).detach(), np.linalg.norm(capped, norm, axis=1))
-    np.testing.assert_allclose(loss(found, ANY, 0.05).detach(), capped.sum(1))
-
-
-def test_the_power_loss_moves_gates_that_are_far_away() -> None:
-    """In float32 (1e-13)^3.5 is 0, and a norm through it had no gradient."""
-    p = torch.full((1, 3), 1e-13, requires_grad=True)
-    (gradient,) = torch.autograd.grad(Power()(Pass(torch.zeros(1, 2), p, p), ANY, 0.5).sum(), p)
-    torch.testing.assert_close(gradient, torch.full((1, 3), 3 ** (1 / 3.5 - 1)))
-
-
-def test_the_anchor_is_the_squared_change_of_the_logits() -> None:
-    anchored = problem_of(nn.Identity(), middle(1), clean=passed(0.5, logits=(1, 2)))
-    found = passed(0.3, logits=(4, -2))
-    assert Anchored(Hinge(), 0.1)(found, anchored, 0.0).item() == pytest.approx(-0.2 - 0.1 * (9 + 16))
-
-
-@pytest.mark.parametrize("conflict", [True, False])
-@pytest.mark.parametrize("direction", ["up", "down"])
-def test_the_projected_gradient_is_that_by_hand(conflict: bool, direction: Direction) -> None:
-    """One gate on the wrong side, with weights v, and one on the right, with weights w; gradients are σ'(D) v, …."""
-    generator = np.random.default_rng(2)
-    v, w = generator.normal(size=(2, 6))
-    if (v @ w < 0) != conflict:
-        w = -w
-    sign = 1 if direction == "up" else -1
-    model = Linear(torch.from_numpy(np.stack([v, w])).float(), (-2 * sign, 2 * sign))
-    x = torch.full((1, *SHAPE), 0.5)
-    problem = problem_of(model, x)
-    mode = Projected(StraightThrough(), Held(direction))
-    found = mode(problem, Hinge(direction), x, problem.stream, 0.0)
-    slope = 1 / (1 + np.exp(-2)) / (1 + np.exp(2))
-    wrong, right = sign * slope * v, sign * slope * w
-    unit = right / np.linalg.norm(right)
-    expected = wrong - min(wrong @ unit, 0) * unit
-    np.testing.assert_allclose(found.gradient.flatten(), expected, atol=1e-6)
-    assert found.gradient.flatten().numpy() @ right >= -1e-7
-    assert np.allclose(expected, wrong) is not conflict
-
-
-def test_nothing_to_hold_leaves_the_gradient_as_it_is() -> None:
-    x = middle(3)
-    problem = problem_of(Linear(ray(1, 2), (-3, -3)), x)
-    found = Projected(StraightThrough(), Held())(problem, Hinge(), x, problem.stream, 0.0)
-    alone = StraightThrough()(problem, Hinge(), x, problem.stream, 0.0)
-    assert torch.equal(found.gradient, alone.gradient)
-    assert found.gradient.abs().min() > 0
 
 
 @pytest.mark.parametrize("name", objectives("up"))
@@ -415,23 +270,3 @@ def test_an_images_attack_does_not_depend_on_its_chunk() -> None:
     ]
     torch.testing.assert_close(torch.cat(parts), whole, atol=1e-6, rtol=0)
     assert not torch.equal(whole, x)
-
-
-def test_recipes_build_what_they_say() -> None:
-    content = {"summary": "s", "reference": "r", "attack": {"algorithm": "compute", "direction": "down", "steps": 3}}
-
-    def built(changes: str) -> object:
-        recipe = validate(AttackRecipe, change_attack(content, changes, "mine"), "mine")
-        assert recipe.role == "compute"
-        return build_attack(recipe.attack)
-
-    assert built("step=0.5") == ComputeAttack(objective=ExpectedCompute("down"), steps=3, step=0.5)
-    assert built("objective=ilfo,gates=open") == ComputeAttack(mode=AllOpen(), objective=Hinge("down"), steps=3)
-    assert built("objective=gradmdm,objective.norm=2.0") == ComputeAttack(objective=Power("down", norm=2.0), steps=3)
-    assert built("objective=gradauto,keep_prediction=true,anchor=0.5") == ComputeAttack(
-        mode=Projected(StraightThrough(), Held("down")),
-        objective=Hinge("down"),
-        steps=3,
-        keep_prediction=True,
-        anchor=0.5,
-    )

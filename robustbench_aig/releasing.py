@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from robustbench_aig.errors import RunError
+from robustbench_aig.errors import AigrobError, RunError
 from robustbench_aig.files import make_folder, sha256_of, write_atomic
 from robustbench_aig.runs import HISTORY, WEIGHTS, RunRecord, list_runs, read_history, read_run, released, write_run
 
@@ -107,6 +107,9 @@ def write_table() -> None:
 
 
 if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        release(Path(argument))
+    try:
+        for argument in sys.argv[1:]:
+            release(Path(argument))
+    except AigrobError as problem:
+        sys.exit(f"Error: {problem}")
     write_table()

@@ -56,6 +56,17 @@ def test_any_number_of_classes_is_attacked_or_refused_in_one_line(attack: Attack
         assert "classes" in found.reason
 
 
+@pytest.mark.parametrize("attack", [*EVERY, OFFICIAL_RAND], ids=name)
+def test_channels_last_is_no_hindrance(attack: Attack) -> None:
+    """How images and networks lie in memory in an evaluation; torchattacks' FAB and pyautoattack can't take it."""
+    shape = (3, 8, 8)
+    model = untrained(10, shape).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = random_images(shape).contiguous(memory_format=torch.channels_last)
+    assert not x.is_contiguous()
+    found = attacked(attack, model, x, model(x).argmax(1), threat(attack.norms[0], 0.5))
+    assert found.reason is None
+
+
 @pytest.mark.parametrize("classes", [2, 3, 4])
 def test_autoattack_reaches_all_classes_there_are(classes: int) -> None:
     """Few classes leave parts of it out, which doesn't make it weaker than a part that stays."""

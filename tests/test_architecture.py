@@ -38,7 +38,8 @@ LAYERS = {
     "reporting": 5,
     "training": 6,
     "evaluation": 6,
-    "cli": 7,
+    "checks": 7,
+    "cli": 8,
 }
 """A module imports its own room and lower layers, never a neighbour on its own."""
 

@@ -1,0 +1,154 @@
+"""Every planted defect is found by a check that is named here, and honest networks fail none."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import pytest
+from torch import nn
+
+from robustbench_aig.attacks import Attack
+from robustbench_aig.checks import ALL, QUICK, Case, Check, Finding, reference_attack, run_checks
+from robustbench_aig.checks.blackbox import BlackBox
+from robustbench_aig.evaluation import Network
+from tests.checks import planted
+from tests.checks.planted import with_gates
+from tests.checks.trained import case_of, digits
+
+Trained = Callable[[str], Network]
+CHECKS = {check.name: check for check in ALL}
+
+
+@dataclass(frozen=True)
+class Defect:
+    """What is wrong, and the checks that must say so.
+
+    Attributes:
+        make: from an honest network to a wrong one.
+        found_by: names of checks.
+        of: the honest network.
+        policy: under which the wrong one is checked.
+    """
+
+    make: Callable[[nn.Module], nn.Module]
+    found_by: tuple[str, ...]
+    of: str = "plain"
+    policy: str = "none"
+
+
+NETWORKS = {
+    "scaled logits": Defect(planted.ScaledLogits, ("cross-entropy-underflow", "step-saturation", "high-epsilon")),
+    "softmax output": Defect(planted.SoftmaxOutput, ("logits",)),
+    "gates cut from the gradient": Defect(
+        lambda model: with_gates(model, planted.CutGate), ("gate-path",), "gated-0", "argmax"
+    ),
+    "the same, sampled": Defect(lambda model: with_gates(model, planted.CutGate), ("gate-path",), "gated-0", "sampled"),
+    "sampled gates presented as deterministic": Defect(
+        lambda model: with_gates(model, planted.SecretGate), ("randomness",), "gated-0", "argmax"
+    ),
+    "noise of the batch": Defect(
+        lambda model: with_gates(model, planted.BatchNoiseGate), ("noise-scope",), "gated-0", "sampled"
+    ),
+    "dropout left on": Defect(planted.Dropping, ("randomness",)),
+    "quantised input": Defect(planted.Rounded, ("zero-gradient", "finite-differences", "unbounded")),
+    "quantised input, straight through": Defect(planted.RoundedStraightThrough, ("finite-differences",)),
+    "k winners take all": Defect(lambda _: planted.winners_take_all(), ("shattered-gradient", "binarization")),
+    "batch-norm stuck in training mode": Defect(planted.stuck_in_training, ("mode",)),
+    "network left in training mode": Defect(planted.left_in_training, ("mode",)),
+    "input's gradient ignored": Defect(planted.IgnoresGradient, ("zero-gradient", "single-step")),
+    "NaN for whatever is changed": Defect(
+        lambda model: planted.NotANumber(model, digits().pixels), ("single-step", "finite-differences")
+    ),
+    "normalised twice": Defect(planted.normalised_twice, ("clean-accuracy",)),
+}
+
+ATTACKS: dict[str, tuple[Attack, tuple[str, ...]]] = {
+    "too small a step": (planted.TINY_STEP, ("single-step", "positive-control", "convergence", "high-epsilon")),
+    "too few steps": (planted.TOO_SHORT, ("single-step", "positive-control", "convergence", "high-epsilon")),
+    "never leaves the clean image": (planted.Idle(), ("single-step", "positive-control", "unbounded")),
+    "leaves the ball": (planted.Leaves(), ("in-the-ball", "single-step")),
+    "crashes": (planted.Crashes(), ("in-the-ball", "single-step", "unbounded")),
+    "epsilon over 255": (planted.OffBy255(), ("single-step", "positive-control", "unbounded")),
+    "epsilon times 255": (planted.OffBy255(Fraction(255)), ("in-the-ball",)),
+    "descends": (planted.Descends(), ("in-the-ball", "positive-control")),
+    "throws its success away": (planted.ThrowsAway(), ("silent-success", "single-step")),
+}
+
+
+def found(case: Case, name: str) -> Finding:
+    return next(run_checks(case, [CHECKS[name]]))
+
+
+def planted_case(trained: Trained, defect: Defect) -> Case:
+    of = trained(defect.of)
+    case = case_of(of, defect.policy, recorded=recorded(of))
+    return replace(case, subject=replace(case.subject, model=defect.make(of.model), copy=None))
+
+
+def recorded(of: Network) -> tuple[int, int]:
+    """What its run says of the test set."""
+    accuracy = next(iter(of.record.training["test accuracy"].values()))
+    return round(accuracy * 364), 364
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_wrong_network_is_found(trained: Trained, name: str) -> None:
+    case = planted_case(trained, NETWORKS[name])
+    statuses = {check: found(case, check).status for check in NETWORKS[name].found_by}
+    assert set(statuses.values()) == {"fail"}, statuses
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_wrong_attack_is_found(trained: Trained, name: str) -> None:
+    attack, found_by = ATTACKS[name]
+    case = case_of(trained("plain"), "none", attack)
+    statuses = {check: found(case, check).status for check in found_by}
+    assert set(statuses.values()) == {"fail"}, statuses
+
+
+def honest_case(trained: Trained, name: str, policy: str) -> Case:
+    """With its twin to transfer from."""
+    twin = trained("plain" if name != "plain" else "gated-0")
+    other = twin.subject("none" if name != "plain" else "argmax")
+    return case_of(trained(name), policy, recorded=recorded(trained(name)), others=(other,))
+
+
+def lighter(check: Check) -> Check:
+    """With fewer images: what can't pass with them any more can still fail."""
+    if isinstance(check, BlackBox):
+        return replace(check, images=40, queries=200, pairs=5)
+    return replace(check, images=min(check.images, 40)) if check.name != "positive-control" else check
+
+
+HONEST = [
+    ("plain", "none", ALL),
+    ("gated-0", "argmax", ALL),
+    ("gated-0", "sampled", QUICK),
+    ("gated-1", "sampled", QUICK),
+    ("gated-2", "sampled", QUICK),
+    ("adversarial", "none", QUICK),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "policy", "checks"), HONEST)
+def test_an_honest_network_fails_nothing(trained: Trained, name: str, policy: str, checks: tuple[Check, ...]) -> None:
+    findings = list(run_checks(honest_case(trained, name, policy), [lighter(check) for check in checks]))
+    assert not {finding.check: finding.evidence for finding in findings if finding.status == "fail"}
+    passed = {finding.check for finding in findings if finding.status == "pass"}
+    assert {"finite-differences", "high-epsilon", "positive-control"} <= passed
+    assert "gate-path" in passed or policy == "none"
+
+
+@pytest.mark.evidence
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("name", "policy"), [(name, policy) for name, policy, _ in HONEST])
+def test_an_honest_network_fails_nothing_at_length(trained: Trained, name: str, policy: str) -> None:
+    findings = list(run_checks(honest_case(trained, name, policy), ALL))
+    assert not {finding.check: finding.evidence for finding in findings if finding.status == "fail"}
+
+
+def test_every_check_is_named_once() -> None:
+    assert len(CHECKS) == len(ALL)
+    assert all(check.advice and check.asks.endswith("?") for check in ALL)
+    assert reference_attack(random=True) != reference_attack(random=False)

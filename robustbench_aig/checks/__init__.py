@@ -3,7 +3,7 @@
 A `Case` is what is checked, a `Check` a question with thresholds, a `Finding` its answer: pass, warn, fail or n/a.
 """
 
-from robustbench_aig.checks.case import Case, Outcome, reference_attack
+from robustbench_aig.checks.case import Case, Outcome, reference_attack, reference_name
 from robustbench_aig.checks.finding import Check, Cost, Finding
 from robustbench_aig.checks.running import ALL, OF_THE_ATTACK, OF_THE_NETWORK, QUICK, estimate, run_checks
 from robustbench_aig.checks.shares import Limits, Status, Verdict, exact
@@ -24,5 +24,6 @@ __all__ = [
     "estimate",
     "exact",
     "reference_attack",
+    "reference_name",
     "run_checks",
 ]

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from robustbench_aig.attacks import Attack, Attacked, build_attack, run_attack
 from robustbench_aig.checks.finding import Cost
+from robustbench_aig.checks.worst import Union, worst_case
 from robustbench_aig.errors import AttackError
-from robustbench_aig.evaluation import Images, Subject, judge
+from robustbench_aig.evaluation import Images, Judgement, Subject, judge
 from robustbench_aig.gating import Policy
 from robustbench_aig.modes import frozen_in_eval_mode
 from robustbench_aig.randomness import Stream, seed_of
@@ -67,6 +68,7 @@ class Case:
         draws: fresh draws that score an image of a random network.
         others: networks from which attacks transfer.
         recorded: how many of how many test images the run itself says were right.
+        union: how the worst of several attacks is found for each image.
     """
 
     subject: Subject
@@ -77,6 +79,7 @@ class Case:
     draws: int = 10
     others: tuple[Subject, ...] = ()
     recorded: tuple[int, int] | None = None
+    union: Union = worst_case
     _kept: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
@@ -119,13 +122,21 @@ class Case:
         """
 
         def score(part: slice) -> Tensor:
-            y, ids = of.labels[part], of.ids[part]
-            found = judge(self.subject, pixels[part], y, ids=ids, seed=self.seed, draws=self.draws)
-            if not found.finite.all():
-                raise AttackError("the network returned NaN or infinite logits")
+            found = self.verdict(pixels[part], of.pick(part))
             return found.correct / found.draws
 
         return over(score, len(of)) if len(of) else pixels.new_zeros(0)
+
+    def verdict(self, pixels: Tensor, of: Images, *, again: int = 0) -> Judgement:
+        """The judge's on some version (N, C, H, W) of images, in one batch; on other draws for another `again`.
+
+        Raises:
+            AttackError: the network returned NaN or infinite logits.
+        """
+        found = judge(self.subject, pixels, of.labels, ids=of.ids, seed=self.seed + again, draws=self.draws)
+        if not found.finite.all():
+            raise AttackError("the network returned NaN or infinite logits")
+        return found
 
     def outcome(self, attack: Attack, images: Images, threat: Threat | None = None) -> Outcome:
         """What an attack makes of images, in the case's ball or another one; kept for the next who asks.
@@ -219,7 +230,11 @@ def over(act: Callable[[slice], Tensor], count: int) -> Tensor:
     return torch.cat([act(slice(start, min(start + AT_ONCE, count))) for start in range(0, count, AT_ONCE)])
 
 
-def reference_attack(*, random: bool) -> Attack:
+def reference_name(*, random: bool) -> str:
     """The attack that is examined where nobody names one: AutoPGD, its gradients over draws where gates are random."""
-    name = "apgd:keep=best,steps=25,gates=straight-through,gates.draws=5" if random else "apgd:keep=best,steps=50"
-    return build_attack(find_attack(name)[1].attack)
+    return "apgd:keep=best,steps=25,gates=straight-through,gates.draws=5" if random else "apgd:keep=best,steps=50"
+
+
+def reference_attack(*, random: bool) -> Attack:
+    """The same, ready."""
+    return build_attack(find_attack(reference_name(random=random))[1].attack)

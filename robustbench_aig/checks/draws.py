@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -122,6 +122,64 @@ class DrawVariance(Check):
     def cost(self, case: Case) -> Cost:
         """The draws."""
         return Cost(forwards=self.draws * self.images)
+
+    def attacks(self, case: Case) -> Sequence[tuple[Attack, Threat]]:
+        """The one under examination."""
+        return [(case.attack, case.threat)] if case.subject.random else ()
+
+
+@dataclass(frozen=True)
+class FreshDraws(Check):
+    """The same attacked images, entered into a union several times over, each time under draws of their own.
+
+    Together they are no worse than once. But the smallest of several noisy scores lies below every one of their means
+    (the winner's curse). If the union is free of it, fresh draws say more of an image as often as they say less.
+
+    Attributes:
+        copies: how often every image is entered.
+        draws: that score one of them.
+    """
+
+    copies: int = 6
+    draws: int = 5
+
+    name: ClassVar[str] = "fresh-draws"
+    title: ClassVar[str] = "The union isn't the unluckiest draw"
+    asks: ClassVar[str] = "Do fresh draws confirm what the union over attacks says of an image?"
+    advice: ClassVar[str] = (
+        "Choose the worst attack for an image on some draws and score it on others: a minimum over noisy scores is a "
+        "lucky draw."
+    )
+    limits: ClassVar[Limits] = Limits(0.65, 0.8)
+
+    def __call__(self, case: Case) -> Finding:
+        """Count, of the images on which union and fresh draws differ, those of which fresh draws say more."""
+        if not case.subject.random:
+            return self.unfit(f"the policy '{case.subject.policy}' draws no noise")
+        images = case.sample(self.images)
+        if not len(images):
+            return self.unfit(NONE_RIGHT)
+        adv = whole(case.attack, case.attacked(images, case.threat))
+        short = replace(case, draws=self.draws)
+        said, fresh = over(lambda part: self._scores(short, adv[part], images.pick(part)), len(images)).unbind(1)
+        differ = int((said != fresh).sum())
+        if not differ:
+            return self.unfit("draws agree about every attacked image")
+        numbers = {"union": said.mean().item(), "fresh": fresh.mean().item()}
+        evidence = (
+            f"the union over {self.copies} scorings of the same attacked images is {percent(numbers['union'])}, fresh "
+            f"draws say {percent(numbers['fresh'])}; they differ on {differ} images"
+        )
+        return self.found(int((fresh > said).sum()), differ, evidence, numbers)
+
+    def _scores(self, case: Case, adv: Tensor, images: Images) -> Tensor:
+        """(B, 2) share of right draws, by the union and by fresh draws."""
+        *entered, fresh = (case.verdict(adv, images, again=number) for number in range(self.copies + 1))
+        return torch.stack([case.union(entered).right, fresh.correct / fresh.draws], 1).double()
+
+    def cost(self, case: Case) -> Cost:
+        """The draws; a judgement takes as many again to choose by."""
+        return Cost(forwards=2 * self.draws * (self.copies + 1) * self.images)
 
     def attacks(self, case: Case) -> Sequence[tuple[Attack, Threat]]:
         """The one under examination."""

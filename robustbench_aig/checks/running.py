@@ -10,7 +10,7 @@ from robustbench_aig.checks.blackbox import BlackBox, RandomNoise, TransferGap
 from robustbench_aig.checks.budget import EightBit, HighEpsilon, InTheBall, Monotone, Unbounded
 from robustbench_aig.checks.case import Case
 from robustbench_aig.checks.controls import CleanAccuracy, PositiveControl
-from robustbench_aig.checks.draws import DrawVariance, FixedRandomness
+from robustbench_aig.checks.draws import DrawVariance, FixedRandomness, FreshDraws
 from robustbench_aig.checks.finding import Check, Cost, Finding
 from robustbench_aig.checks.gate_modes import GateModes
 from robustbench_aig.checks.gates import GatePath, Signal
@@ -64,6 +64,7 @@ OF_THE_ATTACK: tuple[Check, ...] = (
     TransferGap(),
     Binarization(),
     DrawVariance(),
+    FreshDraws(),
     EightBit(),
 )
 """Checks that run the attack under examination, and others beside it."""
@@ -71,22 +72,23 @@ OF_THE_ATTACK: tuple[Check, ...] = (
 ALL = OF_THE_NETWORK + OF_THE_ATTACK
 
 QUICK: tuple[Check, ...] = (
-    *OF_THE_NETWORK,
+    *(check for check in OF_THE_NETWORK if not isinstance(check, Signal)),
+    Signal(draws=(1,)),
     PositiveControl(),
     InTheBall(72),
     SingleStep(72),
     Convergence(72),
     SilentSuccess(72),
-    HighEpsilon(72),
-    Unbounded(72),
-    FixedRandomness(72),
+    HighEpsilon(32),
+    FixedRandomness(32),
     RandomNoise(72, union=False),
     BlackBox(72, queries=300, pairs=10, union=False),
     TransferGap(72, union=False),
     DrawVariance(72),
+    FreshDraws(72),
     EightBit(72),
 )
-"""Those that a few gradients per image suffice for: no longer searches, no unions."""
+"""Those that a few gradients per image suffice for: no longer searches, no unions; as many images as a pass takes."""
 
 
 def estimate(case: Case, checks: Sequence[Check]) -> Cost:

@@ -1,8 +1,9 @@
-"""Networks and attacks that are wrong in one way each, on digits: what checks are there to find."""
+"""Networks, attacks and unions that are wrong in one way each, on digits: what checks are there to find."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
@@ -12,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Attack, Pgd, View
+from robustbench_aig.checks.worst import Worst
 from robustbench_aig.data import load_data
+from robustbench_aig.evaluation import Judgement
 from robustbench_aig.gating import PooledGate, Sampled
 from robustbench_aig.models.resnet import Normalise
 from robustbench_aig.randomness import Stream
@@ -239,3 +242,15 @@ TINY_STEP = Pgd(steps=20, step=0.002)
 
 TOO_SHORT = Pgd(steps=10, step=0.02, random_start=False)
 """A fifth of the way."""
+
+
+def lucky_draw(judged: Sequence[Judgement]) -> Worst:
+    """An image is lost as soon as a single draw of a single attack is wrong."""
+    never_wrong = torch.stack([each.correct == each.draws for each in judged]).double()
+    return Worst(never_wrong.argmin(0), never_wrong.amin(0))
+
+
+def noisy_minimum(judged: Sequence[Judgement]) -> Worst:
+    """The lowest of an image's scores, on the draws that it was chosen by."""
+    right = torch.stack([each.correct.double() / each.draws for each in judged])
+    return Worst(right.argmin(0), right.amin(0))

@@ -78,7 +78,6 @@ QUICK: tuple[Check, ...] = (
     InTheBall(72),
     SingleStep(72),
     Convergence(72),
-    SilentSuccess(72),
     HighEpsilon(32),
     FixedRandomness(32),
     RandomNoise(72, union=False),

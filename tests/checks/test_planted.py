@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from torch import nn
@@ -13,6 +14,7 @@ from robustbench_aig.checks import ALL, QUICK, Case, Check, Finding, reference_a
 from robustbench_aig.checks.blackbox import BlackBox
 from robustbench_aig.checks.worst import Union
 from robustbench_aig.evaluation import Network
+from robustbench_aig.models import lean
 from tests.checks import planted
 from tests.checks.planted import with_gates
 from tests.checks.trained import case_of, digits
@@ -118,10 +120,11 @@ def test_a_wrong_union_is_found(trained: Trained, union: Union) -> None:
 
 
 def honest_case(trained: Trained, name: str, policy: str) -> Case:
-    """With its twin to transfer from."""
+    """With its twin to transfer from, and the faster copy that `aigrob check` attacks."""
+    own = replace(trained(name), copy=lean(trained(name).model))
     twin = trained("plain" if name != "plain" else "gated-0")
     other = twin.subject("none" if name != "plain" else "argmax")
-    return case_of(trained(name), policy, recorded=recorded(trained(name)), others=(other,))
+    return case_of(own, policy, recorded=recorded(own), others=(other,))
 
 
 def lighter(check: Check) -> Check:
@@ -158,6 +161,21 @@ def test_an_honest_network_fails_nothing(trained: Trained, name: str, policy: st
 def test_an_honest_network_fails_nothing_at_length(trained: Trained, name: str, policy: str) -> None:
     findings = list(run_checks(honest_case(trained, name, policy), ALL))
     assert not {finding.check: finding.evidence for finding in findings if finding.status == "fail"}
+
+
+def test_the_docs_have_a_row_of_every_check_with_its_thresholds() -> None:
+    rows = (Path(__file__).parents[2] / "docs" / "checks.md").read_text().splitlines()
+    for check in ALL:
+        (row,) = (row for row in rows if row.startswith(f"| `{check.name}` |") and row.count("|") == 5)
+        assert str(check.limits) in row or check.name == "clean-accuracy"  # whose limits depend on the run
+
+
+def test_the_docs_name_what_finds_every_defect() -> None:
+    rows = (Path(__file__).parents[2] / "docs" / "checks.md").read_text().splitlines()
+    found_by = {name: defect.found_by for name, defect in NETWORKS.items()}
+    found_by |= {name: checks for name, (_, checks) in ATTACKS.items()}
+    for name, checks in found_by.items():
+        assert f"| {name} | {', '.join(f'`{check}`' for check in checks)} |" in rows
 
 
 def test_every_check_is_named_once() -> None:

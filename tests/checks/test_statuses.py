@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -30,9 +31,7 @@ def lighter(check: Check) -> Check:
     """No more images than a pass takes, fewer queries, and no union that outsiders have to beat."""
     few = min(check.images, max(check.limits.needs, 48))
     # A part of the images is counted by the first two, and much has been recorded of the third.
-    changes: dict[str, object] = (
-        {} if check.name in {"convergence", "fresh-draws", "clean-accuracy"} else {"images": few}
-    )
+    changes: dict[str, Any] = {} if check.name in {"convergence", "fresh-draws", "clean-accuracy"} else {"images": few}
     if isinstance(check, Outsiders):
         changes |= {"union": False}
     if isinstance(check, BlackBox):

@@ -17,7 +17,8 @@ from robustbench_aig.evaluation import Images, Network
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
 from tests.checks import planted
-from tests.checks.planted import Ours, with_gates
+from tests.checks.planted import Ours
+from tests.checks.test_planted import ATTACKS, NETWORKS
 from tests.checks.toys import BetweenLevels, Lottery, OneGate, ThroughTheGate, toy_case
 from tests.checks.trained import case_of
 
@@ -102,41 +103,21 @@ PASS: dict[str, Make] = {
 }
 
 BAD: dict[str, Make] = {
-    "clean-accuracy": lambda trained: changed(plain(trained), planted.normalised_twice),
-    "logits": lambda trained: changed(plain(trained), planted.SoftmaxOutput),
-    "randomness": lambda trained: changed(plain(trained), planted.Dropping),
-    "noise-scope": lambda trained: changed(sampled(trained), with_gates, planted.BatchNoiseGate),
-    "mode": lambda trained: changed(plain(trained), planted.stuck_in_training),
-    "zero-gradient": lambda trained: changed(plain(trained), planted.Rounded),
-    "cross-entropy-underflow": lambda trained: changed(plain(trained), planted.ScaledLogits),
-    "finite-differences": lambda trained: changed(plain(trained), planted.RoundedStraightThrough),
-    "shattered-gradient": lambda trained: changed(plain(trained), planted.Rounded),
-    "step-saturation": lambda trained: changed(plain(trained), planted.ScaledLogits),
-    "gate-path": lambda trained: changed(gated(trained), with_gates, planted.CutGate),
     "eot-signal": lambda _: toy_case(
         ThroughTheGate(OneGate(0.0, 0.5), drop=0.0, tilt=0.5), "sampled", Pgd(mode=Detached())
     ),
-    "positive-control": lambda trained: replace(plain(trained), attack=planted.TINY_STEP),
-    "in-the-ball": lambda trained: replace(plain(trained), attack=planted.Leaves()),
-    "single-step": lambda trained: replace(plain(trained), attack=planted.Idle()),
     "more-steps": lambda trained: replace(plain(trained), attack=HALF_AS_LONG),
     "restarts": lambda _: toy_case(Lottery(0.1), attack=QUICK_SEARCH),
-    "convergence": lambda trained: replace(plain(trained), attack=planted.TOO_SHORT),
-    "silent-success": lambda trained: replace(plain(trained), attack=planted.ThrowsAway()),
     "losses": lambda trained: changed(plain(trained), planted.ScaledLogits),
     "gate-modes": lambda _: toy_case(ThroughTheGate(OneGate(50.0, 0.52)), "argmax", Pgd(mode=Detached())),
     "monotone": lambda trained: replace(plain(trained), attack=OnlyInSmallBalls()),
-    "high-epsilon": lambda trained: replace(plain(trained), attack=planted.Idle()),
-    "unbounded": lambda trained: replace(plain(trained), attack=planted.Idle()),
     "fixed-randomness": unbreakable,
     "random-noise": lambda _: toy_case(Lottery(0.1), attack=QUICK_SEARCH),
     "black-box": lambda _: toy_case(Lottery(0.1), attack=QUICK_SEARCH),
     "transfer": lambda trained: replace(
         changed(plain(trained), planted.Rounded), others=(trained("plain").subject("none"),)
     ),
-    "binarization": lambda trained: changed(plain(trained), planted.Rounded),
     "draw-variance": sampled,
-    "fresh-draws": lambda trained: replace(sampled(trained), union=planted.noisy_minimum),
     "eight-bit": lambda _: toy_case(BetweenLevels(), attack=Nudge()),
 }
 
@@ -159,7 +140,14 @@ def test_pass(trained: Trained, name: str) -> None:
     assert finding.interval.high <= finding.limits.fail
 
 
-@pytest.mark.parametrize("name", CHECKS)
+def test_every_check_is_seen_to_fail_or_warn() -> None:
+    """The others find the planted defects."""
+    by_defect = {name for defect in NETWORKS.values() for name in defect.found_by}
+    by_attack = {name for _, names in ATTACKS.values() for name in names}
+    assert by_defect | by_attack | {"fresh-draws"} | set(BAD) == set(CHECKS)
+
+
+@pytest.mark.parametrize("name", BAD)
 def test_fail_or_warn(trained: Trained, name: str) -> None:
     finding = found(BAD[name](trained), CHECKS[name])
     assert finding.status == ("warn" if finding.limits.mild else "fail"), finding.evidence

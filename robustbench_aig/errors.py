@@ -7,6 +7,7 @@ AigrobError
 │   ├── DataError     a data set that cannot be read
 │   └── RunError      a run or report directory that is missing, damaged or foreign
 ├── AttackError       an attack crashed, returned NaN or left the ball: its images are errors, never robust (exit 1)
+├── CheckError        checks were carried out, and some failed (exit 1)
 └── Interrupted       stopped by the user; what is finished is on disk (exit 3)
 """
 
@@ -42,6 +43,12 @@ class RunError(InputError):
 
 class AttackError(AigrobError):
     """An attack crashed, returned NaN or left the ball."""
+
+    exit_code = 1
+
+
+class CheckError(AigrobError):
+    """Checks were carried out, and some failed."""
 
     exit_code = 1
 

@@ -266,11 +266,14 @@ def newest_pair(root: Path) -> list[tuple[Path, RunRecord]]:
     if not finished:
         raise RunError(f"no finished run in {root}: train a pair first with aigrob train")
     newest = max(finished, key=lambda run: (run[1].recipe.twin is not None, run[1].finished or ""))
-    twins = [run for run in finished if _twins(newest[1], run[1])]
-    if not twins:
-        return [newest]
-    twin = max(twins, key=lambda run: (run[1].seed == newest[1].seed, run[1].finished or ""))
-    return sorted([newest, twin], key=lambda run: run[1].family == "gated")
+    twin = twin_of(newest[1], root)
+    return sorted([newest, twin], key=lambda run: run[1].family == "gated") if twin else [newest]
+
+
+def twin_of(run: RunRecord, root: Path) -> tuple[Path, RunRecord] | None:
+    """The finished twin of a run below a folder: of the same seed where there is one, and the newest of those."""
+    twins = [(path, record) for path, record in list_runs(root) if record.status == "finished" and _twins(run, record)]
+    return max(twins, key=lambda twin: (twin[1].seed == run.seed, twin[1].finished or ""), default=None)
 
 
 def _twins(one: RunRecord, other: RunRecord) -> bool:

@@ -27,6 +27,7 @@ LAYERS = {
     "runs": 3,
     "gating": 3,
     "inspections": 4,
+    "check_records": 4,
     "ladder": 4,
     "releasing": 4,
     "models": 4,
@@ -38,7 +39,8 @@ LAYERS = {
     "reporting": 5,
     "training": 6,
     "evaluation": 6,
-    "cli": 7,
+    "checks": 7,
+    "cli": 8,
 }
 """A module imports its own room and lower layers, never a neighbour on its own."""
 
@@ -54,6 +56,7 @@ NO_TORCH = [
     "zoo",
     "runs",
     "inspections",
+    "check_records",
     "ladder",
     "releasing",
     "reporting",

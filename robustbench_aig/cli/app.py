@@ -23,6 +23,7 @@ COMMANDS = {
     "attack": (f"{_CLI}.attack:attack", "Attack trained networks, write the sample table and the report."),
     "import": (f"{_CLI}.import_:import_", "Make a run of weights that were trained elsewhere."),
     "inspect": (f"{_CLI}.inspect:inspect", "Show which blocks a network executes, and what each is worth."),
+    "check": (f"{_CLI}.check:check", "Ask whether what attacks say of a network deserves belief."),
     "report": (f"{_CLI}.report:report", "Render a report, or the page of a run, anew."),
     "compare": (f"{_CLI}.compare:compare", "Say what two reports tell differently."),
     "leaderboard": (f"{_CLI}.leaderboard:leaderboard", "Rank the networks of many reports on one page."),
@@ -76,7 +77,7 @@ class App(click.Group):
         standalone_mode: bool = True,
         **extra: Any,  # noqa: ANN401 - click's own signature
     ) -> Any:  # noqa: ANN401
-        """Run and exit: 0 ok, 1 a failure inside, 2 bad usage or input, 3 interrupted and resumable."""
+        """Run and exit: 0 ok, 1 a failure or a failed check, 2 bad usage or input, 3 interrupted and resumable."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         try:

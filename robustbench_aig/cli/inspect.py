@@ -13,9 +13,10 @@ from rich.table import Table
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.images import images_of
+from robustbench_aig.cli.policies import policy_of
 from robustbench_aig.cli.progress import counting, reading
 from robustbench_aig.cli.terminal import console, stdout
-from robustbench_aig.errors import InputError, Interrupted, did_you_mean
+from robustbench_aig.errors import InputError, Interrupted
 from robustbench_aig.files import make_folder
 from robustbench_aig.inspections import Inspection
 from robustbench_aig.reporting.words import signed
@@ -23,7 +24,6 @@ from robustbench_aig.runs import HISTORY, find_run, read_history, read_run
 
 if TYPE_CHECKING:
     from robustbench_aig.data import ImageSet
-    from robustbench_aig.evaluation import Network
     from robustbench_aig.reporting.pictures import Pixels
 
 EXAMPLES = """\b
@@ -36,8 +36,6 @@ Examples:
   aigrob inspect photos-aig20-s0 --data elsewhere/photos --limit 5000
   aigrob inspect digits-aig14-s0 --json | jq .gates.rates
 """
-
-_DEFAULT = "argmax"
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ def _carry_out(request: Request, shown: Console) -> tuple[Inspection, Path]:
     device = options.resolve_device(request.device)
     options.suit_threads(record.data.shape)
     network = network_of_run(record, load_model(path, device))
-    policy = _policy(network, request.policy)
+    policy = policy_of(network, request.policy)
     with reading(shown) as progress:
         images, data = images_of(
             record.data, source=request.data, limit=request.limit, seed=request.seed, progress=progress
@@ -133,21 +131,6 @@ def _carry_out(request: Request, shown: Console) -> tuple[Inspection, Path]:
         )
     write_inspection(directory, inspection, _pixels(inspection, images))
     return inspection, directory
-
-
-def _policy(network: Network, asked: str | None) -> str:
-    """The policy asked for, or the family's own; InputError where it is unknown or doesn't suit the family."""
-    from robustbench_aig.gating import DEPLOYABLE  # noqa: PLC0415 - imports torch
-
-    if asked is not None and asked not in DEPLOYABLE:
-        raise InputError(f"unknown gate policy '{asked}': {did_you_mean(asked, DEPLOYABLE)}")
-    (policy,) = network.policies([asked or _DEFAULT])
-    if asked is None or policy == asked:
-        return policy
-    name = network.record.name
-    if network.record.family == "plain":
-        raise InputError(f"{name} is a plain network, which has no gates: leave out --policy {asked}")
-    raise InputError(f"{name} drops blocks without looking at the image: choose --policy {policy} or random")
 
 
 def _pixels(inspection: Inspection, images: ImageSet) -> dict[int, Pixels]:

@@ -28,20 +28,18 @@ json_option = click.option("--json", is_flag=True, help="One JSON document on st
 quiet_option = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 
 
-def shared(*, out: str, verb: str, limit: int | None = None, resume: bool = True) -> Callable[[F], F]:
-    """Options of the commands that work for long and leave a directory.
+def shared(*, out: str | None, verb: str, limit: int | None = None, resume: bool = True) -> Callable[[F], F]:
+    """Options of the commands that work for long.
 
-    The command gets `out, name, seed, device, quiet, json`, and `limit` and `resume` where they are left in.
+    The command gets `seed, device, quiet, json`, and `out` and `name`, `limit`, and `resume` where they are left in.
 
     Args:
-        out: default folder for what is written.
+        out: default folder for what is written; None where nothing is.
         verb: what the command does, for the help.
         limit: default number of images; None leaves the option out.
         resume: whether the command can go on where it was interrupted.
     """
     several = [
-        click.option("--out", type=_FOLDER, default=Path(out), show_default=True, help="Folder for what is written."),
-        click.option("--name", metavar="NAME", help="Name of the directory below --out.  [default: made up]"),
         click.option("--seed", type=int, default=0, show_default=True, help="Of everything random."),
         click.option(
             "--device",
@@ -55,11 +53,18 @@ def shared(*, out: str, verb: str, limit: int | None = None, resume: bool = True
     ]
     if limit is not None:
         text = f"{verb.capitalize()} the first N images of a fixed, seeded order."
-        several.insert(4, click.option("--limit", type=int, default=limit, show_default=True, metavar="N", help=text))
+        several.insert(2, click.option("--limit", type=int, default=limit, show_default=True, metavar="N", help=text))
 
     if resume:
         text = f"Go on with an interrupted {verb}; keep a finished one."
         several.insert(-2, click.option("--resume", is_flag=True, help=text))
+    if out is not None:
+        text = "Folder for what is written."
+        several = [
+            click.option("--out", type=_FOLDER, default=Path(out), show_default=True, help=text),
+            click.option("--name", metavar="NAME", help="Name of the directory below --out.  [default: made up]"),
+            *several,
+        ]
 
     def decorate(command: F) -> F:
         for option in reversed(several):

@@ -9,7 +9,7 @@ import numpy as np
 from robustbench_aig.records import EvaluationPlan, Plan, ThreatRecord, WorstCase
 from robustbench_aig.reporting.accuracy import Scores, accuracy
 from robustbench_aig.reporting.loading import Evidence
-from robustbench_aig.reporting.rows import Bools, Ints, Rows
+from robustbench_aig.reporting.rows import Bools, Floats, Ints, Rows
 
 _OURS = "aigrob"
 
@@ -111,16 +111,24 @@ def _pick(rows: list[Rows], which: Bools) -> list[Rows]:
     return [part for part, wanted in zip(rows, which, strict=True) if wanted]
 
 
-def _choose(rows: list[Rows]) -> Ints:
-    """(N,) index of the evaluation that is worst for each image, judged on the draws kept for choosing.
+def worst_of(score: Floats, margin: Floats) -> Ints:
+    """(N,) which of A evaluations is worst for each of N images: the lowest score, and of equals the lowest margin.
 
     Choosing on the scoring draws would report the smallest of several noisy scores, which lies below every one
     of their means (the winner's curse).
+
+    Args:
+        score: (A, N) share of right answers, on the draws kept for choosing.
+        margin: (A, N) margins on the same draws.
     """
-    score = np.stack([np.where(part.skipped, np.inf, part.choice_score) for part in rows])
-    margin = np.stack([part.choice_margin for part in rows])
     worst = np.where(score == score.min(axis=0), margin, np.inf)
     return np.asarray(worst.argmin(axis=0), dtype=np.int64)
+
+
+def _choose(rows: list[Rows]) -> Ints:
+    """(N,) index of the evaluation that is worst for each image; one that skipped it isn't."""
+    score = np.stack([np.where(part.skipped, np.inf, part.choice_score) for part in rows])
+    return worst_of(score, np.stack([part.choice_margin for part in rows]))
 
 
 def _score(rows: list[Rows], chosen: Ints, ok: Bools) -> Scores:

@@ -1,0 +1,29 @@
+"""Checks: whether a number about robustness deserves belief, asked of the network and of the attack itself.
+
+A `Case` is what is checked, a `Check` a question with thresholds, a `Finding` its answer: pass, warn, fail or n/a.
+"""
+
+from robustbench_aig.checks.case import Case, Outcome, reference_attack, reference_name
+from robustbench_aig.checks.finding import Check, Cost, Finding
+from robustbench_aig.checks.running import ALL, OF_THE_ATTACK, OF_THE_NETWORK, QUICK, estimate, run_checks
+from robustbench_aig.checks.shares import Limits, Status, Verdict, exact
+
+__all__ = [
+    "ALL",
+    "OF_THE_ATTACK",
+    "OF_THE_NETWORK",
+    "QUICK",
+    "Case",
+    "Check",
+    "Cost",
+    "Finding",
+    "Limits",
+    "Outcome",
+    "Status",
+    "Verdict",
+    "estimate",
+    "exact",
+    "reference_attack",
+    "reference_name",
+    "run_checks",
+]

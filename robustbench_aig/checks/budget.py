@@ -1,0 +1,174 @@
+"""Does accuracy fall with epsilon as it must, and is epsilon what it says?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+import torch
+
+from robustbench_aig.attacks import Attack
+from robustbench_aig.checks.case import Case, whole
+from robustbench_aig.checks.finding import NONE_RIGHT, Check, Cost, Finding
+from robustbench_aig.checks.shares import Limits, percent
+from robustbench_aig.threat import Threat
+
+_STEPS = 255
+
+
+@dataclass(frozen=True)
+class Monotone(Check):
+    """The attack in growing balls around the case's.
+
+    Attributes:
+        factors: of epsilon, rising.
+    """
+
+    factors: tuple[Fraction, ...] = (Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4))
+
+    name: ClassVar[str] = "monotone"
+    title: ClassVar[str] = "Larger balls break more"
+    asks: ClassVar[str] = "Is an image that is lost in a ball lost in every larger one?"
+    advice: ClassVar[str] = "Mend the attack: what a small ball holds lies in the large one as well."
+    limits: ClassVar[Limits] = Limits(0.02, 0.1)
+
+    def __call__(self, case: Case) -> Finding:
+        """Count the images that are lost in one ball and hold in a larger one."""
+        images = case.sample(self.images)
+        if not len(images):
+            return self.unfit(NONE_RIGHT)
+        balls = self.balls(case)
+        outcomes = [case.outcome(case.attack, images, ball) for ball in balls]
+        lost = torch.stack([outcome.lost for outcome in outcomes]).cummax(0).values
+        held = torch.stack([outcome.held for outcome in outcomes])
+        count = int((lost & held).any(0).sum())
+        right = {ball.text: outcome.right.double().mean().item() for ball, outcome in zip(balls, outcomes, strict=True)}
+        said = ", ".join(f"{percent(value)} at {text}" for text, value in right.items())
+        return self.found(count, len(images), f"right: {said}", right)
+
+    def balls(self, case: Case) -> list[Threat]:
+        """Growing, each once."""
+        return list(dict.fromkeys(scaled(case.threat, factor) for factor in self.factors))
+
+    def attacks(self, case: Case) -> Sequence[tuple[Attack, Threat]]:
+        """The one under examination in each ball."""
+        return [(case.attack, ball) for ball in self.balls(case)]
+
+
+@dataclass(frozen=True)
+class HighEpsilon(Check):
+    """The attack in a ball that reaches the grey image from anywhere (Carlini et al., arXiv 1902.06705)."""
+
+    name: ClassVar[str] = "high-epsilon"
+    title: ClassVar[str] = "At half of the pixel range nothing holds"
+    asks: ClassVar[str] = "Does the attack succeed where every image can be made grey?"
+    advice: ClassVar[str] = "Nothing can hold there: the attack or its gradient is broken."
+    limits: ClassVar[Limits] = Limits(0.05, 0.2)
+    radius: ClassVar[float] = 0.5
+
+    def __call__(self, case: Case) -> Finding:
+        """Count the images that hold."""
+        images, threat = case.sample(self.images), wide(case, self.radius)
+        if not len(images):
+            return self.unfit(NONE_RIGHT)
+        right = case.outcome(case.attack, images, threat).right
+        count = int((right > 0.5).sum())
+        evidence = f"{count} of {len(images)} images hold at {threat}"
+        return self.found(count, len(images), evidence, {"right": right.double().mean().item()})
+
+    def attacks(self, case: Case) -> Sequence[tuple[Attack, Threat]]:
+        """The one under examination in the large ball."""
+        return [(case.attack, wide(case, self.radius))]
+
+
+@dataclass(frozen=True)
+class Unbounded(HighEpsilon):
+    """The attack without a ball (indicator I6 of Pintor et al. 2022)."""
+
+    name: ClassVar[str] = "unbounded"
+    title: ClassVar[str] = "Without a bound nothing holds"
+    asks: ClassVar[str] = "Does the attack succeed where every image is allowed?"
+    advice: ClassVar[str] = "The images of other classes are allowed: the attack or its gradient is broken."
+    limits: ClassVar[Limits] = Limits(0.01, 0.05)
+    radius: ClassVar[float] = 1.0
+
+
+@dataclass(frozen=True)
+class InTheBall(Check):
+    """What the attack returns, measured by the guard."""
+
+    name: ClassVar[str] = "in-the-ball"
+    title: ClassVar[str] = "Attacked images lie in the ball"
+    asks: ClassVar[str] = "Is every attacked image in the ball and in the pixel range, and a number?"
+    advice: ClassVar[str] = "Mend the attack, or the scale of its epsilon: pixels are in [0, 1], and 8/255 is not 8."
+    limits: ClassVar[Limits] = Limits(0.0, 0.05, strict=True)
+
+    def __call__(self, case: Case) -> Finding:
+        """Count the images that aren't."""
+        images = case.sample(self.images)
+        if not len(images):
+            return self.unfit(NONE_RIGHT)
+        found = case.attacked(images, case.threat)
+        failed = torch.cat([each.failed for each in found])
+        largest = case.threat.distance(torch.cat([each.images for each in found]), images.pixels).max().item()
+        reason = next((each.reason for each in found if each.reason is not None), None)
+        evidence = reason or f"the largest change is {largest:.6g} at {case.threat} = {case.threat.value:.6g}"
+        return self.found(int(failed.sum()), len(images), evidence, {"largest change": largest})
+
+    def attacks(self, case: Case) -> Sequence[tuple[Attack, Threat]]:
+        """The one under examination."""
+        return [(case.attack, case.threat)]
+
+
+@dataclass(frozen=True)
+class EightBit(Check):
+    """Attacked images with the change rounded to whole steps of 1/255, inside the ball."""
+
+    name: ClassVar[str] = "eight-bit"
+    title: ClassVar[str] = "Attacks survive 8-bit pixels"
+    asks: ClassVar[str] = "Are images still lost when their change is stored in 8 bits?"
+    advice: ClassVar[str] = "Say so: these attacked images exist in floating point alone, and no file can hold them."
+    limits: ClassVar[Limits] = Limits(0.05, 0.2, mild=True)
+
+    def __call__(self, case: Case) -> Finding:
+        """Count, of the lost images, those that are right again."""
+        levels = int(case.threat.value * _STEPS + 1e-3)
+        if levels < 1:
+            return self.unfit(f"{case.threat} is less than one step of 8-bit pixels")
+        images = case.sample(self.images)
+        if not len(images):
+            return self.unfit(NONE_RIGHT)
+        outcome = case.outcome(case.attack, images)
+        lost = outcome.lost.nonzero()[:, 0]
+        if not len(lost):
+            return self.unfit(f"no image is lost at {case.threat}")
+        some, adv = images.pick(lost), whole(case.attack, case.attacked(images, case.threat))[lost]
+        steps = ((adv - some.pixels) * _STEPS).round().clamp(-levels, levels)
+        rounded = case.threat.project(some.pixels + steps / _STEPS, some.pixels)
+        count = int((case.scores(rounded, some) >= 0.5).sum())
+        evidence = f"of {len(lost)} lost images {count} are right again in 8 bits"
+        return self.found(count, len(lost), evidence)
+
+    def attacks(self, case: Case) -> Sequence[tuple[Attack, Threat]]:
+        """The one under examination."""
+        return [(case.attack, case.threat)]
+
+    def cost(self, case: Case) -> Cost:
+        """Judging again."""
+        return Cost(forwards=case.cost(case.attack, self.images).forwards)
+
+
+def scaled(threat: Threat, factor: Fraction) -> Threat:
+    """A ball so many times as large, at most the whole pixel range in Linf."""
+    eps = threat.eps * factor
+    eps = min(eps, Fraction(1)) if threat.norm == "linf" else eps
+    return Threat(threat.norm, eps, f"{float(eps * _STEPS):.4g}/255" if threat.norm == "linf" else f"{float(eps):.4g}")
+
+
+def wide(case: Case, radius: float) -> Threat:
+    """The ball in which every pixel may change by `radius`, in the norm of the case."""
+    norm = case.threat.norm
+    pixels = case.images.pixels[0].numel() ** 0.5 if norm == "l2" else 1.0
+    return Threat(norm, Fraction(radius * pixels), f"{radius * pixels:.4g}")

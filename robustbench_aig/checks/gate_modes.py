@@ -1,0 +1,60 @@
+"""Do other gradients past the gates break more?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from robustbench_aig.attacks import Attack
+from robustbench_aig.attacks.modes import (
+    AllOpen,
+    Bpda,
+    Detached,
+    FrozenClean,
+    FrozenNoise,
+    Leaded,
+    Mode,
+    ScoreFunction,
+    SmoothedLogits,
+    SoftExpected,
+    StraightThrough,
+)
+from robustbench_aig.checks.case import Case
+from robustbench_aig.checks.gates import LOOKING, looking_gates, parts_of
+from robustbench_aig.checks.rivals import Rivals, varied
+from robustbench_aig.checks.shares import Limits
+
+_ANY: dict[str, Mode] = {
+    "detached": Detached(),
+    "frozen": FrozenClean(),
+    "open": AllOpen(),
+    "expected": SoftExpected(),
+    "bpda": Bpda(temperature=5.0),
+    "leaded": Leaded(),
+    "smoothed": SmoothedLogits(draws=5),
+}
+_RANDOM: dict[str, Mode] = {
+    "20 draws": StraightThrough(draws=20),
+    "score function": ScoreFunction(draws=20),
+    "frozen noise": FrozenNoise(),
+}
+
+
+@dataclass(frozen=True)
+class GateModes(Rivals):
+    """The same attack with other gradients past the gates."""
+
+    name: ClassVar[str] = "gate-modes"
+    title: ClassVar[str] = "Other ways past the gates break no more"
+    asks: ClassVar[str] = "Does the attack break what it would with another gradient past the gates?"
+    advice: ClassVar[str] = "Let the headline be the union over gate modes (suite adaptive): this one alone misleads."
+    limits: ClassVar[Limits] = Limits(0.05, 0.15)
+
+    def rivals(self, case: Case) -> Mapping[str, Attack] | str:
+        """One per mode."""
+        if case.subject.policy not in LOOKING or not looking_gates(case):
+            return "no gate looks at the image"
+        own, _ = parts_of(case)
+        modes = {**_ANY, **(_RANDOM if case.subject.random else {})}
+        return {name: varied(case, mode=mode) for name, mode in modes.items() if mode != own}

@@ -1,0 +1,169 @@
+"""Does the attack's gradient know of the gates, and is it more signal than noise?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from robustbench_aig.attacks.modes import Mode, ScoreFunction, StraightThrough, Surrogate
+from robustbench_aig.attacks.modes.policies import Detached
+from robustbench_aig.attacks.objectives import CrossEntropy, Objective
+from robustbench_aig.attacks.problem import Problem
+from robustbench_aig.attacks.protocol import View
+from robustbench_aig.checks.case import Case, over
+from robustbench_aig.checks.finding import NONE_RIGHT, Check, Cost, Finding
+from robustbench_aig.checks.passes import cosine, gradient, margin
+from robustbench_aig.checks.shares import Limits, percent
+from robustbench_aig.evaluation import Images
+from robustbench_aig.gating import BlindGate, Gate, OpenGate
+from robustbench_aig.modes import frozen_in_eval_mode
+
+LOOKING = ("argmax", "sampled", "expected")
+"""Policies whose decisions have a gradient."""
+
+
+@dataclass(frozen=True)
+class GatePath(Check):
+    """How much of the margin's gradient came through the gates' decisions.
+
+    Attributes:
+        least: length of that part, over the length of the whole, below which an image's gradient knows of no gates.
+    """
+
+    least: float = 1e-3
+
+    name: ClassVar[str] = "gate-path"
+    title: ClassVar[str] = "The gradient passes the gates"
+    asks: ClassVar[str] = "Does the attack's gradient say how the gates' decisions would move?"
+    advice: ClassVar[str] = (
+        "Decide with a straight-through gradient, or attack through leaded, soft or score-function gradients: an "
+        "attack that takes the path for given can't move it."
+    )
+    limits: ClassVar[Limits] = Limits(0.05, 0.5)
+
+    def __call__(self, case: Case) -> Finding:
+        """Count the images whose gradient is the same with the decisions as constants."""
+        if case.subject.policy not in LOOKING or not looking_gates(case):
+            return self.unfit("no gate looks at the image")
+        images = case.sample(self.images)
+        if not len(images):
+            return self.unfit(NONE_RIGHT)
+
+        def both(part: slice) -> Tensor:
+            some = images.pick(part)
+            policy, model = case.policy(some, "gradient"), case.subject.model
+            whole = gradient(model, some.pixels, some.labels, policy, margin)
+            rest = gradient(model, some.pixels, some.labels, Detached(policy), margin)
+            share = (whole - rest).flatten(1).norm(dim=1) / whole.flatten(1).norm(dim=1)
+            return torch.stack([share.nan_to_num(0.0).double(), cosine(whole, rest)], 1)
+
+        share, agreement = over(both, len(images)).unbind(1)
+        count = int((share < self.least).sum())
+        numbers = {"median share": share.median().item(), "median cosine": agreement.median().item()}
+        evidence = (
+            f"in the median the part of the gradient that passes the gates is {percent(numbers['median share'])} as "
+            f"long as the whole, and the cosine of the gradients with and without it {numbers['median cosine']:.2f}"
+        )
+        return self.found(count, len(images), evidence, numbers)
+
+    def cost(self, case: Case) -> Cost:
+        """Two gradients."""
+        return Cost(gradients=2 * self.images)
+
+
+@dataclass(frozen=True)
+class Signal(Check):
+    """Cosine of two independent estimates of the attack's gradient at an image.
+
+    With n draws, an estimate has the cosine c to the mean gradient where two of them have about c² to each other.
+
+    Attributes:
+        draws: numbers of them that are tried beside the attack's own.
+        least: cosine below which noise is stronger than signal.
+        good: cosine above which more draws bring little.
+    """
+
+    images: int = 48
+    draws: tuple[int, ...] = (1, 2, 5, 10, 20)
+    least: float = 0.5
+    good: float = 0.9
+
+    name: ClassVar[str] = "eot-signal"
+    title: ClassVar[str] = "Gradients over draws are signal"
+    asks: ClassVar[str] = "Do two independent estimates of the attack's gradient point the same way?"
+    advice: ClassVar[str] = "Attack with gradients over more draws (gates.draws), or through soft gates."
+    limits: ClassVar[Limits] = Limits(0.1, 0.5)
+
+    def __call__(self, case: Case) -> Finding:
+        """Count the images on which the estimates that the attack takes disagree."""
+        if not case.subject.random:
+            return self.unfit(f"the policy '{case.subject.policy}' draws no noise")
+        images = case.sample(self.images)
+        if not len(images):
+            return self.unfit(NONE_RIGHT)
+        own = draws_of(case.attack)
+        found = {count: self._cosines(case, images, count) for count in sorted({own, *self.draws})}
+        medians = {count: cosines.median().item() for count, cosines in found.items()}
+        enough = next((count for count, median in medians.items() if median >= self.good), None)
+        count = int((found[own] < self.least).sum())
+        said = ", ".join(f"{median:.2f} with {draws}" for draws, median in medians.items())
+        evidence = f"median cosine of two estimates: {said} draws; the attack takes {own}"
+        return self.found(count, len(images), evidence, _numbers(medians, enough))
+
+    def _cosines(self, case: Case, images: Images, draws: int) -> Tensor:
+        mode, objective = parts_of(case)
+        several = replace(mode, draws=draws) if isinstance(mode, Surrogate | ScoreFunction) else mode
+
+        def cosines(part: slice) -> Tensor:
+            some = images.pick(part)
+            first, second = (
+                estimated(case, some, several, objective, f"estimate {number}").flatten(1) for number in (0, 1)
+            )
+            return cosine(first, second)
+
+        return over(cosines, len(images))
+
+    def cost(self, case: Case) -> Cost:
+        """Two estimates for each number of draws."""
+        return Cost(gradients=2 * sum({draws_of(case.attack), *self.draws}) * self.images)
+
+
+def _numbers(medians: Mapping[int, float], enough: int | None) -> dict[str, float]:
+    numbers = {f"median cosine, {draws} draws": median for draws, median in medians.items()}
+    return numbers if enough is None else {**numbers, "draws enough": enough}
+
+
+def looking_gates(case: Case) -> bool:
+    """Whether the network has a gate whose logits may depend on the image."""
+    gates = [module for module in case.subject.model.modules() if isinstance(module, Gate)]
+    return any(not isinstance(gate, BlindGate | OpenGate) for gate in gates)
+
+
+def draws_of(attack: object) -> int:
+    """Over how many draws an attack takes its gradient at every step."""
+    draws: int = getattr(getattr(attack, "mode", None), "draws", 1)
+    return draws
+
+
+def parts_of(case: Case) -> tuple[Mode, Objective]:
+    """Gradient mode and objective of the attack under examination; the stock ones where it has none."""
+    mode, objective = getattr(case.attack, "mode", None), getattr(case.attack, "objective", None)
+    return (
+        mode if isinstance(mode, Mode) else StraightThrough(),
+        objective if isinstance(objective, Objective) else CrossEntropy(),
+    )
+
+
+def estimated(case: Case, images: Images, mode: Mode, objective: Objective, purpose: str) -> Tensor:
+    """(N, C, H, W) what a mode takes for the gradient at images, in one batch, on the copy that attacks work on."""
+    stream = case.stream(images, purpose)
+    view = View(case.subject.copy or case.subject.model, case.subject.deployed(stream))
+    problem = Problem(view, images.pixels, images.labels, case.threat, stream)
+    with frozen_in_eval_mode(view), torch.enable_grad():
+        if mode.needs_clean or objective.needs_clean:
+            problem = problem.with_clean()
+        return mode(problem, objective, images.pixels, stream, 0.0).gradient

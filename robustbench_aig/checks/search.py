@@ -1,0 +1,106 @@
+"""Does the attack search well enough? Shorter and longer searches, more starts, other losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, is_dataclass, replace
+from typing import Any, ClassVar
+
+from robustbench_aig.attacks import Attack, Fgsm
+from robustbench_aig.attacks.gradient import GradientAttack
+from robustbench_aig.attacks.objectives import CrossEntropy, Dlr, Margin, Objective, TargetedDlr
+from robustbench_aig.checks.case import Case
+from robustbench_aig.checks.gates import parts_of
+from robustbench_aig.checks.rivals import Rivals, varied
+from robustbench_aig.checks.shares import Limits
+
+
+@dataclass(frozen=True)
+class SingleStep(Rivals):
+    """FGSM with the same gradients against the whole search."""
+
+    name: ClassVar[str] = "single-step"
+    title: ClassVar[str] = "Iterations beat a single step"
+    asks: ClassVar[str] = "Does the attack break whatever FGSM breaks?"
+    advice: ClassVar[str] = (
+        "Mend the attack: a step that is too small or too large, too few steps, or gradients that mislead it."
+    )
+    limits: ClassVar[Limits] = Limits(0.02, 0.05)
+
+    def rivals(self, case: Case) -> Mapping[str, Attack]:
+        """FGSM."""
+        mode, objective = parts_of(case)
+        return {"fgsm": Fgsm(mode=mode, objective=objective)}
+
+
+@dataclass(frozen=True)
+class MoreSteps(Rivals):
+    """The same attack with twice as many steps."""
+
+    name: ClassVar[str] = "more-steps"
+    title: ClassVar[str] = "More steps change nothing"
+    asks: ClassVar[str] = "Does the attack break as much as with twice as many steps?"
+    advice: ClassVar[str] = "Give the attack more steps until doubling them changes nothing."
+    limits: ClassVar[Limits] = Limits(0.02, 0.05)
+
+    def rivals(self, case: Case) -> Mapping[str, Attack] | str:
+        """Twice as long."""
+        attack: Any = case.attack
+        if not is_dataclass(type(attack)) or not hasattr(attack, "steps"):
+            return "the attack has no number of steps"
+        return {f"{2 * attack.steps} steps": replace(attack, steps=2 * attack.steps)}
+
+
+@dataclass(frozen=True)
+class Restarts(Rivals):
+    """Twice as many restarts: ten against five, and four against two where every step draws fresh noise anyway."""
+
+    name: ClassVar[str] = "restarts"
+    title: ClassVar[str] = "More restarts change nothing"
+    asks: ClassVar[str] = "Does the attack break as much from five starting points as from twice as many?"
+    advice: ClassVar[str] = "Give the attack more restarts until doubling them changes nothing."
+    limits: ClassVar[Limits] = Limits(0.02, 0.05)
+
+    def believed(self, case: Case) -> Sequence[Attack]:
+        """Half as many."""
+        return [varied(case, restarts=_starts(case))]
+
+    def rivals(self, case: Case) -> Mapping[str, Attack] | str:
+        """Twice as many."""
+        if not (isinstance(case.attack, GradientAttack) and hasattr(case.attack, "restarts")):
+            return "the attack has no restarts"
+        if not getattr(case.attack, "random_start", True):
+            return "the attack begins at the image itself"
+        return {f"{2 * _starts(case)} restarts": varied(case, restarts=2 * _starts(case))}
+
+
+@dataclass(frozen=True)
+class Losses(Rivals):
+    """The same attack on other losses: cross-entropy, margin, DLR, and DLR towards single classes.
+
+    These are all wrong ones, up to nine; on random networks the three likeliest, to save time.
+    """
+
+    name: ClassVar[str] = "losses"
+    title: ClassVar[str] = "Other losses break no more"
+    asks: ClassVar[str] = "Does the attack break what it would with another loss?"
+    advice: ClassVar[str] = "Let the headline be the union over losses: this one alone misleads."
+    limits: ClassVar[Limits] = Limits(0.05, 0.15)
+
+    def rivals(self, case: Case) -> Mapping[str, Attack]:
+        """Those losses that the number of classes allows."""
+        _, own = parts_of(case)
+        losses: dict[str, Objective] = {"cross-entropy": CrossEntropy(), "margin": Margin(), "dlr": Dlr()}
+        found: dict[str, Attack] = {
+            name: varied(case, objective=loss)
+            for name, loss in losses.items()
+            if loss != own and case.classes >= loss.classes
+        }
+        if case.classes >= TargetedDlr.classes and hasattr(varied(case), "restarts"):
+            targets = min(3 if case.subject.random else 9, case.classes - 1)
+            found["targeted dlr"] = varied(case, objective=TargetedDlr(), restarts=targets)
+        return found
+
+
+def _starts(case: Case) -> int:
+    return 2 if case.subject.random else 5

@@ -1,0 +1,196 @@
+"""The attack's way to its result: has it arrived, and did it pass a success and leave it again?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from robustbench_aig.attacks.gradient import GradientAttack
+from robustbench_aig.attacks.modes import Estimate, FrozenNoise, Mode, StraightThrough
+from robustbench_aig.attacks.objectives import Objective
+from robustbench_aig.attacks.problem import Problem
+from robustbench_aig.checks.case import AT_ONCE, ITSELF, Case, whole
+from robustbench_aig.checks.finding import NONE_RIGHT, Check, Cost, Finding
+from robustbench_aig.checks.shares import Limits, percent
+from robustbench_aig.evaluation import Images
+from robustbench_aig.gating import Policy
+from robustbench_aig.randomness import Stream
+
+
+@dataclass(frozen=True)
+class Convergence(Check):
+    """Whether the loss still rises when the attack ends (indicator I4 of Pintor et al. 2022).
+
+    The highest value so far, over the range of all values, may not rise by more than `rise` in the last steps: in a
+    fifth of them, and at most ten. Images that the attack saw misclassified need no more of it, so the others are
+    counted. On a random network the attack knows the noise, which is held: luck would look like progress.
+
+    Attributes:
+        rise: share of the range.
+    """
+
+    rise: float = 0.05
+
+    name: ClassVar[str] = "convergence"
+    title: ClassVar[str] = "The loss has converged"
+    asks: ClassVar[str] = "Where the attack fails, has its loss stopped rising?"
+    advice: ClassVar[str] = "Give the attack more steps, or larger ones: it was stopped on its way."
+    limits: ClassVar[Limits] = Limits(0.1, 0.3)
+
+    def __call__(self, case: Case) -> Finding:
+        """Count the images on which the attack fails and was still on its way."""
+        attack, images = tracked(case.attack), case.sample(self.images)
+        if isinstance(attack, str):
+            return self.unfit(attack)
+        if not len(images):
+            return self.unfit(NONE_RIGHT)
+        way = way_of(case, replace(attack, mode=FrozenNoise()) if case.subject.random else attack, images)
+        values = way.values.cummax(0).values
+        last = min(10, len(values) // 5)
+        if not last:
+            return self.unfit(f"a way of {len(values)} steps is too short to tell")
+        extent = values[-1] - way.values.amin(0)
+        rising = (values[-1] - values[-1 - last]) > self.rise * extent
+        failed = (way.margins > 0).all(0)
+        count, n = int((rising & failed).sum()), int(failed.sum())
+        evidence = (
+            f"the loss of {count} of {n} images that were never misclassified rose by more than {percent(self.rise)} "
+            f"of its range in the last {last} of {len(values)} steps"
+        )
+        return self.found(count, n, evidence) if n else self.unfit("the attack misclassifies every image")
+
+    def cost(self, case: Case) -> Cost:
+        """The attack, on the network itself."""
+        return Cost(gradients=ITSELF * case.cost(case.attack, self.images).gradients)
+
+
+@dataclass(frozen=True)
+class SilentSuccess(Check):
+    """Whether an earlier iterate was a success and what is returned isn't (indicator I3 of Pintor et al. 2022).
+
+    The iterate with the lowest margin is judged as the returned one is: on a random network over fresh draws.
+    """
+
+    name: ClassVar[str] = "silent-success"
+    title: ClassVar[str] = "No success is thrown away"
+    asks: ClassVar[str] = "Does the attack return a success whenever it passes one?"
+    advice: ClassVar[str] = "Let the attack return its best iterate, not its last (keep=best)."
+    limits: ClassVar[Limits] = Limits(0.01, 0.05)
+
+    def __call__(self, case: Case) -> Finding:
+        """Count the images that were lost on the way and hold in the end."""
+        attack, images = tracked(case.attack), case.sample(self.images)
+        if isinstance(attack, str):
+            return self.unfit(attack)
+        if not len(images):
+            return self.unfit(NONE_RIGHT)
+        way = way_of(case, attack, images)
+        passed, returned = case.judged(way.best, images), case.judged(way.returned, images)
+        count, n = int((passed.lost & returned.held).sum()), len(images)
+        evidence = f"{int(passed.lost.sum())} of {n} images were lost on the way, {count} of them hold in the end"
+        return self.found(count, n, evidence)
+
+    def cost(self, case: Case) -> Cost:
+        """The attack, on the network itself, judged twice."""
+        one = case.cost(case.attack, self.images)
+        return Cost(2 * one.forwards, ITSELF * one.gradients)
+
+
+@dataclass
+class Notes:
+    """What a mode said over the steps of an attack, of B images.
+
+    Attributes:
+        values, margins: of each step, (B,).
+        best: (B, C, H, W) the iterate with the lowest margin.
+        lowest: (B,) that margin.
+    """
+
+    values: list[Tensor] = field(default_factory=list)
+    margins: list[Tensor] = field(default_factory=list)
+    best: Tensor | None = None
+    lowest: Tensor | None = None
+
+    def add(self, adv: Tensor, found: Estimate) -> None:
+        """One more step, at images (B, C, H, W)."""
+        self.values.append(found.value)
+        self.margins.append(found.margin)
+        if self.best is None or self.lowest is None:
+            self.best, self.lowest = adv.detach(), found.margin
+        better = found.margin < self.lowest
+        self.best = torch.where(better.view(-1, 1, 1, 1), adv.detach(), self.best)
+        self.lowest = torch.minimum(found.margin, self.lowest)
+
+
+@dataclass(frozen=True)
+class Recorded(Mode):
+    """Another mode, and notes of what it says.
+
+    Attributes:
+        mode: that one.
+        notes: taken.
+    """
+
+    mode: Mode
+    notes: Notes = field(default_factory=Notes, compare=False)
+    of_gates: ClassVar[bool] = False
+
+    def judges(self, deployed: Policy) -> bool:
+        """As the other."""
+        return self.mode.judges(deployed)
+
+    def __call__(
+        self, problem: Problem, objective: Objective, adv: Tensor, stream: Stream, progress: float
+    ) -> Estimate:
+        """The other's."""
+        mode = StraightThrough() if self.mode.of_gates and not problem.view.gated else self.mode
+        if mode.needs_clean and problem.clean is None:
+            problem = problem.with_clean()
+        found = mode(problem, objective, adv, stream, progress)
+        self.notes.add(adv, found)
+        return found
+
+
+@dataclass(frozen=True)
+class Way:
+    """The way of an attack to N images.
+
+    Attributes:
+        values: (steps, N) of the objective.
+        margins: (steps, N) by the attack's own passes.
+        best: (N, C, H, W) the iterate with the lowest of them.
+        returned: (N, C, H, W).
+    """
+
+    values: Tensor
+    margins: Tensor
+    best: Tensor
+    returned: Tensor
+
+
+def tracked(attack: object) -> GradientAttack | str:
+    """An attack whose way can be seen, or why it can't."""
+    if not isinstance(attack, GradientAttack):
+        return "the way of an attack that isn't one of our gradient attacks isn't seen"
+    if getattr(attack, "keep", "last") == "first" or getattr(attack, "restarts", 1) > 1:
+        return "the attack stops at its first success, or begins again"
+    return attack
+
+
+def way_of(case: Case, attack: GradientAttack, images: Images) -> Way:
+    """The way of an attack on the network itself; what it says of a lower precision would be another one."""
+    values, margins, best, returned = [], [], [], []
+    for start in range(0, len(images), AT_ONCE):
+        recorded = Recorded(attack.mode)
+        some = images.pick(slice(start, start + AT_ONCE))
+        wired = replace(attack, mode=recorded)
+        returned.append(whole(wired, case.results(wired, some, case.threat, copy=False)))
+        notes = recorded.notes
+        assert notes.best is not None
+        values.append(torch.stack(notes.values))
+        margins.append(torch.stack(notes.margins))
+        best.append(notes.best)
+    return Way(torch.cat(values, 1), torch.cat(margins, 1), torch.cat(best), torch.cat(returned))

@@ -1,0 +1,265 @@
+"""`aigrob check`: does what attacks say of a network deserve belief?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from robustbench_aig.check_records import Checkup, FindingRecord
+from robustbench_aig.cli import options
+from robustbench_aig.cli.checkup import show
+from robustbench_aig.cli.images import images_of
+from robustbench_aig.cli.policies import policy_of
+from robustbench_aig.cli.progress import counting, reading
+from robustbench_aig.cli.terminal import console
+from robustbench_aig.errors import CheckError, InputError, Interrupted
+from robustbench_aig.recipes.attacks import TransferRecipe
+from robustbench_aig.records import DataRecord, ThreatRecord
+from robustbench_aig.runs import RunRecord, find_run, read_run, twin_of
+from robustbench_aig.threat import Norm, Threat
+from robustbench_aig.zoo import find_attack
+
+if TYPE_CHECKING:
+    import torch
+
+    from robustbench_aig.checks import Case, Check, Finding
+    from robustbench_aig.evaluation import Network
+
+EXAMPLES = """\b
+Examples:
+  aigrob check digits-aig14-s0
+      every check, of AutoPGD on the network under argmax gates
+  aigrob check digits-aig14-s0 --quick
+      those that a few gradients per image suffice for
+  aigrob check digits-aig14-s0 --policy sampled --attack apgd:gates=straight-through,gates.draws=20
+      would a stronger attack on random gates be believed?
+  aigrob check photos-aig20-s0 --eps 1/255 --other photos-resnet20-s1
+  aigrob check digits-resnet14-s0 --json | jq '.findings[] | select(.status == "fail")'
+"""
+
+IMAGES, QUICK_IMAGES = 1000, 300
+_UNATTACKABLE: dict[Norm, str] = {"linf": "8/255", "l2": "0.5"}
+"""The ball where no other can be chosen, since the network can't be attacked at all."""
+
+_GRADIENT = 2
+"""A pass with a gradient takes about as long as so many without."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, as typed."""
+
+    run: str
+    runs_root: Path
+    policy: str | None
+    attack: str | None
+    eps: str | None
+    norm: str
+    others: Sequence[str]
+    data: str | None
+    limit: int | None
+    seed: int
+    device: str
+    quick: bool
+    quiet: bool
+    json: bool
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("run", metavar="RUN")
+@click.option("--quick", is_flag=True, help="Only the checks that a few gradients per image suffice for.")
+@click.option(
+    "--policy",
+    metavar="NAME",
+    help="How the gates decide: argmax, sampled, expected, open or random.  "
+    "[default: argmax; expected for stochastic depth]",
+)
+@click.option(
+    "--attack",
+    metavar="NAME[:KEY=VALUE,…]",
+    help="The attack that is examined.  [default: apgd; over 5 draws of random gates]",
+)
+@click.option("--eps", metavar="E", help="Radius of the ball.  [default: chosen so that about half of the images hold]")
+@click.option("--norm", default="linf", show_default=True, metavar="NORM", help="linf or l2.")
+@click.option(
+    "--other",
+    "others",
+    multiple=True,
+    metavar="RUN",
+    help="A network that attacks are transferred from, repeatable.  [default: the twin of RUN, where there is one]",
+)
+@click.option("--data", metavar="NAME|DIR", help="Where the images are, if they have moved since the training.")
+@click.option(
+    "--runs",
+    "runs_root",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder that runs are looked for in.",
+)
+@click.option(
+    "--limit",
+    type=int,
+    metavar="N",
+    help=f"Check on the first N images of a fixed, seeded order.  [default: {IMAGES}; {QUICK_IMAGES} with --quick]",
+)
+@options.shared(out=None, verb="check", resume=False)
+def check(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the options declare
+    """Ask whether what an attack says of a network deserves belief.
+
+    Each check counts the images that show a defect: of the network (no logits, hidden randomness, no gradient, …) or of
+    the attack (weaker than a single step, than more steps, than random noise, …). The exact interval of their share
+    says pass, warn or fail; where there are too few images to tell, the answer is n/a, and never a pass.
+
+    RUN is the name of a run or its directory.
+
+    Exit code: 0 no check failed, 1 at least one did, 2 bad usage or input, 3 interrupted.
+    """
+    request = Request(**chosen)
+    try:
+        found = _carry_out(request, console(quiet=request.quiet))
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; try again: {options.command_line()}") from None
+    show(found, as_json=request.json)
+    failed = found.named("fail")
+    if failed:
+        raise CheckError(f"{len(failed)} of {len(found.findings)} checks failed: {', '.join(failed)}")
+
+
+def _carry_out(request: Request, shown: Console) -> Checkup:
+    """Load, choose the ball, ask; all that can be refused is refused before anything is computed."""
+    if request.limit is not None and request.limit < 1:
+        raise InputError(f"--limit must be at least 1, got {request.limit}")
+    threat = Threat.parse(request.eps, request.norm) if request.eps else None
+    if request.attack and isinstance(find_attack(request.attack)[1].attack, TransferRecipe):
+        raise InputError("a transfer attacks another network: name an --attack on RUN itself, and that one as --other")
+    path = find_run(request.run, request.runs_root)
+    record = read_run(path)
+    others = _others(request, path, record)
+
+    from robustbench_aig.checks import ALL, QUICK  # noqa: PLC0415 - imports torch
+
+    case, data, attack = _case(request, path, record, others, shown)
+    checks = QUICK if request.quick else ALL
+    if threat is None:
+        shown.print(f"chosen ball: {case.threat}", markup=False)
+    return Checkup(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=options.command_line(),
+        run=record.name,
+        policy=case.subject.policy,
+        attack=attack,
+        threat=ThreatRecord(norm=case.threat.norm, eps=case.threat.text, value=case.threat.value),
+        chosen_threat=threat is None,
+        others=[other.name for other in case.others],
+        data=data,
+        seed=request.seed,
+        quick=request.quick,
+        findings=list(_findings(case, checks, shown)),
+    )
+
+
+def _others(request: Request, path: Path, record: RunRecord) -> list[tuple[Path, RunRecord]]:
+    """The networks to transfer from: those named, else the twin beside the run or in the folder of runs."""
+    if not request.others:
+        twin = twin_of(record, path.parent) or twin_of(record, request.runs_root)
+        return [twin] if twin else []
+    paths = [find_run(name, request.runs_root) for name in dict.fromkeys(request.others)]
+    others = [(found, read_run(found)) for found in paths]
+    for _, other in others:
+        if (other.data.classes, other.data.shape) != (record.data.classes, record.data.shape):
+            raise InputError(f"{other.name} was trained on other data than {record.name}: choose another --other")
+    return others
+
+
+def _case(
+    request: Request, path: Path, record: RunRecord, others: Sequence[tuple[Path, RunRecord]], shown: Console
+) -> tuple[Case, DataRecord, str]:
+    """What is checked, in the ball that was named or else is chosen; on which images; the attack's name."""
+    from robustbench_aig.attacks import build_attack  # noqa: PLC0415 - imports torch
+    from robustbench_aig.checks import Case, reference_name  # noqa: PLC0415
+    from robustbench_aig.checks.choosing import informative  # noqa: PLC0415
+    from robustbench_aig.evaluation import Images  # noqa: PLC0415
+
+    device = options.resolve_device(request.device)
+    options.suit_threads(record.data.shape)
+    network = _loaded(path, record, device)
+    policy = policy_of(network, request.policy)
+    subject = network.subject(policy)
+    limit = request.limit or (QUICK_IMAGES if request.quick else IMAGES)
+    with reading(shown) as progress:
+        test, data = images_of(record.data, source=request.data, limit=limit, seed=request.seed, progress=progress)
+    every = Images(test.batch(slice(None)), test.labels, test.ids).chunk(0, len(test), device)
+    name, recipe = find_attack(request.attack or reference_name(random=subject.random))
+    attack = build_attack(recipe.attack)
+    scores = record.metrics.test.get(policy) if record.metrics else None
+    networks = [_loaded(*other, device) for other in others]
+    norm: Norm = Threat.parse("1/255", request.norm).norm
+    case = Case(
+        subject=subject,
+        images=every,
+        threat=Threat.parse(request.eps or _UNATTACKABLE[norm], norm),
+        attack=attack,
+        seed=request.seed,
+        others=tuple(other.subject(other.policies([])[0]) for other in networks),
+        recorded=(round(scores.accuracy * scores.n), scores.n) if scores else None,
+    )
+    attack.refuse(case.classes, data.shape, norm)
+    return (case if request.eps else replace(case, threat=informative(case))), data, name
+
+
+def _loaded(path: Path, record: RunRecord, device: torch.device) -> Network:
+    """The network of a run, with its faster copy for attacks."""
+    from robustbench_aig.evaluation import network_of_run  # noqa: PLC0415 - imports torch
+    from robustbench_aig.models import lean  # noqa: PLC0415
+    from robustbench_aig.training import load_model  # noqa: PLC0415
+
+    network = network_of_run(record, load_model(path, device))
+    return replace(network, copy=lean(network.model))
+
+
+def _findings(case: Case, checks: Sequence[Check], shown: Console) -> Iterator[FindingRecord]:
+    """Carry checks out and show how far they are, by the passes that they cost at most."""
+    from robustbench_aig.checks import estimate, run_checks  # noqa: PLC0415 - imports torch
+
+    def passes(count: int) -> int:
+        return round(estimate(case, checks[:count]).seconds(1, _GRADIENT))
+
+    total = passes(len(checks))
+    with counting(shown, "checking, passes") as progress:
+        progress(0, total)
+        start = time.perf_counter()
+        for number, finding in enumerate(run_checks(case, checks), 1):
+            now = time.perf_counter()
+            seconds, start = now - start, now
+            progress(passes(number), total)
+            if not shown.is_terminal:
+                line = f"{number}/{len(checks)}  {finding.check}  {finding.status}  {seconds:.1f} s"
+                shown.print(line, markup=False)
+            yield _record(finding, seconds)
+
+
+def _record(finding: Finding, seconds: float) -> FindingRecord:
+    return FindingRecord(
+        check=finding.check,
+        title=finding.title,
+        status=finding.status,
+        value=finding.value,
+        low=finding.interval.low,
+        high=finding.interval.high,
+        count=finding.count,
+        n=finding.n,
+        needs=finding.limits.needs,
+        threshold=finding.threshold,
+        evidence=finding.evidence,
+        numbers=dict(finding.numbers),
+        advice=finding.advice,
+        seconds=round(seconds, 2),
+    )

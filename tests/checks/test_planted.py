@@ -1,0 +1,184 @@
+"""Every planted defect is found by a check that is named here, and honest networks fail none."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from robustbench_aig.attacks import Apgd, Attack
+from robustbench_aig.attacks.modes import StraightThrough
+from robustbench_aig.checks import ALL, QUICK, Case, Check, Finding, reference_attack, run_checks
+from robustbench_aig.checks.blackbox import BlackBox
+from robustbench_aig.checks.worst import Union
+from robustbench_aig.evaluation import Network
+from robustbench_aig.models import lean
+from tests.checks import planted
+from tests.checks.planted import with_gates
+from tests.checks.trained import case_of, digits
+
+Trained = Callable[[str], Network]
+CHECKS = {check.name: check for check in ALL}
+
+
+@dataclass(frozen=True)
+class Defect:
+    """What is wrong, and the checks that must say so.
+
+    Attributes:
+        make: from an honest network to a wrong one.
+        found_by: names of checks.
+        of: the honest network.
+        policy: under which the wrong one is checked.
+    """
+
+    make: Callable[[nn.Module], nn.Module]
+    found_by: tuple[str, ...]
+    of: str = "plain"
+    policy: str = "none"
+
+
+NETWORKS = {
+    "scaled logits": Defect(planted.ScaledLogits, ("cross-entropy-underflow", "step-saturation", "high-epsilon")),
+    "softmax output": Defect(planted.SoftmaxOutput, ("logits",)),
+    "gates cut from the gradient": Defect(
+        lambda model: with_gates(model, planted.CutGate), ("gate-path",), "gated-0", "argmax"
+    ),
+    "the same, sampled": Defect(lambda model: with_gates(model, planted.CutGate), ("gate-path",), "gated-0", "sampled"),
+    "sampled gates presented as deterministic": Defect(
+        lambda model: with_gates(model, planted.SecretGate), ("randomness",), "gated-0", "argmax"
+    ),
+    "noise of the batch": Defect(
+        lambda model: with_gates(model, planted.BatchNoiseGate), ("noise-scope",), "gated-0", "sampled"
+    ),
+    "dropout left on": Defect(planted.Dropping, ("randomness",)),
+    "quantised input": Defect(planted.Rounded, ("zero-gradient", "finite-differences", "unbounded")),
+    "quantised input, straight through": Defect(planted.RoundedStraightThrough, ("finite-differences",)),
+    "k winners take all": Defect(lambda _: planted.winners_take_all(), ("shattered-gradient", "binarization")),
+    "batch-norm stuck in training mode": Defect(planted.stuck_in_training, ("mode",)),
+    "network left in training mode": Defect(planted.left_in_training, ("mode",)),
+    "input's gradient ignored": Defect(planted.IgnoresGradient, ("zero-gradient", "single-step")),
+    "NaN for whatever is changed": Defect(
+        lambda model: planted.NotANumber(model, digits().pixels), ("single-step", "finite-differences")
+    ),
+    "normalised twice": Defect(planted.normalised_twice, ("clean-accuracy",)),
+}
+
+ATTACKS: dict[str, tuple[Attack, tuple[str, ...]]] = {
+    "too small a step": (planted.TINY_STEP, ("single-step", "positive-control", "convergence", "high-epsilon")),
+    "too few steps": (planted.TOO_SHORT, ("single-step", "positive-control", "convergence", "high-epsilon")),
+    "never leaves the clean image": (planted.Idle(), ("single-step", "positive-control", "unbounded")),
+    "leaves the ball": (planted.Leaves(), ("in-the-ball", "single-step")),
+    "crashes": (planted.Crashes(), ("in-the-ball", "single-step", "unbounded")),
+    "epsilon over 255": (planted.OffBy255(), ("single-step", "positive-control", "unbounded")),
+    "epsilon times 255": (planted.OffBy255(Fraction(255)), ("in-the-ball",)),
+    "descends": (planted.Descends(), ("in-the-ball", "positive-control")),
+    "throws its success away": (planted.ThrowsAway(), ("silent-success", "single-step")),
+}
+
+
+def found(case: Case, name: str) -> Finding:
+    return next(run_checks(case, [CHECKS[name]]))
+
+
+def planted_case(trained: Trained, defect: Defect) -> Case:
+    of = trained(defect.of)
+    case = case_of(of, defect.policy, recorded=recorded(of))
+    return replace(case, subject=replace(case.subject, model=defect.make(of.model), copy=None))
+
+
+def recorded(of: Network) -> tuple[int, int]:
+    """What its run says of the test set."""
+    accuracy = next(iter(of.record.training["test accuracy"].values()))
+    return round(accuracy * 364), 364
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_wrong_network_is_found(trained: Trained, name: str) -> None:
+    case = planted_case(trained, NETWORKS[name])
+    statuses = {check: found(case, check).status for check in NETWORKS[name].found_by}
+    assert set(statuses.values()) == {"fail"}, statuses
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_wrong_attack_is_found(trained: Trained, name: str) -> None:
+    attack, found_by = ATTACKS[name]
+    case = case_of(trained("plain"), "none", attack)
+    statuses = {check: found(case, check).status for check in found_by}
+    assert set(statuses.values()) == {"fail"}, statuses
+
+
+@pytest.mark.parametrize("union", [planted.lucky_draw, planted.noisy_minimum])
+def test_a_wrong_union_is_found(trained: Trained, union: Union) -> None:
+    attack = Apgd(steps=10, keep="best", mode=StraightThrough(draws=5))
+    case = replace(case_of(trained("gated-0"), "sampled", attack), union=union)
+    finding = found(case, "fresh-draws")
+    assert finding.status == "fail"
+    assert finding.numbers["union"] < finding.numbers["fresh"]
+
+
+def honest_case(trained: Trained, name: str, policy: str) -> Case:
+    """With its twin to transfer from, and the faster copy that `aigrob check` attacks."""
+    own = replace(trained(name), copy=lean(trained(name).model))
+    twin = trained("plain" if name != "plain" else "gated-0")
+    other = twin.subject("none" if name != "plain" else "argmax")
+    return case_of(own, policy, recorded=recorded(own), others=(other,))
+
+
+def lighter(check: Check) -> Check:
+    """With fewer images: what can't pass with them any more can still fail."""
+    if isinstance(check, BlackBox):
+        return replace(check, images=40, queries=100, pairs=5)
+    return replace(check, images=min(check.images, 40)) if check.name != "positive-control" else check
+
+
+HONEST = [
+    ("plain", "none"),
+    ("gated-0", "argmax"),
+    ("gated-0", "sampled"),
+    ("gated-1", "sampled"),
+    ("gated-2", "sampled"),
+    ("adversarial", "none"),
+]
+
+
+@pytest.mark.parametrize(("name", "policy"), HONEST)
+def test_an_honest_network_fails_nothing(trained: Trained, name: str, policy: str) -> None:
+    case = honest_case(trained, name, policy)
+    attack = Apgd(steps=20, keep="best", mode=StraightThrough(draws=3 if case.subject.random else 1))
+    findings = list(run_checks(replace(case, attack=attack), [lighter(check) for check in QUICK]))
+    assert not {finding.check: finding.evidence for finding in findings if finding.status == "fail"}
+    passed = {finding.check for finding in findings if finding.status == "pass"}
+    assert {"finite-differences", "high-epsilon", "positive-control"} <= passed
+    assert "gate-path" in passed or policy == "none"
+
+
+@pytest.mark.evidence
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("name", "policy"), HONEST)
+def test_an_honest_network_fails_nothing_at_length(trained: Trained, name: str, policy: str) -> None:
+    findings = list(run_checks(honest_case(trained, name, policy), ALL))
+    assert not {finding.check: finding.evidence for finding in findings if finding.status == "fail"}
+
+
+def test_the_docs_have_a_row_of_every_check_with_its_thresholds() -> None:
+    rows = (Path(__file__).parents[2] / "docs" / "checks.md").read_text().splitlines()
+    for check in ALL:
+        (row,) = (row for row in rows if row.startswith(f"| `{check.name}` |") and row.count("|") == 5)
+        assert str(check.limits) in row or check.name == "clean-accuracy"  # whose limits depend on the run
+
+
+def test_the_docs_name_what_finds_every_defect() -> None:
+    rows = (Path(__file__).parents[2] / "docs" / "checks.md").read_text().splitlines()
+    found_by = {name: defect.found_by for name, defect in NETWORKS.items()}
+    found_by |= {name: checks for name, (_, checks) in ATTACKS.items()}
+    for name, checks in found_by.items():
+        assert f"| {name} | {', '.join(f'`{check}`' for check in checks)} |" in rows
+
+
+def test_every_check_is_named_once() -> None:
+    assert len(CHECKS) == len(ALL)
+    assert all(check.advice and check.asks.endswith("?") for check in ALL)
+    assert reference_attack(random=True) != reference_attack(random=False)

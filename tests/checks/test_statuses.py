@@ -1,0 +1,200 @@
+"""Every check seen in every status: pass, fail or warning, and n/a with too few images."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from robustbench_aig.attacks import Apgd, Pgd, View
+from robustbench_aig.attacks.modes import Detached, StraightThrough
+from robustbench_aig.checks import ALL, Case, Check, Finding, run_checks
+from robustbench_aig.checks.blackbox import BlackBox, Outsiders
+from robustbench_aig.checks.gates import Signal
+from robustbench_aig.evaluation import Images, Network
+from robustbench_aig.randomness import Stream
+from robustbench_aig.threat import Threat
+from tests.checks import planted
+from tests.checks.planted import Ours
+from tests.checks.test_planted import ATTACKS, NETWORKS
+from tests.checks.toys import BetweenLevels, Lottery, OneGate, ThroughTheGate, toy_case
+from tests.checks.trained import case_of
+
+Trained = Callable[[str], Network]
+Make = Callable[[Trained], Case]
+
+QUICK_SEARCH = Apgd(steps=20, keep="best")
+
+
+def lighter(check: Check) -> Check:
+    """No more images than a pass takes, fewer queries, and no union that outsiders have to beat."""
+    few = min(check.images, max(check.limits.needs, 48))
+    # A part of the images is counted by the first two, and much has been recorded of the third.
+    changes: dict[str, Any] = {} if check.name in {"convergence", "fresh-draws", "clean-accuracy"} else {"images": few}
+    if isinstance(check, Outsiders):
+        changes |= {"union": False}
+    if isinstance(check, BlackBox):
+        changes |= {"queries": 300, "pairs": 5}
+    return replace(check, **changes)
+
+
+CHECKS = {check.name: lighter(check) for check in ALL}
+
+
+HALF_AS_LONG = Pgd(steps=10, step=0.06, random_start=False)
+
+
+class OnlyInSmallBalls(Ours):
+    """Gives up where the ball is large."""
+
+    def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
+        return x if threat.value > 0.1 else QUICK_SEARCH(model, x, y, threat, stream)
+
+
+class Nudge(Ours):
+    """Less than half a level of 8 bits."""
+
+    def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
+        return x + 0.3 / 255
+
+
+def changed(case: Case, make: Callable[..., torch.nn.Module], *arguments: object) -> Case:
+    return replace(case, subject=replace(case.subject, model=make(case.subject.model, *arguments), copy=None))
+
+
+def plain(trained: Trained) -> Case:
+    return case_of(trained("plain"), "none", QUICK_SEARCH, recorded=(358, 364))
+
+
+def gated(trained: Trained) -> Case:
+    return case_of(trained("gated-0"), "argmax", QUICK_SEARCH)
+
+
+def sampled(trained: Trained) -> Case:
+    return case_of(trained("gated-0"), "sampled", Apgd(steps=10, keep="best", mode=StraightThrough(draws=5)))
+
+
+def settled(_: Trained) -> Case:
+    """Gates that are open or closed whatever the draw."""
+    return toy_case(ThroughTheGate(OneGate(4000.0, 0.9)), "sampled", QUICK_SEARCH)
+
+
+def steady(_: Trained) -> Case:
+    """A gate whose draws change the margin, and not the direction of its gradient."""
+    return toy_case(ThroughTheGate(OneGate(1.0, 0.5), drop=0.5), "sampled", Pgd(steps=5))
+
+
+def unbreakable(_: Trained) -> Case:
+    return toy_case(ThroughTheGate(OneGate(0.0, 0.5), drop=0.0), "sampled", Pgd(steps=5))
+
+
+PASS: dict[str, Make] = {
+    **dict.fromkeys(CHECKS, plain),
+    **dict.fromkeys(("noise-scope", "fixed-randomness", "fresh-draws"), sampled),
+    "gate-path": gated,
+    "gate-modes": lambda _: toy_case(ThroughTheGate(OneGate(50.0, 0.52)), "argmax", Pgd()),
+    "more-steps": lambda trained: case_of(trained("plain"), "none"),
+    "eot-signal": steady,
+    "binarization": lambda trained: replace(plain(trained), threat=Threat.parse("16/255")),
+    "draw-variance": settled,
+    "transfer": lambda trained: replace(plain(trained), others=(trained("gated-0").subject("argmax"),)),
+}
+
+BAD: dict[str, Make] = {
+    "eot-signal": lambda _: toy_case(
+        ThroughTheGate(OneGate(0.0, 0.5), drop=0.0, tilt=0.5), "sampled", Pgd(mode=Detached())
+    ),
+    "more-steps": lambda trained: replace(plain(trained), attack=HALF_AS_LONG),
+    "restarts": lambda _: toy_case(Lottery(0.1), attack=QUICK_SEARCH),
+    "losses": lambda trained: changed(plain(trained), planted.ScaledLogits),
+    "gate-modes": lambda _: toy_case(ThroughTheGate(OneGate(50.0, 0.52)), "argmax", Pgd(mode=Detached())),
+    "monotone": lambda trained: replace(plain(trained), attack=OnlyInSmallBalls()),
+    "fixed-randomness": unbreakable,
+    "random-noise": lambda _: toy_case(Lottery(0.1), attack=QUICK_SEARCH),
+    "black-box": lambda _: toy_case(Lottery(0.1), attack=QUICK_SEARCH),
+    "transfer": lambda trained: replace(
+        changed(plain(trained), planted.Rounded), others=(trained("plain").subject("none"),)
+    ),
+    "draw-variance": sampled,
+    "eight-bit": lambda _: toy_case(BetweenLevels(), attack=Nudge()),
+}
+
+
+def found(case: Case, check: Check) -> Finding:
+    return next(run_checks(case, [check]))
+
+
+def fewer(case: Case, count: int) -> Case:
+    return replace(case, images=case.images.pick(slice(count)))
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_pass(trained: Trained, name: str) -> None:
+    finding = found(PASS[name](trained), CHECKS[name])
+    assert finding.status == "pass", finding.evidence
+    assert finding.value is not None
+    assert finding.value <= finding.limits.warn
+    assert finding.n >= finding.limits.needs
+    assert finding.interval.high <= finding.limits.fail
+
+
+def test_every_check_is_seen_to_fail_or_warn() -> None:
+    """The others find the planted defects."""
+    by_defect = {name for defect in NETWORKS.values() for name in defect.found_by}
+    by_attack = {name for _, names in ATTACKS.values() for name in names}
+    assert by_defect | by_attack | {"fresh-draws"} | set(BAD) == set(CHECKS)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_fail_or_warn(trained: Trained, name: str) -> None:
+    finding = found(BAD[name](trained), CHECKS[name])
+    assert finding.status == ("warn" if finding.limits.mild else "fail"), finding.evidence
+    assert finding.evidence
+    assert finding.advice
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_too_few_images_are_never_a_pass(trained: Trained, name: str) -> None:
+    finding = found(fewer(PASS[name](trained), 4), CHECKS[name])
+    assert finding.status == "n/a", finding.evidence
+
+
+@pytest.mark.parametrize("policy", ["argmax", "sampled"])
+def test_nothing_is_asked_of_a_network_that_is_never_right(trained: Trained, policy: str) -> None:
+    case = case_of(trained("gated-0"), policy)
+    wrong = Images(case.images.pixels, (case.images.labels + 1) % 10, case.images.ids)
+    case = replace(case, images=wrong)
+    assert len(case.held) < 5
+    with_images = {"logits", "randomness", "noise-scope", "mode", "positive-control"}
+    for finding in run_checks(replace(case, images=wrong.pick(slice(20))), ALL):
+        assert finding.status == "n/a" or finding.check in with_images, finding
+
+
+def test_a_plain_network_has_no_gates_and_a_deterministic_one_no_draws(trained: Trained) -> None:
+    of_gates = {"gate-path", "gate-modes"}
+    of_draws = {"noise-scope", "eot-signal", "fixed-randomness", "draw-variance", "fresh-draws"}
+    for case, names in ((plain(trained), of_gates | of_draws), (gated(trained), of_draws)):
+        assert {found(case, CHECKS[name]).status for name in names} == {"n/a"}
+
+
+def test_a_random_policy_that_draws_nothing_is_found() -> None:
+    case = toy_case(ThroughTheGate(OneGate(4000.0, 0.9)), "sampled")
+    assert found(case, CHECKS["randomness"]).status == "fail"
+
+
+def test_an_attack_that_cannot_work_on_the_network_is_not_applicable() -> None:
+    from robustbench_aig.attacks.objectives import Dlr
+
+    case = toy_case(ThroughTheGate(OneGate(50.0, 0.52)), "argmax", Pgd(objective=Dlr()))
+    finding = found(case, CHECKS["single-step"])
+    assert finding.status == "n/a"
+    assert "3 classes" in finding.evidence
+    assert found(case, CHECKS["binarization"]).status == "n/a"  # no linear layer
+
+
+def test_signal_improves_with_draws(trained: Trained) -> None:
+    numbers = found(sampled(trained), Signal(images=32)).numbers
+    cosines = [numbers[f"median cosine, {draws} draws"] for draws in (1, 5, 20)]
+    assert cosines == sorted(cosines)

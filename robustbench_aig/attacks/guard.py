@@ -77,7 +77,7 @@ def run_attack(
     reason = None
     with frozen_in_eval_mode(view), _forked_state(seed, x.device), gating(view.model, policy), torch.enable_grad():
         try:
-            # Copies, because an attack may write into what it is given; others' call view() on it, and on its gradients.
+            # Copies, because an attack may write into what it is given; others' call view() on it and its gradients.
             layout = torch.contiguous_format if isinstance(attack, Foreign) else torch.preserve_format
             given = x.clone(memory_format=layout)
             returned = attack(view, given, y.clone(), threat, stream).detach()

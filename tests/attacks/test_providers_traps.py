@@ -60,7 +60,7 @@ def test_any_number_of_classes_is_attacked_or_refused_in_one_line(attack: Attack
 def test_channels_last_is_no_hindrance(attack: Attack) -> None:
     """How images and networks lie in memory in an evaluation; torchattacks' FAB and pyautoattack can't take it."""
     shape = (3, 8, 8)
-    model = untrained(10, shape).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = untrained(10, shape).to(memory_format=torch.channels_last)
     x = random_images(shape).contiguous(memory_format=torch.channels_last)
     assert not x.is_contiguous()
     found = attacked(attack, model, x, model(x).argmax(1), threat(attack.norms[0], 0.5))

@@ -86,7 +86,9 @@ class App(click.Group):
             if os.environ.get("AIGROB_DEBUG") == "1":
                 raise
             line, code = _told(error)
-            click.echo(f"aigrob: {' '.join(line.split())}", err=True)
+            # torchrun interrupts the other processes as soon as the leader has ended, which tells why.
+            if code != Interrupted.exit_code or os.environ.get("RANK", "0") == "0":
+                click.echo(f"aigrob: {' '.join(line.split())}", err=True)
             sys.exit(code)
         sys.exit(result if isinstance(result, int) else 0)
 

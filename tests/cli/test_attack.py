@@ -209,7 +209,7 @@ def damage(runs: Path, kind: str) -> None:
         ("unfinished", ["interrupted", "--resume"]),
         ("half-written", ["run.json", "damaged"]),
         ("truncated", ["model.safetensors", "truncated"]),
-        ("no weights", ["model.safetensors", "no such file"]),
+        ("no weights", ["model.safetensors", "such file"]),
         ("foreign", ["model.safetensors", "another network"]),
         ("changed", ["model.safetensors", "changed"]),
     ],

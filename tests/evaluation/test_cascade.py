@@ -20,7 +20,8 @@ from robustbench_aig.zoo import find_attack
 from tests.evaluation.conftest import COUNT, DRAWS, contents, evaluator, make, subjects, table
 from tests.networks import images
 
-ATTACKS = ("fgsm", "pgd", "corners", "pgd-torchattacks")
+ATTACKS = ("fgsm", "pgd", "corners", "pgd-torchattacks:random_start=false")
+"""The provider's random start belongs to the batch, so in a cascade it would be another."""
 SUBJECTS = ("plain.none", "gated.argmax", "gated.sampled")
 EPS = ("32/255", "64/255")
 THREATS = ("linf-32_255", "linf-64_255")
@@ -54,7 +55,7 @@ def cascade(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def group(directory: Path, subject: str, threat: str) -> dict[str, list[dict[str, Any]]]:
     """The tables of a union's members by attack, in the plan's order, and of the control."""
     found = {"clean": table(directory, f"{subject}.clean")}
-    return found | {attack: table(directory, f"{subject}.{attack}.{threat}") for attack in ATTACKS}
+    return found | {attack: table(directory, f"{subject}.{attack.replace(':', '_')}.{threat}") for attack in ATTACKS}
 
 
 def lost(tables: dict[str, list[dict[str, Any]]]) -> set[int]:

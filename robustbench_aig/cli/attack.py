@@ -123,15 +123,8 @@ Examples:
     metavar="NAME",
     help="What stands before every network, repeatable: jpeg:75, none. Gradients pass straight through it.",
 )
-@click.option("--data", metavar="NAME|DIR", help="Where the images are, if they have moved since the training.")
-@click.option(
-    "--runs",
-    "runs_root",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder that runs are looked for in.",
-)
+@options.moved_data_option
+@options.runs_option
 @click.option("--chunk", default=100, show_default=True, metavar="N", help="Images per unit of work.")
 @click.option("--draws", default=10, show_default=True, metavar="K", help="Scoring passes per image of random gates.")
 @click.option(

@@ -75,12 +75,7 @@ class Request:
 @click.command(epilog=EXAMPLES)
 @click.argument("run", metavar="RUN")
 @click.option("--quick", is_flag=True, help="Only the checks that a few gradients per image suffice for.")
-@click.option(
-    "--policy",
-    metavar="NAME",
-    help="How the gates decide: argmax, sampled, expected, open or random.  "
-    "[default: argmax; expected for stochastic depth]",
-)
+@options.policy_option
 @click.option(
     "--attack",
     metavar="NAME[:KEY=VALUE,…]",
@@ -95,15 +90,8 @@ class Request:
     metavar="RUN",
     help="A network that attacks are transferred from, repeatable.  [default: the twin of RUN, where there is one]",
 )
-@click.option("--data", metavar="NAME|DIR", help="Where the images are, if they have moved since the training.")
-@click.option(
-    "--runs",
-    "runs_root",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder that runs are looked for in.",
-)
+@options.moved_data_option
+@options.runs_option
 @click.option(
     "--limit",
     type=int,

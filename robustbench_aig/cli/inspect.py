@@ -57,21 +57,9 @@ class Request:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("run", metavar="RUN")
-@click.option(
-    "--policy",
-    metavar="NAME",
-    help="How the gates decide: argmax, sampled, expected, open or random.  "
-    "[default: argmax; expected for stochastic depth]",
-)
-@click.option("--data", metavar="NAME|DIR", help="Where the images are, if they have moved since the training.")
-@click.option(
-    "--runs",
-    "runs_root",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder that runs are looked for in.",
-)
+@options.policy_option
+@options.moved_data_option
+@options.runs_option
 @options.shared(out="reports", limit=1000, verb="inspect", resume=False)
 def inspect(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the options declare
     """Show which blocks a trained network executes for which test images, and what each block is worth.

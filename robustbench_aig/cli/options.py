@@ -26,6 +26,23 @@ F = TypeVar("F", bound=Callable[..., Any])
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 json_option = click.option("--json", is_flag=True, help="One JSON document on stdout instead of tables.")
 quiet_option = click.option("--quiet", is_flag=True, help="No progress on stderr.")
+runs_option = click.option(
+    "--runs",
+    "runs_root",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder that runs are looked for in.",
+)
+moved_data_option = click.option(
+    "--data", metavar="NAME|DIR", help="Where the images are, if they have moved since the training."
+)
+policy_option = click.option(
+    "--policy",
+    metavar="NAME",
+    help="How the gates decide: argmax, sampled, expected, open or random.  "
+    "[default: argmax; expected for stochastic depth]",
+)
 
 
 def shared(*, out: str | None, verb: str, limit: int | None = None, resume: bool = True) -> Callable[[F], F]:

@@ -32,14 +32,7 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR|RUN")
-@click.option(
-    "--runs",
-    "runs_root",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder that runs are looked for in.",
-)
+@options.runs_option
 @click.option(
     "--format",
     "table_format",

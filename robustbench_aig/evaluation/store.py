@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, cat
 
 from robustbench_aig.errors import RunError
 from robustbench_aig.files import make_folder, write_atomic
+from robustbench_aig.models.state import read_safetensors
 from robustbench_aig.records import Plan
 
 
@@ -144,7 +145,7 @@ class Store:
     def merge(self, evaluation: str, chunks: int) -> None:
         """Turn the parts of a complete evaluation into its sample table and its images, and note its seconds."""
         parts = [self._part(evaluation, chunk) for chunk in range(chunks)]
-        pictures = [load(part.with_suffix(".safetensors").read_bytes()) for part in parts]
+        pictures = [read_safetensors(part.with_suffix(".safetensors")) for part in parts]
         merged = {key: cat([picture[key] for picture in pictures]) for key in ("ids", "images")}
         write_atomic(self.directory / "images" / f"{evaluation}.safetensors", save(merged))
         self._note_seconds(evaluation, sum(self.effort(evaluation, chunk).seconds for chunk in range(chunks)))

@@ -48,13 +48,18 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return state
 
 
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, unchecked; SafetensorError or OSError where that fails."""
+    # Not load_file, which swallows Ctrl-C.
+    tensors: dict[str, Tensor] = load(path.read_bytes())
+    return tensors
+
+
 def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        # Not load_file, which swallows Ctrl-C.
-        tensors: dict[str, Tensor] = load(path.read_bytes())
+        return read_safetensors(path)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is truncated or no safetensors file ({error}): copy or download it again") from None
-    return tensors
 
 
 def _torch(path: Path) -> object:

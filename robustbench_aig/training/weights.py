@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from robustbench_aig.errors import RunError
 from robustbench_aig.files import sha256_of, write_atomic
 from robustbench_aig.models import build_model
+from robustbench_aig.models.state import read_safetensors
 from robustbench_aig.recipes import ModelRecipe
 from robustbench_aig.runs import WEIGHTS, Init, Trained, read_run
 
@@ -94,8 +95,7 @@ def save_weights(model: nn.Module, path: Path) -> None:
 def _tensors(path: Path) -> dict[str, Tensor]:
     """What a .safetensors file holds; RunError where it's missing or none."""
     try:
-        # Not load_file, which swallows Ctrl-C.
-        weights: dict[str, Tensor] = load(path.read_bytes())
+        return read_safetensors(path)
     except SafetensorError as error:
         raise RunError(
             f"{path} is truncated or no safetensors file ({error}): train again with aigrob train --overwrite"
@@ -104,4 +104,3 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         raise RunError(
             f"cannot read {path}: {error.strerror or 'no such file'}; train again with aigrob train --overwrite"
         ) from None
-    return weights

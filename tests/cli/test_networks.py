@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from robustbench_aig.training import train
-from tests.command import aigrob, aigrob_here, refused
+from tests.command import aigrob_here, refused
 from tests.tiny import job
 
 FAST = ["--attack", "fgsm", "--eps", "16/255", "--limit", "40", "--quiet", "--json"]
@@ -191,7 +191,7 @@ def test_someone_elses_gated_network_gets_gate_pictures_like_a_native_one(tmp_pa
 )
 def test_bad_arguments(mine: Path, arguments: Sequence[str], words: Sequence[str]) -> None:
     save_file({"2.bias": torch.zeros(10)}, mine / "other.safetensors")
-    result = aigrob(mine, "attack", "--data", "digits", *arguments, *FAST[:-1])
+    result = aigrob_here(mine, "attack", "--data", "digits", *arguments, *FAST[:-1])
     if words:
         refused(result, *words)
     else:
@@ -200,11 +200,11 @@ def test_bad_arguments(mine: Path, arguments: Sequence[str], words: Sequence[str
 
 def test_gates_of_ones_own_have_no_rates_to_open_blindly_at(tmp_path: Path) -> None:
     arguments = ["--data", "digits", "--model", "examples.skipnet:network", "--policy", "random"]
-    refused(aigrob(tmp_path, "attack", *arguments, *FAST[:-1]), "'random' needs the execution rates")
+    refused(aigrob_here(tmp_path, "attack", *arguments, *FAST[:-1]), "'random' needs the execution rates")
 
 
 def test_own_network_without_data(mine: Path) -> None:
-    refused(aigrob(mine, "attack", "--model", "mine:network"), "--model needs --data")
+    refused(aigrob_here(mine, "attack", "--model", "mine:network"), "--model needs --data")
 
 
 @pytest.mark.parametrize(
@@ -218,10 +218,10 @@ def test_own_network_without_data(mine: Path) -> None:
 )
 def test_bad_ladders(tmp_path: Path, arguments: Sequence[str], words: Sequence[str]) -> None:
     (tmp_path / "runs").mkdir()
-    refused(aigrob(tmp_path, *arguments), *words)
+    refused(aigrob_here(tmp_path, *arguments), *words)
 
 
 def test_a_ladder_starts_from_a_gated_run_and_stands_without_defence(ladder: Path) -> None:
-    refused(aigrob(ladder, "attack", "--ladder", "digits-resnet14-s0"), "no gated ResNet")
-    refused(aigrob(ladder, "train", "--ladder", "digits-resnet14-s0"), "no gated ResNet")
-    refused(aigrob(ladder, "attack", "--ladder", "--defence", "jpeg:75"), "--ladder and --defence")
+    refused(aigrob_here(ladder, "attack", "--ladder", "digits-resnet14-s0"), "no gated ResNet")
+    refused(aigrob_here(ladder, "train", "--ladder", "digits-resnet14-s0"), "no gated ResNet")
+    refused(aigrob_here(ladder, "attack", "--ladder", "--defence", "jpeg:75"), "--ladder and --defence")

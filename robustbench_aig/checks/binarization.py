@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from robustbench_aig.attacks.gradient import random_start
 from robustbench_aig.checks.blackbox import RandomSearch
 from robustbench_aig.checks.case import Case, over
+from robustbench_aig.checks.check import Cost, OnRight
 from robustbench_aig.checks.controls import binary
-from robustbench_aig.checks.finding import NONE_RIGHT, Check, Cost, Finding
+from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import logits_of
 from robustbench_aig.checks.shares import Limits, percent
 from robustbench_aig.evaluation import Images, Subject
@@ -37,7 +38,7 @@ _SPAN = 10.0
 
 
 @dataclass(frozen=True)
-class Binarization(Check):
+class Binarization(OnRight):
     """The attack under examination on such networks; random gates take their likelier side.
 
     Attributes:
@@ -55,12 +56,9 @@ class Binarization(Check):
     advice: ClassVar[str] = "The attack is too weak for this network: try other gradients, losses and searches."
     limits: ClassVar[Limits] = Limits(0.05, 0.15)
 
-    def __call__(self, case: Case) -> Finding:
+    def look(self, case: Case, images: Images) -> Finding:
         """Count the images for which it doesn't."""
-        held = case.sample(self.images)
-        if not len(held):
-            return self.unfit(NONE_RIGHT)
-        made = planted(case, held, self.inner)
+        made = planted(case, images, self.inner)
         if isinstance(made, str):
             return self.unfit(made)
         missed = int((~made.outcome(binary(case), made.images).lost).sum())
@@ -68,7 +66,7 @@ class Binarization(Check):
         n = len(made.images)
         evidence = (
             f"of {n} planted images the attack misses {missed}, a random search with {self.inner} points "
-            f"{percent(1 - by_chance)}; for {len(held) - n} images nothing could be planted"
+            f"{percent(1 - by_chance)}; for {len(images) - n} images nothing could be planted"
         )
         finding = self.found(missed, n, evidence, {"random search": by_chance})
         if by_chance > self.easy and finding.status == "pass":

@@ -11,15 +11,17 @@ import torch
 
 from robustbench_aig.attacks import Attack
 from robustbench_aig.checks.case import Case, whole
-from robustbench_aig.checks.finding import NONE_RIGHT, Check, Cost, Finding
+from robustbench_aig.checks.check import Cost, OnRight
+from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.shares import Limits, percent
+from robustbench_aig.evaluation import Images
 from robustbench_aig.threat import Threat
 
 _STEPS = 255
 
 
 @dataclass(frozen=True)
-class Monotone(Check):
+class Monotone(OnRight):
     """The attack in growing balls around the case's.
 
     Attributes:
@@ -34,11 +36,8 @@ class Monotone(Check):
     advice: ClassVar[str] = "Mend the attack: what a small ball holds lies in the large one as well."
     limits: ClassVar[Limits] = Limits(0.02, 0.1)
 
-    def __call__(self, case: Case) -> Finding:
+    def look(self, case: Case, images: Images) -> Finding:
         """Count the images that are lost in one ball and hold in a larger one."""
-        images = case.sample(self.images)
-        if not len(images):
-            return self.unfit(NONE_RIGHT)
         balls = self.balls(case)
         outcomes = [case.outcome(case.attack, images, ball) for ball in balls]
         lost = torch.stack([outcome.lost for outcome in outcomes]).cummax(0).values
@@ -58,7 +57,7 @@ class Monotone(Check):
 
 
 @dataclass(frozen=True)
-class HighEpsilon(Check):
+class HighEpsilon(OnRight):
     """The attack in a ball that reaches the grey image from anywhere (Carlini et al., arXiv 1902.06705)."""
 
     name: ClassVar[str] = "high-epsilon"
@@ -68,11 +67,9 @@ class HighEpsilon(Check):
     limits: ClassVar[Limits] = Limits(0.05, 0.2)
     radius: ClassVar[float] = 0.5
 
-    def __call__(self, case: Case) -> Finding:
+    def look(self, case: Case, images: Images) -> Finding:
         """Count the images that hold."""
-        images, threat = case.sample(self.images), wide(case, self.radius)
-        if not len(images):
-            return self.unfit(NONE_RIGHT)
+        threat = wide(case, self.radius)
         right = case.outcome(case.attack, images, threat).right
         count = int((right > 0.5).sum())
         evidence = f"{count} of {len(images)} images hold at {threat}"
@@ -96,7 +93,7 @@ class Unbounded(HighEpsilon):
 
 
 @dataclass(frozen=True)
-class InTheBall(Check):
+class InTheBall(OnRight):
     """What the attack returns, measured by the guard."""
 
     name: ClassVar[str] = "in-the-ball"
@@ -105,11 +102,8 @@ class InTheBall(Check):
     advice: ClassVar[str] = "Mend the attack, or the scale of its epsilon: pixels are in [0, 1], and 8/255 is not 8."
     limits: ClassVar[Limits] = Limits(0.0, 0.05, strict=True)
 
-    def __call__(self, case: Case) -> Finding:
+    def look(self, case: Case, images: Images) -> Finding:
         """Count the images that aren't."""
-        images = case.sample(self.images)
-        if not len(images):
-            return self.unfit(NONE_RIGHT)
         found = case.attacked(images, case.threat)
         failed = torch.cat([each.failed for each in found])
         largest = case.threat.distance(torch.cat([each.images for each in found]), images.pixels).max().item()
@@ -123,7 +117,7 @@ class InTheBall(Check):
 
 
 @dataclass(frozen=True)
-class EightBit(Check):
+class EightBit(OnRight):
     """Attacked images with the change rounded to whole steps of 1/255, inside the ball."""
 
     name: ClassVar[str] = "eight-bit"
@@ -132,14 +126,11 @@ class EightBit(Check):
     advice: ClassVar[str] = "Say so: these attacked images exist in floating point alone, and no file can hold them."
     limits: ClassVar[Limits] = Limits(0.05, 0.2, mild=True)
 
-    def __call__(self, case: Case) -> Finding:
+    def look(self, case: Case, images: Images) -> Finding:
         """Count, of the lost images, those that are right again."""
         levels = int(case.threat.value * _STEPS + 1e-3)
         if levels < 1:
             return self.unfit(f"{case.threat} is less than one step of 8-bit pixels")
-        images = case.sample(self.images)
-        if not len(images):
-            return self.unfit(NONE_RIGHT)
         outcome = case.outcome(case.attack, images)
         lost = outcome.lost.nonzero()[:, 0]
         if not len(lost):

@@ -14,7 +14,8 @@ from robustbench_aig.attacks.modes import FrozenNoise
 from robustbench_aig.attacks.problem import START
 from robustbench_aig.checks.budget import wide
 from robustbench_aig.checks.case import Case, over, whole
-from robustbench_aig.checks.finding import NONE_RIGHT, Check, Cost, Finding
+from robustbench_aig.checks.check import Cost, OnNoise
+from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import logits_of
 from robustbench_aig.checks.rivals import varied
 from robustbench_aig.checks.shares import Limits, percent
@@ -23,7 +24,7 @@ from robustbench_aig.threat import Threat
 
 
 @dataclass(frozen=True)
-class FixedRandomness(Check):
+class FixedRandomness(OnNoise):
     """The attack knows the one draw of noise that its images are then judged under (Carlini et al., arXiv 1902.06705).
 
     What is left is a deterministic network, which in a ball that reaches the grey image has nothing to hold on to.
@@ -35,13 +36,8 @@ class FixedRandomness(Check):
     advice: ClassVar[str] = "The attack is broken apart from the noise: mend it before more draws are tried."
     limits: ClassVar[Limits] = Limits(0.05, 0.2)
 
-    def __call__(self, case: Case) -> Finding:
+    def look(self, case: Case, images: Images) -> Finding:
         """Count the images that hold."""
-        if not case.subject.random:
-            return self.unfit(f"the policy '{case.subject.policy}' draws no noise")
-        images = case.sample(self.images)
-        if not len(images):
-            return self.unfit(NONE_RIGHT)
         threat = wide(case, 0.5)
         count = int(self._right(case, images, threat).sum())
         known = self._right(case, images, case.threat).double().mean().item()
@@ -74,7 +70,7 @@ class FixedRandomness(Check):
 
 
 @dataclass(frozen=True)
-class DrawVariance(Check):
+class DrawVariance(OnNoise):
     """Attacked images under many fresh draws.
 
     Attributes:
@@ -91,13 +87,8 @@ class DrawVariance(Check):
     )
     limits: ClassVar[Limits] = Limits(0.05, 0.2, mild=True)
 
-    def __call__(self, case: Case) -> Finding:
+    def look(self, case: Case, images: Images) -> Finding:
         """Count the images that some draws get right and others wrong."""
-        if not case.subject.random:
-            return self.unfit(f"the policy '{case.subject.policy}' draws no noise")
-        images = case.sample(self.images)
-        if not len(images):
-            return self.unfit(NONE_RIGHT)
         adv = whole(case.attack, case.attacked(images, case.threat))
         right = over(lambda part: self._right(case, adv[part], images.pick(part)), len(images)).double()
         share, of_draw = right.mean(1), right.mean(0)
@@ -129,7 +120,7 @@ class DrawVariance(Check):
 
 
 @dataclass(frozen=True)
-class FreshDraws(Check):
+class FreshDraws(OnNoise):
     """The same attacked images, entered into a union several times over, each time under draws of their own.
 
     Together they are no worse than once. But the smallest of several noisy scores lies below every one of their means
@@ -152,13 +143,8 @@ class FreshDraws(Check):
     )
     limits: ClassVar[Limits] = Limits(0.65, 0.8)
 
-    def __call__(self, case: Case) -> Finding:
+    def look(self, case: Case, images: Images) -> Finding:
         """Count, of the images on which union and fresh draws differ, those of which fresh draws say more."""
-        if not case.subject.random:
-            return self.unfit(f"the policy '{case.subject.policy}' draws no noise")
-        images = case.sample(self.images)
-        if not len(images):
-            return self.unfit(NONE_RIGHT)
         adv = whole(case.attack, case.attacked(images, case.threat))
         short = replace(case, draws=self.draws)
         said, fresh = over(lambda part: self._scores(short, adv[part], images.pick(part)), len(images)).unbind(1)

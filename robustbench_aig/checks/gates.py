@@ -15,7 +15,8 @@ from robustbench_aig.attacks.objectives import CrossEntropy, Objective
 from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.attacks.protocol import View
 from robustbench_aig.checks.case import Case, over
-from robustbench_aig.checks.finding import NONE_RIGHT, Check, Cost, Finding
+from robustbench_aig.checks.check import Cost, OnNoise, OnRight
+from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import cosine, gradient, margin
 from robustbench_aig.checks.shares import Limits, percent
 from robustbench_aig.evaluation import Images
@@ -27,7 +28,7 @@ LOOKING = ("argmax", "sampled", "expected")
 
 
 @dataclass(frozen=True)
-class GatePath(Check):
+class GatePath(OnRight):
     """How much of the margin's gradient came through the gates' decisions.
 
     Attributes:
@@ -45,13 +46,10 @@ class GatePath(Check):
     )
     limits: ClassVar[Limits] = Limits(0.05, 0.5)
 
-    def __call__(self, case: Case) -> Finding:
+    def look(self, case: Case, images: Images) -> Finding:
         """Count the images whose gradient is the same with the decisions as constants."""
         if case.subject.policy not in LOOKING or not looking_gates(case):
             return self.unfit("no gate looks at the image")
-        images = case.sample(self.images)
-        if not len(images):
-            return self.unfit(NONE_RIGHT)
 
         def both(part: slice) -> Tensor:
             some = images.pick(part)
@@ -76,7 +74,7 @@ class GatePath(Check):
 
 
 @dataclass(frozen=True)
-class Signal(Check):
+class Signal(OnNoise):
     """Cosine of two independent estimates of the attack's gradient at an image.
 
     With n draws, an estimate has the cosine c to the mean gradient where two of them have about c² to each other.
@@ -98,13 +96,8 @@ class Signal(Check):
     advice: ClassVar[str] = "Attack with gradients over more draws (gates.draws), or through soft gates."
     limits: ClassVar[Limits] = Limits(0.1, 0.5)
 
-    def __call__(self, case: Case) -> Finding:
+    def look(self, case: Case, images: Images) -> Finding:
         """Count the images on which the estimates that the attack takes disagree."""
-        if not case.subject.random:
-            return self.unfit(f"the policy '{case.subject.policy}' draws no noise")
-        images = case.sample(self.images)
-        if not len(images):
-            return self.unfit(NONE_RIGHT)
         own = draws_of(case.attack)
         found = {count: self._cosines(case, images, count) for count in sorted({own, *self.draws})}
         medians = {count: cosines.median().item() for count, cosines in found.items()}

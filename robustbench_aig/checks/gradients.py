@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from robustbench_aig.attacks import Fgsm
 from robustbench_aig.checks.case import Case, over, whole
-from robustbench_aig.checks.finding import NONE_RIGHT, Check, Cost, Finding
+from robustbench_aig.checks.check import Cost, OnRight
+from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import Loss, cosine, cross_entropy, gradient, held, logits_of, margin, zero
 from robustbench_aig.checks.shares import Limits, percent
 from robustbench_aig.evaluation import Images
@@ -20,7 +21,7 @@ DOUBLE = 3
 
 
 @dataclass(frozen=True)
-class ZeroGradient(Check):
+class ZeroGradient(OnRight):
     """Gradients that are zero for the margin as well, so that no loss gets any (indicator I1 of Pintor et al. 2022)."""
 
     images: int = 192
@@ -34,11 +35,8 @@ class ZeroGradient(Check):
     )
     limits: ClassVar[Limits] = Limits(0.0, 0.02)
 
-    def __call__(self, case: Case) -> Finding:
+    def look(self, case: Case, images: Images) -> Finding:
         """Count the images whose margin has no gradient."""
-        images = case.sample(self.images)
-        if not len(images):
-            return self.unfit(NONE_RIGHT)
         found = gradients(case, case.subject.model, images, margin)
         dead, zeros = zero(found), (found == 0).flatten(1).double().mean(1)
         evidence = (
@@ -53,7 +51,7 @@ class ZeroGradient(Check):
 
 
 @dataclass(frozen=True)
-class Underflow(Check):
+class Underflow(OnRight):
     """The gradient of the cross-entropy in float32 against the true one.
 
     Where the softmax rounds to 0 and 1 it is zero or lacks the label's part, which looks like robustness even of
@@ -74,11 +72,8 @@ class Underflow(Check):
     )
     limits: ClassVar[Limits] = Limits(0.1, 0.3)
 
-    def __call__(self, case: Case) -> Finding:
+    def look(self, case: Case, images: Images) -> Finding:
         """Count the images whose gradient is lost or another one."""
-        images = case.sample(self.images)
-        if not len(images):
-            return self.unfit(NONE_RIGHT)
         single = gradients(case, case.subject.model, images, cross_entropy)
         live = ~zero(gradients(case, case.subject.model, images, margin))
         lost = zero(single) & live
@@ -102,7 +97,7 @@ class Underflow(Check):
 
 
 @dataclass(frozen=True)
-class FiniteDifferences(Check):
+class FiniteDifferences(OnRight):
     """The slope of the margin along its gradient against a difference quotient in float64, the noise held.
 
     Hard gates are held as constants, since no difference quotient sees a gradient that is passed straight through.
@@ -122,11 +117,9 @@ class FiniteDifferences(Check):
     )
     limits: ClassVar[Limits] = Limits(0.02, 0.1)
 
-    def __call__(self, case: Case) -> Finding:
+    def look(self, case: Case, images: Images) -> Finding:
         """Count the images on which they disagree."""
-        images, width = case.sample(self.images), self.width(case)
-        if not len(images):
-            return self.unfit(NONE_RIGHT)
+        width = self.width(case)
         if case.exact is None:
             return self.unfit("the network can't be run in float64")
         errors = self.errors(case, case.exact, images, width)
@@ -183,7 +176,7 @@ class Shattered(FiniteDifferences):
 
 
 @dataclass(frozen=True)
-class StepSaturation(Check):
+class StepSaturation(OnRight):
     """How far FGSM goes where the box leaves room: a step of sign(0) = 0 goes nowhere.
 
     Attributes:
@@ -198,11 +191,9 @@ class StepSaturation(Check):
     advice: ClassVar[str] = "Do not read FGSM's accuracy: gradients that are exactly zero make its step a short one."
     limits: ClassVar[Limits] = Limits(0.05, 0.2)
 
-    def __call__(self, case: Case) -> Finding:
+    def look(self, case: Case, images: Images) -> Finding:
         """Count the images whose step is too short."""
-        images, threat = case.sample(self.images), case.threat
-        if not len(images):
-            return self.unfit(NONE_RIGHT)
+        threat = case.threat
         if threat.norm != "linf":
             return self.unfit("a step in L2 is as long as its gradient makes it")
         change = (whole(Fgsm(), case.results(Fgsm(), images, threat)) - images.pixels).abs()

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.finding import Check, Cost, Finding
+from robustbench_aig.checks.check import Check, Cost
+from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import differs, logits_of, quiet
 from robustbench_aig.checks.randomness import SAME
 from robustbench_aig.checks.shares import Limits

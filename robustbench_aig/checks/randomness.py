@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.checks.case import Case, over
-from robustbench_aig.checks.finding import Check, Cost, Finding
+from robustbench_aig.checks.check import Check, Cost, noiseless
+from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import differs, logits_of
 from robustbench_aig.checks.shares import Limits
 from robustbench_aig.evaluation import Images
@@ -90,7 +91,7 @@ class NoiseScope(Check):
     def __call__(self, case: Case) -> Finding:
         """Count the images whose logits depend on the pass or on the company, under the same streams."""
         if not case.subject.random:
-            return self.unfit(f"the policy '{case.subject.policy}' draws no noise")
+            return self.unfit(noiseless(case))
         images = case.images.pick(slice(self.images))
         whole = _with_noise(case, images)
         again = differs(whole, _with_noise(case, images), SAME)

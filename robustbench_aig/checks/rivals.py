@@ -12,25 +12,25 @@ import torch
 from robustbench_aig.attacks import Attack, Pgd
 from robustbench_aig.attacks.gradient import GradientAttack
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.finding import NONE_RIGHT, Check, Finding
+from robustbench_aig.checks.check import OnRight
+from robustbench_aig.checks.finding import Finding
+from robustbench_aig.evaluation import Images
 from robustbench_aig.threat import Threat
 
 
 @dataclass(frozen=True)
-class Rivals(Check):
+class Rivals(OnRight):
     """Counts the images that a rival breaks, and none of the attacks that are believed.
 
     On a random network an image counts that is clearly lost to a rival, and clearly held against the others, over
     fresh draws.
     """
 
-    def __call__(self, case: Case) -> Finding:
+    def look(self, case: Case, images: Images) -> Finding:
         """Give the rivals what the believed attacks have left."""
-        rivals, images = self.rivals(case), case.sample(self.images)
+        rivals = self.rivals(case)
         if isinstance(rivals, str):
             return self.unfit(rivals)
-        if not len(images):
-            return self.unfit(NONE_RIGHT)
         left = images.pick(case.outcome(case.attack, images).held.nonzero()[:, 0])
         held = torch.ones_like(left.labels, dtype=torch.bool)
         for attack in self.believed(case):

@@ -13,7 +13,8 @@ from robustbench_aig.attacks.modes import Estimate, FrozenNoise, Mode, StraightT
 from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.checks.case import AT_ONCE, ITSELF, Case, whole
-from robustbench_aig.checks.finding import NONE_RIGHT, Check, Cost, Finding
+from robustbench_aig.checks.check import Cost, OnRight
+from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.shares import Limits, percent
 from robustbench_aig.evaluation import Images
 from robustbench_aig.gating import Policy
@@ -21,7 +22,7 @@ from robustbench_aig.randomness import Stream
 
 
 @dataclass(frozen=True)
-class Convergence(Check):
+class Convergence(OnRight):
     """Whether the loss still rises when the attack ends (indicator I4 of Pintor et al. 2022).
 
     The highest value so far, over the range of all values, may not rise by more than `rise` in the last steps: in a
@@ -40,13 +41,11 @@ class Convergence(Check):
     advice: ClassVar[str] = "Give the attack more steps, or larger ones: it was stopped on its way."
     limits: ClassVar[Limits] = Limits(0.1, 0.3)
 
-    def __call__(self, case: Case) -> Finding:
+    def look(self, case: Case, images: Images) -> Finding:
         """Count the images on which the attack fails and was still on its way."""
-        attack, images = tracked(case.attack), case.sample(self.images)
+        attack = tracked(case.attack)
         if isinstance(attack, str):
             return self.unfit(attack)
-        if not len(images):
-            return self.unfit(NONE_RIGHT)
         way = way_of(case, replace(attack, mode=FrozenNoise()) if case.subject.random else attack, images)
         values = way.values.cummax(0).values
         last = min(10, len(values) // 5)
@@ -68,7 +67,7 @@ class Convergence(Check):
 
 
 @dataclass(frozen=True)
-class SilentSuccess(Check):
+class SilentSuccess(OnRight):
     """Whether an earlier iterate was a success and what is returned isn't (indicator I3 of Pintor et al. 2022).
 
     The iterate with the lowest margin is judged as the returned one is: on a random network over fresh draws.
@@ -80,13 +79,11 @@ class SilentSuccess(Check):
     advice: ClassVar[str] = "Let the attack return its best iterate, not its last (keep=best)."
     limits: ClassVar[Limits] = Limits(0.01, 0.05)
 
-    def __call__(self, case: Case) -> Finding:
+    def look(self, case: Case, images: Images) -> Finding:
         """Count the images that were lost on the way and hold in the end."""
-        attack, images = tracked(case.attack), case.sample(self.images)
+        attack = tracked(case.attack)
         if isinstance(attack, str):
             return self.unfit(attack)
-        if not len(images):
-            return self.unfit(NONE_RIGHT)
         way = way_of(case, attack, images)
         passed, returned = case.judged(way.best, images), case.judged(way.returned, images)
         count, n = int((passed.lost & returned.held).sum()), len(images)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from robustbench_aig.check_records import Checkup, FindingRecord
 from robustbench_aig.cli import options
 from robustbench_aig.cli.checkup import show
 from robustbench_aig.cli.images import images_of
@@ -21,7 +20,7 @@ from robustbench_aig.cli.progress import counting, reading
 from robustbench_aig.cli.terminal import console
 from robustbench_aig.errors import CheckError, InputError, Interrupted
 from robustbench_aig.recipes.attacks import TransferRecipe
-from robustbench_aig.records import DataRecord, ThreatRecord
+from robustbench_aig.records import Checkup, DataRecord, FindingRecord, ThreatRecord
 from robustbench_aig.runs import RunRecord, find_run, read_run, twin_of
 from robustbench_aig.threat import Norm, Threat
 from robustbench_aig.zoo import find_attack

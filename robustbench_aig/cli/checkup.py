@@ -7,8 +7,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from robustbench_aig.check_records import Checkup, FindingRecord
 from robustbench_aig.cli.terminal import stdout
+from robustbench_aig.records import Checkup, FindingRecord
 
 _STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red", "n/a": "dim"}
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robustbench_aig.gate_records import GateStratum
 from robustbench_aig.gateshift import paths
 from robustbench_aig.gateshift.arrays import Ints
 from robustbench_aig.gateshift.explained import Ways, class_ways
 from robustbench_aig.gateshift.measure import Moved, Version, beyond, compare
 from robustbench_aig.gateshift.strata import Stratum, outcomes, strata
+from robustbench_aig.records import GateStratum
 
 
 @dataclass(frozen=True)

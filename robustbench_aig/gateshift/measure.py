@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from scipy.special import stdtrit
 
-from robustbench_aig.gate_records import ClassPart, Excess, GateMoves
 from robustbench_aig.gateshift import explained, paths
 from robustbench_aig.gateshift.arrays import Bools, Floats, Ints
 from robustbench_aig.gateshift.flips import flipped, overlap
 from robustbench_aig.gateshift.shift import TOLD, corrected, divergence, noise_of_mean
+from robustbench_aig.records import ClassPart, Excess, GateMoves
 from robustbench_aig.statistics import CONFIDENCE
 
 

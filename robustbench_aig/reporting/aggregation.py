@@ -7,9 +7,18 @@ from typing import Literal
 
 import numpy as np
 
-from robustbench_aig.gate_records import ComputeSpread
 from robustbench_aig.gateshift.macs import expected_macs
-from robustbench_aig.records import Compute, Cost, Distance, Evaluation, EvaluationPlan, Latency, ModelRecord, Report
+from robustbench_aig.records import (
+    Compute,
+    ComputeSpread,
+    Cost,
+    Distance,
+    Evaluation,
+    EvaluationPlan,
+    Latency,
+    ModelRecord,
+    Report,
+)
 from robustbench_aig.reporting.accuracy import Scores, accuracy
 from robustbench_aig.reporting.comparison import comparisons, results_of
 from robustbench_aig.reporting.corruptions import means

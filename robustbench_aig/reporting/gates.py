@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robustbench_aig.gate_records import GateStratum
 from robustbench_aig.gateshift import Version, Versions, moved_gates
-from robustbench_aig.records import ClassShift, Gates, GateShift, ModelRecord
+from robustbench_aig.records import ClassShift, Gates, GateShift, GateStratum, ModelRecord
 from robustbench_aig.reporting.rows import Bools, Floats, Rows
 
 

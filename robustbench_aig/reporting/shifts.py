@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from robustbench_aig.gate_records import ClassPart, Excess, GateMoves, GateStratum
-from robustbench_aig.records import Evaluation, Report, ThreatRecord
+from robustbench_aig.records import ClassPart, Evaluation, Excess, GateMoves, GateStratum, Report, ThreatRecord
 from robustbench_aig.reporting import words
 from robustbench_aig.reporting.series import Series, headline, threats
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from robustbench_aig.check_records import Checkup
+from robustbench_aig.records import Checkup
 from robustbench_aig.runs import RECORD, read_run, released
 from tests.command import aigrob_here
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from robustbench_aig import checks
-from robustbench_aig.check_records import Checkup
 from robustbench_aig.checks import Case, Check, Finding
 from robustbench_aig.checks.budget import HighEpsilon
 from robustbench_aig.checks.gates import GatePath
 from robustbench_aig.checks.output import Logits
 from robustbench_aig.checks.randomness import Randomness
+from robustbench_aig.records import Checkup
 from robustbench_aig.runs import read_run
 from tests.command import aigrob_here, refused
 

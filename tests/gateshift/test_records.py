@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
-from robustbench_aig.gate_records import GateMoves, GateStratum
 from robustbench_aig.gateshift import Version, Versions, moved_gates
 from robustbench_aig.gateshift.arrays import Ints
 from robustbench_aig.gateshift.strata import outcomes, strata
+from robustbench_aig.records import GateMoves, GateStratum
 
 N, GATES, CLASSES = 90, 5, ["cat", "dog", "frog"]
 

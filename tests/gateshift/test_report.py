@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from robustbench_aig.errors import RunError
-from robustbench_aig.gate_records import GateStratum
-from robustbench_aig.records import Evaluation, Report
+from robustbench_aig.records import Evaluation, GateStratum, Report
 from robustbench_aig.reporting import aggregate, words, write_report
 from robustbench_aig.reporting.series import all_series
 from robustbench_aig.reporting.shifts import QUANTITIES, blocks, shift_of

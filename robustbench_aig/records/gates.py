@@ -1,19 +1,15 @@
-"""The report's record of how far gates moved, and compute with them. No torch."""
+"""What the gates did, and how far they moved. No torch."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from robustbench_aig.records.base import Record
 
 
-class ShiftRecord(BaseModel):
-    """Base: as `records.Record`, which holds these."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ClassPart(ShiftRecord):
+class ClassPart(Record):
     """The part of a shift that leads to the gates of the class that images are taken for, and the part beside it.
 
     Over images that were right unattacked and are wrong attacked, where the gates of the two classes are told apart.
@@ -28,7 +24,7 @@ class ClassPart(ShiftRecord):
     )
 
 
-class GateMoves(ShiftRecord):
+class GateMoves(Record):
     """How far the gates of n images are from where they were unattacked. Lists follow the model's gates."""
 
     n: int
@@ -47,7 +43,7 @@ class GateMoves(ShiftRecord):
     divergences: list[float] = Field(description="as `shifts`")
 
 
-class Excess(ShiftRecord):
+class Excess(Record):
     """A difference of shifts, paired on n images, with its 95 % interval (Student's t)."""
 
     value: float
@@ -56,7 +52,7 @@ class Excess(ShiftRecord):
     n: int
 
 
-class GateStratum(ShiftRecord):
+class GateStratum(Record):
     """Images that belong together: how far an attack moved their gates, and how far controls moved the same ones."""
 
     by: Literal["all", "outcome", "class"]
@@ -70,14 +66,31 @@ class GateStratum(ShiftRecord):
     beyond_permuted: Excess | None = Field(description="attacked.shift - permuted.shift")
 
 
-class ComputeSpread(ShiftRecord):
-    """What a mean over images and draws doesn't tell of the executed multiply-accumulates."""
+class GateShift(Record):
+    """One gate over all images."""
 
-    clean_p95: float = Field(description="95th percentile of the unattacked images")
-    up_share: float = Field(description="share of images that execute more than unattacked, noise held equal")
-    down_share: float = Field(description="the same, less")
-    clean_expected: float | None = Field(
-        description="by probabilities: what always runs + sum over gates of p * MACs, p being the mean over all draws; "
-        "null unless gates are sampled, and where the sample table is older than the columns it takes"
-    )
-    adversarial_expected: float | None
+    gate: str
+    rate_clean: float
+    rate_adv: float
+    flip_rate: float
+    noise_flip_rate: float | None
+
+
+class ClassShift(Record):
+    """Execution rate of every gate over the images of one true class."""
+
+    label: str
+    n: int
+    rates_clean: list[float]
+    rates_adv: list[float]
+
+
+class Gates(Record):
+    """What the gates did, clean against attacked. Rates are shares of images; lists follow the model's gates."""
+
+    flip_rate: float = Field(description="share of (image, gate) pairs whose decision changed, noise held equal")
+    noise_flip_rate: float | None = Field(description="the same under random ±eps noise; null where no control ran")
+    shift: float = Field(description="mean over images of the sum over gates of (p_adv - p_clean)^2, along one draw")
+    per_gate: list[GateShift]
+    per_class: list[ClassShift]
+    strata: list[GateStratum] = Field(default_factory=list, description="how far they moved; empty where not attacked")

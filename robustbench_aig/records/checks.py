@@ -1,4 +1,4 @@
-"""The record of a checkup: what the checks of one run found. No torch."""
+"""What the checks of one run found. No torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from robustbench_aig.records import DataRecord, Record, ThreatRecord
+from robustbench_aig.records.base import Record, ThreatRecord
+from robustbench_aig.records.plan import DataRecord
 
 
 class FindingRecord(Record):

@@ -1,0 +1,57 @@
+"""The record of an evaluation: the plan written before, the report made after. No torch.
+
+A report directory holds `plan.json` (what is measured, written first), `samples/<evaluation>.parquet` (one row per
+image: the evidence), `images/<evaluation>.safetensors` (a sample of the attacked images), `times.json` (seconds
+spent), `latency.json` (`Latency` of some evaluations) and `report.json`, which is a function of the former.
+"""
+
+from robustbench_aig.records.base import SCHEMA_VERSION, CorruptionRecord, Precision, Record, Role, Status, ThreatRecord
+from robustbench_aig.records.checks import Checkup, FindingRecord
+from robustbench_aig.records.comparison import Accuracies, Comparison, Ladder, Step
+from robustbench_aig.records.compute import Compute, ComputeSpread, Cost, Latency
+from robustbench_aig.records.evaluation import Accuracy, CorruptionMean, Distance, Evaluation, WorstCase
+from robustbench_aig.records.gates import ClassPart, ClassShift, Excess, GateMoves, Gates, GateShift, GateStratum
+from robustbench_aig.records.plan import DataRecord, EvaluationPlan, GateRecord, ModelRecord, Plan, Rung
+from robustbench_aig.records.report import Check, Claim, Report, report_json_schema
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Accuracies",
+    "Accuracy",
+    "Check",
+    "Checkup",
+    "Claim",
+    "ClassPart",
+    "ClassShift",
+    "Comparison",
+    "Compute",
+    "ComputeSpread",
+    "CorruptionMean",
+    "CorruptionRecord",
+    "Cost",
+    "DataRecord",
+    "Distance",
+    "Evaluation",
+    "EvaluationPlan",
+    "Excess",
+    "FindingRecord",
+    "GateMoves",
+    "GateRecord",
+    "GateShift",
+    "GateStratum",
+    "Gates",
+    "Ladder",
+    "Latency",
+    "ModelRecord",
+    "Plan",
+    "Precision",
+    "Record",
+    "Report",
+    "Role",
+    "Rung",
+    "Status",
+    "Step",
+    "ThreatRecord",
+    "WorstCase",
+    "report_json_schema",
+]

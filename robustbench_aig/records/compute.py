@@ -1,0 +1,59 @@
+"""What was executed, and how long it took. No torch."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from robustbench_aig.records.base import Record
+
+
+class ComputeSpread(Record):
+    """What a mean over images and draws doesn't tell of the executed multiply-accumulates."""
+
+    clean_p95: float = Field(description="95th percentile of the unattacked images")
+    up_share: float = Field(description="share of images that execute more than unattacked, noise held equal")
+    down_share: float = Field(description="the same, less")
+    clean_expected: float | None = Field(
+        description="by probabilities: what always runs + sum over gates of p * MACs, p being the mean over all draws; "
+        "null unless gates are sampled, and where the sample table is older than the columns it takes"
+    )
+    adversarial_expected: float | None
+
+
+class Latency(Record):
+    """How long a network that skips closed blocks takes for attacked images, over their clean versions.
+
+    A median over interleaved pairs of batches, with an interval that holds the true one with at least 95 %. A copy of
+    the network that is made for inference, in float32, on the kept images that both evaluations measured.
+    """
+
+    ratio: float = Field(gt=0, description="attacked / clean")
+    low: float = Field(gt=0)
+    high: float = Field(gt=0)
+    clean_ms_per_image: float = Field(gt=0, description="median, in milliseconds")
+    images: int = Field(ge=1, description="of a batch")
+    pairs: int
+    device: str
+    threads: int
+
+
+class Compute(Record):
+    """Executed multiply-accumulates per image."""
+
+    clean_macs: float
+    adversarial_macs: float
+    change: float = Field(description="(adversarial - clean) / clean")
+    recovered: float | None = Field(
+        description="(adversarial - clean) / (all open - clean); null where nothing was saved"
+    )
+    p95: float = Field(description="95th percentile of the attacked images")
+    spread: ComputeSpread | None = Field(None, description="null in reports of earlier versions")
+    latency: Latency | None = Field(None, description="null where it wasn't measured; no function of the sample table")
+
+
+class Cost(Record):
+    """What the attack spent: passes per image that it was run on, and seconds, summed over processes."""
+
+    forwards: float
+    backwards: float
+    seconds: float

@@ -1,0 +1,100 @@
+"""The results of measurements: accuracies, one by one and as a union. No torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from robustbench_aig.records.base import CorruptionRecord, Record, Role, Status, ThreatRecord
+from robustbench_aig.records.compute import Compute, Cost
+from robustbench_aig.records.gates import Gates
+
+
+class Accuracy(Record):
+    """A share of right answers with its 95 % interval.
+
+    With one draw per image it is `count / n` with Wilson's interval. With more draws it is the mean over draws with
+    a bootstrap interval over images, and `count` is null.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    draws: int
+    count: int | None
+    interval: Literal["wilson", "bootstrap"]
+    majority: float | None = Field(None, description="share of images whose plurality vote is right")
+    all_right: float | None = Field(None, description="share of images that every draw got right")
+    any_right: float | None = Field(None, description="share of images that at least one draw got right")
+
+
+class Distance(Record):
+    """Measured size of the changes, over images."""
+
+    linf_max: float
+    linf_mean: float
+    l2_max: float
+    l2_mean: float
+
+
+class Evaluation(Record):
+    """The result of one measurement."""
+
+    id: str
+    model: str
+    gate_policy: str
+    attack: str
+    role: Role
+    provider: str
+    provider_version: str
+    threat: ThreatRecord | None
+    corruption: CorruptionRecord | None = None
+    status: Status
+    errors: int = Field(description="images whose attack or judgement failed; they count as lost")
+    skipped: int = Field(0, description="images not attacked, because they were lost before; they count as lost")
+    n: int
+    clean_accuracy: Accuracy
+    robust_accuracy: Accuracy = Field(
+        description="what is left of n images; with skipped ones it's left by this attack and all before it, which "
+        "bounds the accuracy under this attack alone from below and isn't comparable between attacks"
+    )
+    distance: Distance | None
+    gates: Gates | None = Field(description="null for a plain model")
+    compute: Compute | None = Field(description="null where every image failed")
+    cost: Cost
+
+
+class WorstCase(Record):
+    """The union: every image under the attack that is worst for it, chosen and scored on disjoint draws."""
+
+    model: str
+    gate_policy: str
+    threat: ThreatRecord
+    attacks: list[str]
+    status: Status
+    accuracy: Accuracy
+    strongest: dict[str, int] = Field(description="attack -> images for which it was chosen")
+    alone: dict[str, int] = Field(
+        default_factory=dict, description="attack -> images lost to it in most draws, and to no other; not in a cascade"
+    )
+    others_only: list[int] = Field(
+        default_factory=list,
+        description="images lost in most draws to attacks of other providers, and neither to ours nor unattacked; none "
+        "in a cascade, and none where all attacks are ours, or none is",
+    )
+    own_accuracy: Accuracy | None = Field(
+        None, description="of the union over our attacks alone; null in a cascade, and where all are ours, or none is"
+    )
+
+
+class CorruptionMean(Record):
+    """Mean accuracy over the severities of one corruption, or over all corruptions at the same severities."""
+
+    model: str
+    gate_policy: str
+    name: str | None = Field(description="null for the mean over all")
+    severities: list[int]
+    status: Status
+    accuracy: Accuracy = Field(description="an image's draws are those of all that is averaged")

@@ -1,0 +1,90 @@
+"""What is to be measured, fixed before the first pass. No torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from robustbench_aig.recipes import Family
+from robustbench_aig.records.base import SCHEMA_VERSION, CorruptionRecord, Precision, Record, Role, ThreatRecord
+
+
+class DataRecord(Record):
+    """The images that were evaluated."""
+
+    name: str
+    split: str
+    n: int = Field(description="images evaluated")
+    available: int = Field(description="images in the split")
+    shape: tuple[int, int, int] = Field(description="channels, height, width")
+    classes: list[str]
+    digest: str = Field(description="SHA-256 over the evaluated images and labels")
+
+
+class GateRecord(Record):
+    """One gate: where it sits and what it can save."""
+
+    name: str = Field(description="stage.block, counted from 1")
+    macs: int = Field(description="multiply-accumulates of the block it can skip")
+    target: float | None = Field(None, description="execution rate it was trained towards; 1 = forced open")
+    transition: bool = Field(False, description="its block changes the resolution or width")
+
+
+class ModelRecord(Record):
+    """A trained network under evaluation."""
+
+    name: str = Field(description="name of the run")
+    recipe: str
+    family: Family
+    parameters: int
+    total_macs: int = Field(description="multiply-accumulates with every gate open")
+    gates: list[GateRecord] = Field(default_factory=list)
+    rates: list[float] | None = Field(None, description="execution rates of the gates under the policy 'random'")
+    defence: str | None = Field(None, description="what stands before the network: 'jpeg 75'")
+    weights_digest: str
+    training: dict[str, Any] = Field(default_factory=dict, description="what the run recorded of itself")
+
+
+class EvaluationPlan(Record):
+    """One measurement: a model under a gate policy, an attack and a threat."""
+
+    id: str = Field(description="file name of its rows")
+    model: str
+    policy: str
+    attack: str
+    role: Role
+    provider: str
+    provider_version: str
+    settings: dict[str, Any] = Field(default_factory=dict, description="the attack's resolved recipe")
+    threat: ThreatRecord | None = None
+    corruption: CorruptionRecord | None = None
+
+
+class Rung(Record):
+    """One rung of the ladder of controls: a model under a gate policy."""
+
+    key: str = Field(description="R0, R0', R1, …")
+    title: str
+    model: str | None = Field(description="null where the control has not been trained")
+    policy: str
+    note: str | None = Field(None, description="why it is missing, or how its training differs")
+
+
+class Plan(Record):
+    """What is measured, fixed before the first pass: the digest covers all that decides the numbers."""
+
+    schema_version: str = SCHEMA_VERSION
+    created: str
+    command: str
+    seed: int
+    digest: str
+    chunk: int = Field(description="images per unit of work")
+    draws: int = Field(description="scoring draws per image of a random policy")
+    cascade: bool = Field(False, description="attacks skip images that are lost already, in the plan's order")
+    precision: Precision = Field("fp32", description="in which our own attacks work; what they say is judged in fp32")
+    environment: dict[str, Any]
+    data: DataRecord
+    models: list[ModelRecord]
+    evaluations: list[EvaluationPlan]
+    ladder: list[Rung] = Field(default_factory=list, description="empty where no ladder was asked for")

@@ -1,0 +1,58 @@
+"""`report.json`. No torch."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from robustbench_aig.records.base import SCHEMA_VERSION, Record
+from robustbench_aig.records.comparison import Comparison, Ladder
+from robustbench_aig.records.evaluation import CorruptionMean, Evaluation, WorstCase
+from robustbench_aig.records.plan import DataRecord, ModelRecord
+
+
+class Check(Record):
+    """An automatic test of whether a number deserves belief."""
+
+    id: str
+    verdict: Literal["pass", "warn", "fail", "n/a"]
+    sentence: str
+    evidence: dict[str, Any] = Field(default_factory=dict)
+
+
+class Claim(Record):
+    """A sentence with a verdict."""
+
+    id: str
+    sentence: str
+    verdict: Literal["supported", "explained by randomness", "explained by masking", "unsupported", "inconclusive"]
+    evidence: dict[str, Any] = Field(default_factory=dict)
+
+
+class Report(Record):
+    """`report.json`: every number a function of the sample table."""
+
+    schema_version: str = SCHEMA_VERSION
+    status: Literal["complete", "partial", "error"]
+    created: str
+    command: str
+    seed: int
+    digest: str
+    environment: dict[str, Any]
+    data: DataRecord
+    models: list[ModelRecord]
+    evaluations: list[Evaluation]
+    worst_case: list[WorstCase]
+    corruptions: list[CorruptionMean] = Field(default_factory=list)
+    comparisons: list[Comparison]
+    ladder: Ladder | None = None
+    checks: list[Check] = Field(default_factory=list)
+    claims: list[Claim] = Field(default_factory=list)
+
+
+def report_json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of `report.json`."""
+    schema = Report.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return schema

@@ -11,5 +11,5 @@ class RecipesHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Add the mapping; `version` is "editable" for `pip install -e`."""
         if version != "editable":
-            for folder in ("models", "attacks"):
+            for folder in ("models", "attacks", "claims"):
                 build_data["force_include"][folder] = f"robustbench_aig/_data/{folder}"

@@ -11,7 +11,7 @@ from robustbench_aig.errors import InputError
 
 
 def data_folder(kind: str) -> Path:
-    """`models/` or `attacks/`: inside an installed wheel, else in the checkout (docs/adr/0001)."""
+    """`models/`, `attacks/` or `claims/`: inside an installed wheel, else in the checkout (docs/adr/0001)."""
     package = Path(__file__).parent
     installed = package / "_data" / kind
     return installed if installed.is_dir() else package.parent / kind

@@ -11,6 +11,7 @@ from robustbench_aig.errors import RecipeError, did_you_mean
 from robustbench_aig.files import data_folder
 from robustbench_aig.recipes import (
     AttackRecipe,
+    ClaimRecipe,
     ModelRecipe,
     NamedAttack,
     SuiteRecipe,
@@ -49,6 +50,19 @@ def attack_names() -> list[str]:
 def suite_names() -> list[str]:
     """All suites of attacks."""
     return [name for name, path in _files("attacks").items() if "suite" in read_toml(path)]
+
+
+def claim_names() -> list[str]:
+    """All claims."""
+    return list(_files("claims"))
+
+
+def find_claim(name: str) -> tuple[str, ClaimRecipe]:
+    """The name and recipe of a claim; RecipeError as for `find_model`. `name` may be a path to a TOML file."""
+    path = Path(name) if name.endswith(".toml") else _files("claims").get(name)
+    if path is None:
+        raise RecipeError(f"unknown claim '{name}': {did_you_mean(name, claim_names())}")
+    return path.stem, validate(ClaimRecipe, read_toml(path), path)
 
 
 def _model_content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:

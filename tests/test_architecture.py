@@ -104,7 +104,7 @@ def test_light_modules_do_not_import_torch(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("folder", ["models", "attacks", "reports"])
+@pytest.mark.parametrize("folder", ["models", "attacks", "claims", "reports"])
 def test_data_folders_hold_no_code(folder: str) -> None:
     assert not list((ROOT / folder).rglob("*.py"))
 

@@ -21,6 +21,7 @@ from robustbench_aig.cli.terminal import console
 from robustbench_aig.errors import CheckError, InputError, Interrupted
 from robustbench_aig.recipes.attacks import TransferRecipe
 from robustbench_aig.records import Checkup, DataRecord, FindingRecord, ThreatRecord
+from robustbench_aig.reporting.checkups import add_checkup, refuse_foreign
 from robustbench_aig.runs import RunRecord, find_run, read_run, twin_of
 from robustbench_aig.threat import Norm, Threat
 from robustbench_aig.zoo import find_attack
@@ -40,6 +41,8 @@ Examples:
   aigrob check digits-aig14-s0 --policy sampled --attack apgd:gates=straight-through,gates.draws=20
       would a stronger attack on random gates be believed?
   aigrob check photos-aig20-s0 --eps 1/255 --other photos-resnet20-s1
+  aigrob check digits-aig14-s0 --policy sampled --into reports/digits-1fe5b2d9
+      no claim of that report is supported before
   aigrob check digits-resnet14-s0 --json | jq '.findings[] | select(.status == "fail")'
 """
 
@@ -62,6 +65,7 @@ class Request:
     eps: str | None
     norm: str
     others: Sequence[str]
+    into: Path | None
     data: str | None
     limit: int | None
     seed: int
@@ -89,6 +93,12 @@ class Request:
     metavar="RUN",
     help="A network that attacks are transferred from, repeatable.  [default: the twin of RUN, where there is one]",
 )
+@click.option(
+    "--into",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="A report directory that attacks RUN: its claims then rest on these checks, and its pages show them.",
+)
 @options.moved_data_option
 @options.runs_option
 @click.option(
@@ -114,6 +124,8 @@ def check(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
         found = _carry_out(request, console(quiet=request.quiet))
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; try again: {options.command_line()}") from None
+    if request.into:
+        add_checkup(request.into, found)
     show(found, as_json=request.json)
     failed = found.named("fail")
     if failed:
@@ -129,11 +141,15 @@ def _carry_out(request: Request, shown: Console) -> Checkup:
         raise InputError("a transfer attacks another network: name an --attack on RUN itself, and that one as --other")
     path = find_run(request.run, request.runs_root)
     record = read_run(path)
+    if request.into:
+        refuse_foreign(request.into, record.name, record.weights_digest, request.policy)
     others = _others(request, path, record)
 
     from robustbench_aig.checks import ALL, QUICK  # noqa: PLC0415 - imports torch
 
     case, data, attack = _case(request, path, record, others, shown)
+    if request.into:
+        refuse_foreign(request.into, record.name, record.weights_digest, case.subject.policy)
     checks = QUICK if request.quick else ALL
     if threat is None:
         shown.print(f"chosen ball: {case.threat}", markup=False)
@@ -141,6 +157,7 @@ def _carry_out(request: Request, shown: Console) -> Checkup:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=options.command_line(),
         run=record.name,
+        weights_digest=record.weights_digest,
         policy=case.subject.policy,
         attack=attack,
         threat=ThreatRecord(norm=case.threat.norm, eps=case.threat.text, value=case.threat.value),

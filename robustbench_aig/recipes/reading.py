@@ -11,11 +11,12 @@ from pydantic import BaseModel, ValidationError
 
 from robustbench_aig.errors import RecipeError, did_you_mean
 from robustbench_aig.recipes.attacks import AttackRecipe, SuiteRecipe
+from robustbench_aig.recipes.claims import ClaimRecipe
 from robustbench_aig.recipes.merging import complete
 from robustbench_aig.recipes.models import ModelRecipe
 from robustbench_aig.recipes.section import Section
 
-R = TypeVar("R", ModelRecipe, AttackRecipe, SuiteRecipe)
+R = TypeVar("R", ModelRecipe, AttackRecipe, SuiteRecipe, ClaimRecipe)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def _explain(kind: type[Section], error: ValidationError) -> str:
     return f"{f'key {key!r}: ' if key else ''}{message}{got}"
 
 
-_TAG_KEYS = ("algorithm", "mode", "name")
+_TAG_KEYS = ("algorithm", "mode", "name", "about")
 """What says which of several sections a table is."""
 
 

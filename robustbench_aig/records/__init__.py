@@ -7,20 +7,22 @@ spent), `latency.json` (`Latency` of some evaluations) and `report.json`, which 
 
 from robustbench_aig.records.base import SCHEMA_VERSION, CorruptionRecord, Precision, Record, Role, Status, ThreatRecord
 from robustbench_aig.records.checks import Checkup, FindingRecord
+from robustbench_aig.records.claims import CheckState, Claim, ClaimVerdict, Measurement
 from robustbench_aig.records.comparison import Accuracies, Comparison, Ladder, Step
 from robustbench_aig.records.compute import Compute, ComputeSpread, Cost, Latency
 from robustbench_aig.records.evaluation import Accuracy, CorruptionMean, Distance, Evaluation, WorstCase
 from robustbench_aig.records.gates import ClassPart, ClassShift, Excess, GateMoves, Gates, GateShift, GateStratum
 from robustbench_aig.records.plan import DataRecord, EvaluationPlan, GateRecord, ModelRecord, Plan, Rung
-from robustbench_aig.records.report import Check, Claim, Report, report_json_schema
+from robustbench_aig.records.report import Report, report_json_schema
 
 __all__ = [
     "SCHEMA_VERSION",
     "Accuracies",
     "Accuracy",
-    "Check",
+    "CheckState",
     "Checkup",
     "Claim",
+    "ClaimVerdict",
     "ClassPart",
     "ClassShift",
     "Comparison",
@@ -42,6 +44,7 @@ __all__ = [
     "Gates",
     "Ladder",
     "Latency",
+    "Measurement",
     "ModelRecord",
     "Plan",
     "Precision",

@@ -41,6 +41,7 @@ class Checkup(Record):
     created: str
     command: str
     run: str
+    weights_digest: str | None = Field(None, description="of the network that was checked")
     policy: str = Field(description="of the gates; none: the network has none")
     attack: str = Field(description="that is examined")
     threat: ThreatRecord

@@ -7,27 +7,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from robustbench_aig.records.base import SCHEMA_VERSION, Record
+from robustbench_aig.records.checks import Checkup
+from robustbench_aig.records.claims import Claim
 from robustbench_aig.records.comparison import Comparison, Ladder
 from robustbench_aig.records.evaluation import CorruptionMean, Evaluation, WorstCase
 from robustbench_aig.records.plan import DataRecord, ModelRecord
-
-
-class Check(Record):
-    """An automatic test of whether a number deserves belief."""
-
-    id: str
-    verdict: Literal["pass", "warn", "fail", "n/a"]
-    sentence: str
-    evidence: dict[str, Any] = Field(default_factory=dict)
-
-
-class Claim(Record):
-    """A sentence with a verdict."""
-
-    id: str
-    sentence: str
-    verdict: Literal["supported", "explained by randomness", "explained by masking", "unsupported", "inconclusive"]
-    evidence: dict[str, Any] = Field(default_factory=dict)
 
 
 class Report(Record):
@@ -47,7 +31,7 @@ class Report(Record):
     corruptions: list[CorruptionMean] = Field(default_factory=list)
     comparisons: list[Comparison]
     ladder: Ladder | None = None
-    checks: list[Check] = Field(default_factory=list)
+    checks: list[Checkup] = Field(default_factory=list, description="of networks of the report, under its policies")
     claims: list[Claim] = Field(default_factory=list)
 
 

@@ -20,6 +20,7 @@ from robustbench_aig.records import (
     Report,
 )
 from robustbench_aig.reporting.accuracy import Scores, accuracy
+from robustbench_aig.reporting.claims import claims
 from robustbench_aig.reporting.comparison import comparisons, results_of
 from robustbench_aig.reporting.corruptions import means
 from robustbench_aig.reporting.gates import Beside, gates
@@ -27,6 +28,7 @@ from robustbench_aig.reporting.ladder import ladder
 from robustbench_aig.reporting.loading import Evidence, load_evidence
 from robustbench_aig.reporting.rows import Bools, Rows
 from robustbench_aig.reporting.union import unions
+from robustbench_aig.zoo import claim_names, find_claim
 
 
 def aggregate(directory: Path) -> Report:
@@ -61,6 +63,8 @@ def summarise(evidence: Evidence) -> Report:
         corruptions=[mean.record for mean in corrupted],
         comparisons=comparisons(evidence, results),
         ladder=ladder(plan, results),
+        checks=evidence.checks,
+        claims=claims(evidence, results, [find_claim(name) for name in claim_names()]),
     )
 
 

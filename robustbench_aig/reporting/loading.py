@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,11 +15,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from robustbench_aig.errors import RunError
-from robustbench_aig.records import EvaluationPlan, Latency, ModelRecord, Plan
+from robustbench_aig.records import Checkup, EvaluationPlan, Latency, ModelRecord, Plan
 from robustbench_aig.reporting.documents import read_json, read_plan
 from robustbench_aig.reporting.rows import Ints, Rows
 
 T = TypeVar("T")
+
+CHECKS = "checks"
+"""The folder of a report directory that holds a checkup for each network and policy."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,14 @@ class Evidence:
         rows: evaluation id -> its rows; unfinished evaluations are absent.
         seconds: evaluation id -> wall time.
         latency: evaluation id -> what was measured with a clock; not every evaluation has it.
+        checks: what `aigrob check --into` has found of its networks.
     """
 
     plan: Plan
     rows: dict[str, Rows]
     seconds: dict[str, float]
     latency: dict[str, Latency]
+    checks: list[Checkup] = field(default_factory=list)
 
     def model(self, name: str) -> ModelRecord:
         """The model of that name."""
@@ -94,7 +99,7 @@ def load_evidence(directory: Path) -> Evidence:
     _check_same_images(rows, directory)
     seconds = _load_times(directory / "times.json", TypeAdapter(dict[str, float]), "seconds")
     latency = _load_times(directory / "latency.json", TypeAdapter(dict[str, Latency]), "latency")
-    return Evidence(plan, rows, seconds, latency)
+    return Evidence(plan, rows, seconds, latency, _load_checks(directory / CHECKS))
 
 
 def load_images(directory: Path, evaluation_id: str) -> Images | None:
@@ -120,6 +125,17 @@ def _load_times(path: Path, adapter: TypeAdapter[dict[str, T]], what: str) -> di
         return adapter.validate_python(read_json(path))
     except ValidationError:
         raise RunError(f"{path}: is not a map from evaluation to {what}: delete it") from None
+
+
+def _load_checks(folder: Path) -> list[Checkup]:
+    """In the order of their names; a checkup that can't be read may not vanish, for it may have failed."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found.append(Checkup.model_validate(read_json(path)))
+        except ValidationError:
+            raise RunError(f"{path}: is no checkup of this version: delete it, and check again") from None
+    return found
 
 
 def _load_rows(path: Path, evaluation: EvaluationPlan, plan: Plan) -> Rows:

@@ -10,6 +10,7 @@ from robustbench_aig.statistics.equivalence import EQUIVALENCE_CONFIDENCE, MARGI
 from robustbench_aig.statistics.families import Family, holm
 from robustbench_aig.statistics.few_seeds import cannot_carry
 from robustbench_aig.statistics.intervals import CONFIDENCE, Floats, Interval, wilson
+from robustbench_aig.statistics.jackknife import jackknife
 from robustbench_aig.statistics.medians import Median, coverage, interval_rank, median_with_interval
 from robustbench_aig.statistics.paired import bootstrap_difference, mcnemar
 from robustbench_aig.statistics.power import (
@@ -45,6 +46,7 @@ __all__ = [
     "holm",
     "images_needed",
     "interval_rank",
+    "jackknife",
     "mcnemar",
     "mcnemar_power",
     "median_with_interval",

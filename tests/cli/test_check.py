@@ -15,6 +15,7 @@ from robustbench_aig.checks.gates import GatePath
 from robustbench_aig.checks.output import Logits
 from robustbench_aig.checks.randomness import Randomness
 from robustbench_aig.records import Checkup
+from robustbench_aig.reporting.documents import load_report
 from robustbench_aig.runs import read_run
 from tests.command import aigrob_here, refused
 
@@ -135,3 +136,17 @@ def test_help_has_examples_and_the_exit_code(pair: Path) -> None:
         assert words in told
     assert "--out" not in told
     assert "check" in aigrob_here(pair.parent, "--help").stdout
+
+
+def test_into_a_report_whose_claims_rest_on_it(pair: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").symlink_to(pair)
+    attacked = ["attack", "gated", "--attack", "fgsm", "--eps", "8/255", "--limit", "40", "--no-latency"]
+    assert aigrob_here(tmp_path, *attacked, "--policy", "argmax", "--name", "r", "--quiet").returncode == 0
+    into = ["check", "gated", "--quick", *SMALL, "--eps", "8/255", "--into", "reports/r"]
+    result = aigrob_here(tmp_path, *into, "--quiet")
+    assert result.returncode == 0, result.stderr
+    report = load_report(tmp_path / "reports" / "r")
+    assert [(c.run, c.policy, c.quick) for c in report.checks] == [("gated", "argmax", True)]
+    refused(aigrob_here(tmp_path, *into, "--policy", "sampled"), "reports/r", "argmax", "--policy")
+    refused(aigrob_here(tmp_path, "check", "plain", "--into", "reports/r"), "not plain")
+    refused(aigrob_here(tmp_path, "check", "plain", "--into", "runs"), "no report directory")

@@ -1,0 +1,85 @@
+"""The files of `claims/`: sentences with what decides on them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from robustbench_aig.recipes.section import Count, Positive, Section, Share
+
+Policy = Literal["sampled", "argmax", "expected"]
+
+
+class UnderPolicies(Section):
+    """A claim that is judged under each policy of the gates by itself."""
+
+    policies: tuple[Policy, ...] = ("sampled", "argmax")
+
+
+class Strengths(UnderPolicies):
+    """The balls in which a claim is judged: where undefended and hardened networks can be told apart."""
+
+    undefended: tuple[str, ...] = ("0.5/255", "1/255", "2/255")
+    hardened: tuple[str, ...] = Field(("4/255", "8/255"), description="for adversarially trained networks")
+
+
+class RobustnessClaim(Strengths):
+    """The gated network keeps more accuracy than the plain one at every strength."""
+
+    about: Literal["robustness"]
+    attack: str = Field("union", description="under which; the union is over all attacks on the accuracy")
+    every_strength: bool = Field(False, description="at all that were measured, instead of those listed")
+    defence: Literal["jpeg"] | None = Field(None, description="what stands before both networks")
+    margin: Share = Field(0.0, description="by more than so much")
+
+
+class AccuracyClaim(UnderPolicies):
+    """The gated network classifies no fewer unattacked images right."""
+
+    about: Literal["accuracy"]
+    tolerance: Share = Field(0.01, description="so much less still counts as no less")
+
+
+class MovementClaim(Strengths):
+    """No attack makes gates change their decisions more than another image's change of the same size does."""
+
+    about: Literal["movement"]
+    most: Share = Field(description="share of an image's gates that may flip beyond that")
+
+
+class TransitionClaim(UnderPolicies):
+    """The blocks that change the resolution are open."""
+
+    about: Literal["transitions"]
+    least: Share = Field(description="execution rate of the one that is open least")
+
+
+class SpecificityClaim(UnderPolicies):
+    """Gates of the last stage treat classes differently."""
+
+    about: Literal["specificity"]
+    least: Share = Field(description="standard deviation of a gate's execution rate between classes, stage's mean")
+    groups: Count = Field(20, description="of images, for the jackknife")
+
+
+class OverheadClaim(Section):
+    """Gates add little to a network whose blocks all run."""
+
+    about: Literal["overhead"]
+    macs: Positive = Field(description="at most such a share of multiply-accumulates more")
+    parameters: Positive = Field(description="at most such a share of parameters more")
+
+
+Claim = Annotated[
+    RobustnessClaim | AccuracyClaim | MovementClaim | TransitionClaim | SpecificityClaim | OverheadClaim,
+    Field(discriminator="about"),
+]
+
+
+class ClaimRecipe(Section):
+    """A sentence that evidence decides on."""
+
+    sentence: str
+    reference: str | None = Field(None, description="who says so, and where")
+    claim: Claim

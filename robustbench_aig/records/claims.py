@@ -1,0 +1,44 @@
+"""Sentences with their verdicts. No torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from robustbench_aig.records.base import Record, ThreatRecord
+
+ClaimVerdict = Literal["supported", "explained by randomness", "explained by masking", "unsupported", "inconclusive"]
+CheckState = Literal["no fail", "failed", "not run", "not needed"]
+
+
+class Measurement(Record):
+    """One number that a claim rests on, and what it says alone."""
+
+    what: str
+    threat: ThreatRecord | None = None
+    value: float
+    low: float = Field(description="of the 95 % interval; equal to the value where it is exact")
+    high: float
+    n: int | None = Field(description="images; null where none are involved")
+    verdict: ClaimVerdict
+    reason: str
+    decides: bool = Field(True, description="false at the floor, where others decide if they can")
+    beside: dict[str, float] = Field(default_factory=dict, description="what else was looked at, by name")
+
+
+class Claim(Record):
+    """A sentence, whom it was asked of, and its verdict."""
+
+    id: str
+    sentence: str
+    reference: str | None
+    gated: list[str] = Field(description="networks, one for each training seed")
+    gate_policy: str | None = Field(description="null where the claim doesn't depend on one")
+    plain: list[str] = Field(description="that they are compared with; empty where the claim compares none")
+    verdict: ClaimVerdict
+    reason: str
+    scope: str = Field(description="for whom it holds: these networks, or further training seeds")
+    checks: CheckState
+    failed_checks: list[str] = Field(default_factory=list, description="as 'run (policy): check'")
+    measurements: list[Measurement]

@@ -1,0 +1,67 @@
+"""Who is compared with whom: gated networks and their plain twins, alike but for the training seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from robustbench_aig.records import ModelRecord, Plan
+
+
+@dataclass(frozen=True)
+class Group:
+    """Networks of one recipe, over training seeds, and those that they are compared with.
+
+    Attributes:
+        gated: at least one; in the order of the seeds.
+        plain: of the recipe whose compute is nearest to theirs with all gates open; none where there is none.
+    """
+
+    gated: tuple[ModelRecord, ...]
+    plain: tuple[ModelRecord, ...]
+
+    @property
+    def paired(self) -> bool:
+        """Whether networks stand in pairs of the same training seed."""
+        seeds = [[model.training.get("seed") for model in side] for side in (self.gated, self.plain)]
+        return seeds[0] == seeds[1] and len(set(seeds[0])) == len(seeds[0])
+
+    @property
+    def hardened(self) -> bool:
+        """Whether they were trained adversarially."""
+        return _hardening(self.gated[0]) is not None
+
+    @property
+    def models(self) -> tuple[ModelRecord, ...]:
+        """All of them."""
+        return self.gated + self.plain
+
+
+def groups(plan: Plan) -> list[Group]:
+    """All gated recipes of a plan, with the plain one each is compared with."""
+    families = {family: _alike([m for m in plan.models if m.family == family]) for family in ("gated", "plain")}
+    found = []
+    for gated in families["gated"]:
+        rivals = [p for p in families["plain"] if _treated(p[0]) == _treated(gated[0])]
+        macs = gated[0].total_macs
+        found.append(Group(gated, min(rivals, key=lambda p: abs(p[0].total_macs - macs), default=())))
+    return found
+
+
+def _alike(models: Sequence[ModelRecord]) -> list[tuple[ModelRecord, ...]]:
+    """Networks that differ in the training seed alone, together."""
+    found: dict[tuple[object, ...], list[ModelRecord]] = {}
+    for model in models:
+        found.setdefault((model.recipe, model.training.get("initial weights"), *_treated(model)), []).append(model)
+    return [tuple(sorted(same, key=lambda model: str(model.training.get("seed")))) for same in found.values()]
+
+
+def _treated(model: ModelRecord) -> tuple[object, ...]:
+    """What networks must have in common to be compared: adversarial training, and what stands before them."""
+    return _hardening(model), model.defence
+
+
+def _hardening(model: ModelRecord) -> str | None:
+    """Method and ball of adversarial training."""
+    said = model.training.get("adversarial")
+    return str(said).partition(", best epoch")[0] if said else None

@@ -1,0 +1,209 @@
+"""What claims about accuracy rest on: gated against plain on the same images, clean and attacked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from robustbench_aig.recipes import AccuracyClaim, RobustnessClaim, Strengths
+from robustbench_aig.records import Measurement, ModelRecord, ThreatRecord
+from robustbench_aig.reporting.accuracy import Scores
+from robustbench_aig.reporting.claims.groups import Group
+from robustbench_aig.reporting.claims.verdicts import Contest, Estimate, Ruling, judge_bound, judge_contest, measurement
+from robustbench_aig.reporting.comparison import CLEAN, Condition, Results
+from robustbench_aig.reporting.rows import Bools, Floats
+from robustbench_aig.statistics import MARGIN, bootstrap_difference, mcnemar, seed_difference
+from robustbench_aig.statistics.seeds import FEWEST_SEEDS
+
+_SEVERAL = 3
+"""Fewer strengths are not any strength."""
+
+
+class Question(NamedTuple):
+    """A group, the policy of its gates, and what was measured of it.
+
+    Attributes:
+        group: networks.
+        policy: of the gated ones.
+        results: of all networks.
+        seed: of the bootstrap.
+    """
+
+    group: Group
+    policy: str
+    results: Results
+    seed: int
+
+
+@dataclass(frozen=True)
+class Side:
+    """Networks of one recipe under one condition, over S training seeds and N images.
+
+    Attributes:
+        share: (S, N) of right draws.
+        majority: (S, N) whether the plurality vote is right.
+        ok: whether no image failed.
+        exact: whether nothing was random.
+    """
+
+    share: Floats
+    majority: Bools
+    ok: bool
+    exact: bool
+
+    @classmethod
+    def of(cls, models: Sequence[ModelRecord], policy: str, condition: Condition, results: Results) -> Side | None:
+        """None where one of them hasn't been measured, or there are none."""
+        found = [results.get((model.name, policy), {}).get(condition) for model in models]
+        scores = [one for one in found if one is not None]
+        return cls._stacked(scores) if scores and len(scores) == len(found) else None
+
+    @classmethod
+    def _stacked(cls, scores: Sequence[Scores]) -> Side:
+        return cls(
+            np.stack([one.share for one in scores]),
+            np.stack([one.majority for one in scores]),
+            all(bool(one.ok.all()) for one in scores),
+            all(one.deterministic for one in scores),
+        )
+
+
+def measure_robustness(claim: RobustnessClaim, asked: Question) -> list[Measurement]:
+    """The gap at every strength that the claim names and that was measured; largest epsilon last."""
+    defended = {model.defence and model.defence.split()[0] for model in asked.group.models}
+    if defended != {claim.defence}:
+        return []
+    of_gated = asked.results.get((asked.group.gated[0].name, asked.policy), {})
+    conditions = [c for c in of_gated if c.attack == claim.attack and _named(c.threat, claim, asked.group)]
+    among = _compared_on(asked)
+    if among is None:
+        return []
+    found = [_at(condition, claim, asked, among) for condition in sorted(conditions, key=_size)]
+    return [one for one in found if one is not None]
+
+
+def measure_accuracy(claim: AccuracyClaim, asked: Question) -> list[Measurement]:
+    """The gap on unattacked images."""
+    sides = _sides(asked, asked.policy, CLEAN)
+    if sides is None:
+        return []
+    gap = gap_of(*sides, paired=asked.group.paired, seed=asked.seed)
+    ruling = judge_bound(gap, -claim.tolerance, at_least=True)
+    if not (sides[0].ok and sides[1].ok):
+        ruling = Ruling("inconclusive", "images failed")
+    return [measurement("gated − plain, unattacked", gap, ruling)]
+
+
+def named(threat: ThreatRecord | None, strengths: Strengths, group: Group) -> bool:
+    """Whether a ball is one of those that a claim is judged in."""
+    listed = strengths.hardened if group.hardened else strengths.undefended
+    return threat is not None and threat.norm == "linf" and threat.eps in listed
+
+
+def strengths_needed(claim: Strengths, group: Group) -> int:
+    """At how many a claim must have been measured before it can be supported."""
+    if isinstance(claim, RobustnessClaim) and claim.every_strength:
+        return _SEVERAL
+    return len(claim.hardened if group.hardened else claim.undefended)
+
+
+def gap_of(first: Side, second: Side, *, paired: bool, seed: int, among: Bools | None = None) -> Estimate:
+    """First minus second: over seeds from three on, else for these networks, whose scores are averaged.
+
+    Args:
+        first: (S, N).
+        second: (S', N), of the same images.
+        paired: row s of both has the same seed.
+        seed: of the bootstrap.
+        among: (N,) the images that count; all by default.
+    """
+    chosen = np.ones(first.share.shape[1], bool) if among is None else among
+    ours, theirs = first.share[:, chosen], second.share[:, chosen]
+    means = ours.mean(axis=0), theirs.mean(axis=0)
+    each = means[0] - means[1]
+    interval = None
+    if min(len(ours), len(theirs)) >= FEWEST_SEEDS and each.size > 1:
+        interval = seed_difference(ours, theirs, paired=paired, seed=seed).interval
+    low, high = interval or bootstrap_difference(*means, seed=seed)
+    alone = first.exact and second.exact and len(ours) == len(theirs) == 1
+    p_value = mcnemar(int((each > 0).sum()), int((each < 0).sum())) if alone else None
+    return Estimate(float(each.mean()), low, high, each.size, float((each**2).mean()), p_value)
+
+
+def _named(threat: ThreatRecord | None, claim: RobustnessClaim, group: Group) -> bool:
+    return threat is not None if claim.every_strength else named(threat, claim, group)
+
+
+def _size(condition: Condition) -> tuple[str, float]:
+    return (condition.threat.norm, condition.threat.value) if condition.threat else ("", 0.0)
+
+
+def _sides(asked: Question, policy: str, condition: Condition) -> tuple[Side, Side] | None:
+    """Gated and plain networks under one condition; None where either is not measured."""
+    gated = Side.of(asked.group.gated, policy, condition, asked.results)
+    plain = Side.of(asked.group.plain, "none", condition, asked.results)
+    return (gated, plain) if gated and plain else None
+
+
+class _Among(NamedTuple):
+    """The images that a gap is taken over, and why."""
+
+    images: Bools
+    words: str
+
+
+def _compared_on(asked: Question) -> _Among | None:
+    """All images where both are equally accurate unattacked; else those that all networks get right.
+
+    Equally: within one point, and not told apart. A network that is wrong more often has less to lose.
+    """
+    clean = _sides(asked, asked.policy, CLEAN)
+    if clean is None:
+        return None
+    gap = gap_of(*clean, paired=asked.group.paired, seed=asked.seed)
+    if abs(gap.value) <= MARGIN and gap.low <= 0 <= gap.high:
+        return _Among(np.ones(clean[0].share.shape[1], bool), "all images")
+    both: Bools = np.logical_and.reduce(np.concatenate([side.majority for side in clean]))
+    return _Among(both, f"images that all get right, since unattacked it keeps {gap}") if both.any() else None
+
+
+def _at(condition: Condition, claim: RobustnessClaim, asked: Question, among: _Among) -> Measurement | None:
+    """The contest under one condition, over some of the images."""
+    sides = _sides(asked, asked.policy, condition)
+    if sides is None:
+        return None
+
+    def gap(gated: Side, plain: Side) -> Estimate:
+        return gap_of(gated, plain, paired=asked.group.paired, seed=asked.seed, among=among.images)
+
+    gated, plain = sides
+    fgsm = None if claim.attack == "fgsm" else _under_fgsm(asked, condition.threat)
+    without = _sides(asked, "argmax", condition) if asked.policy == "sampled" else None
+    found = Contest(
+        gap=gap(*sides),
+        failed=not all(side.ok for side in (*sides, *(fgsm or ()), *(without or ()))),
+        left=max(float(side.share.mean()) for side in sides),
+        fgsm=gap(*fgsm) if fgsm else None,
+        random=asked.policy == "sampled",
+        argmax=gap(*without) if without else None,
+        carried=gap(_halfway(gated, plain), without[0]) if without and len(plain.share) == len(gated.share) else None,
+    )
+    told = {"all images": gap_of(*sides, paired=asked.group.paired, seed=asked.seed), "fgsm": found.fgsm}
+    told |= {"argmax gates": found.argmax}
+    beside = {name: one.value for name, one in told.items() if one is not None}
+    what = f"gated − plain, {claim.attack}, {among.words}"
+    return measurement(what, found.gap, judge_contest(found, claim.margin), threat=condition.threat, beside=beside)
+
+
+def _under_fgsm(asked: Question, threat: ThreatRecord | None) -> tuple[Side, Side] | None:
+    of_gated = asked.results[asked.group.gated[0].name, asked.policy]
+    found = (_sides(asked, asked.policy, c) for c in of_gated if (c.attack, c.threat) == ("fgsm", threat))
+    return next((sides for sides in found if sides), None)
+
+
+def _halfway(gated: Side, plain: Side) -> Side:
+    """Halfway between both: what is above argmax gates there makes sampled - argmax more than half of the gap."""
+    return Side((gated.share + plain.share) / 2, gated.majority, gated.ok and plain.ok, exact=False)

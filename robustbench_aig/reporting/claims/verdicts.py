@@ -1,0 +1,178 @@
+"""From gaps to verdicts: the rules, and nothing of where gaps come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from robustbench_aig.records import ClaimVerdict, Measurement, ThreatRecord
+from robustbench_aig.reporting.words import number, percent, signed
+from robustbench_aig.statistics import LEVEL, MARGIN, images_needed
+
+FLOOR = 0.02
+"""Where both networks keep less, nothing is left to compare."""
+
+
+class Ruling(NamedTuple):
+    """A verdict, the sentence that says why, and whether others may leave it aside."""
+
+    verdict: ClaimVerdict
+    reason: str
+    floor: bool = False
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval, mostly a difference of two shares on the same images.
+
+    Attributes:
+        value, low, high: with its 95 % interval, for the networks or seeds that the claim is asked of.
+        n: images; None where none are involved.
+        discordant: mean squared difference of an image; the share of discordant ones where nothing is random.
+        p_value: exact; None where there is no exact test.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int | None
+    discordant: float = 0.0
+    p_value: float | None = None
+
+    def above(self, margin: float) -> bool:
+        """Whether it is told from `margin` and larger. A bootstrap of few discordant images is not enough."""
+        return self.low > margin and (self.p_value is None or self.p_value < LEVEL)
+
+    @property
+    def needed(self) -> int:
+        """Images that would show a difference of one point, however large this one is."""
+        return images_needed(MARGIN, max(self.discordant, MARGIN))
+
+    def __str__(self) -> str:
+        return f"{signed(self.value)} points [{signed(self.low)}, {signed(self.high)}]"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """All that decides whether a gated network is more robust than a plain one at one strength.
+
+    Attributes:
+        gap: under the claim's attack and policy.
+        failed: images failed in one of its evaluations.
+        left: what the better of both keeps, of all images.
+        fgsm: the gap under FGSM; None where the claim is about FGSM, or it wasn't run.
+        random: the policy draws noise.
+        argmax: the gap with the likelier decisions instead; None where that wasn't measured, or nothing is random.
+        carried: by how much half of `gap` is less than sampled minus argmax; None as `argmax`.
+    """
+
+    gap: Estimate
+    failed: bool
+    left: float
+    fgsm: Estimate | None
+    random: bool
+    argmax: Estimate | None
+    carried: Estimate | None
+
+
+def judge_contest(found: Contest, margin: float) -> Ruling:
+    """The verdict at one strength.
+
+    Supported: the gap is told from the margin, and so it is without randomness. Explained by randomness: sampled over
+    argmax gates makes up more than half of it. Explained by masking: FGSM shows an advantage, the claim's own attack
+    shows none, and a smaller one than FGSM's at any rate. Unsupported: the gap is below the margin, or equivalent to it
+    (within one point, by the 95 % interval, which is stricter than TOST at 5 %).
+    """
+    if found.failed:
+        return Ruling("inconclusive", "images failed, which says nothing of the networks")
+    if found.left < FLOOR:
+        return Ruling("inconclusive", f"both keep less than {percent(FLOOR)}", floor=True)
+    return _advantage(found, margin) if found.gap.above(margin) else _none(found, margin)
+
+
+def _none(found: Contest, margin: float) -> Ruling:
+    """Where no advantage is told from the margin: was it FGSM's, is there none, or are there too few images?"""
+    gap = found.gap
+    if found.fgsm is not None and found.fgsm.above(margin) and gap.high < found.fgsm.value:
+        return Ruling("explained by masking", f"{found.fgsm} under FGSM, but {gap} here")
+    if gap.high <= margin:
+        return Ruling("unsupported", f"it keeps {gap}")
+    if margin - MARGIN < gap.low and gap.high < margin + MARGIN:
+        return Ruling("unsupported", f"it keeps {gap}: the same to within a point")
+    return Ruling("inconclusive", f"it keeps {gap}; {gap.needed} images would show a difference of one point")
+
+
+def _advantage(found: Contest, margin: float) -> Ruling:
+    """Where gates are random: does choosing blocks make it, or drawing them?"""
+    if not found.random:
+        return Ruling("supported", f"it keeps {found.gap}")
+    if found.argmax is None or found.carried is None:
+        return Ruling("inconclusive", f"it keeps {found.gap}, but whether noise does that takes argmax gates beside it")
+    seen = f"{found.gap} with random gates, {found.argmax} without randomness"
+    if found.carried.above(0):
+        return Ruling("explained by randomness", seen)
+    if found.argmax.above(margin):
+        return Ruling("supported", seen)
+    return Ruling("inconclusive", f"{seen}; {found.argmax.needed} images would show a difference of one point")
+
+
+def judge_bound(found: Estimate, limit: float, *, at_least: bool) -> Ruling:
+    """The verdict on a number that must not be below, or above, a limit: by its interval."""
+    low, high = (found.low, found.high) if at_least else (-found.high, -found.low)
+    bound = limit if at_least else -limit
+    said = f"{_plain(found)} is {{}} {'at least' if at_least else 'at most'} {number(limit, 2)}"
+    if low >= bound:
+        return Ruling("supported", said.format("indeed"))
+    if high < bound:
+        return Ruling("unsupported", said.format("not"))
+    return Ruling("inconclusive", said.format("not certainly") + "; more images would narrow the interval")
+
+
+def _plain(found: Estimate) -> str:
+    """Value and interval, where there is one."""
+    if found.low == found.high:
+        return number(found.value, 4)
+    return f"{number(found.value, 3)} [{number(found.low, 3)}, {number(found.high, 3)}]"
+
+
+_FIRST: tuple[ClaimVerdict, ...] = (
+    "unsupported",
+    "explained by masking",
+    "explained by randomness",
+    "inconclusive",
+    "supported",
+)
+
+
+def combine(found: Sequence[Measurement]) -> Measurement:
+    """The measurement that decides on a sentence which says something of every strength: one exception refutes it.
+
+    Strengths at the floor decide nothing where others do. That a claim must hold at all of them needs no correction for
+    their number (intersection-union test: R. L. Berger, Technometrics 24, 1982).
+    """
+    deciding = [one for one in found if one.decides] or list(found)
+    return min(deciding, key=lambda one: _FIRST.index(one.verdict))
+
+
+def measurement(
+    what: str,
+    found: Estimate,
+    ruling: Ruling,
+    *,
+    threat: ThreatRecord | None = None,
+    beside: Mapping[str, float] | None = None,
+) -> Measurement:
+    """The record of a number and its verdict."""
+    return Measurement(
+        what=what,
+        threat=threat,
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        n=found.n,
+        verdict=ruling.verdict,
+        reason=ruling.reason,
+        decides=not ruling.floor,
+        beside=dict(beside or {}),
+    )

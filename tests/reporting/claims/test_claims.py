@@ -1,0 +1,291 @@
+"""Claims out of report directories that were made so that the answer is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robustbench_aig.errors import InputError, RunError
+from robustbench_aig.records import Checkup, Claim, FindingRecord, ModelRecord
+from robustbench_aig.reporting import aggregate
+from robustbench_aig.reporting.checkups import add_checkup, refuse_foreign
+from robustbench_aig.reporting.claims.gates import class_spread
+from robustbench_aig.reporting.claims.groups import groups
+from robustbench_aig.reporting.documents import load_report
+from robustbench_aig.reporting.loading import load_evidence
+from tests.reporting.synthetic import DRAWS, EPSILONS, N, Study, evaluation, fail, make_plan, make_study
+
+HARDENED = {"adversarial": "fast, linf 8/255, best epoch 3", "seed": 0}
+POLICIES = {"resnet-digits": ("none",), "aig-digits": ("argmax", "sampled")}
+
+
+def hardened(study: Study) -> Study:
+    """Claims on hardened networks are judged at the strengths of this study."""
+    models = [model.model_copy(update={"training": HARDENED}) for model in study.plan.models]
+    return Study(study.plan.model_copy(update={"models": models}), study.rows)
+
+
+def keeps(study: Study, policy: str, attack: str, share: float, draws: float = 1.0) -> None:
+    """Let a network get the first images right, on a share of the draws, at every strength."""
+    model = "resnet-digits" if policy == "none" else "aig-digits"
+    for eps in [None] if attack == "clean" else EPSILONS:
+        role = "clean" if attack == "clean" else "attack"
+        for row in study.rows[evaluation(model, policy, attack, role, eps).id]:  # type: ignore[arg-type]
+            count = round(row["draws"] * draws) if row["image"] < share * N else 0
+            majority = 2 * count > row["draws"]
+            row.update(correct_draws=count, choice_correct=count, prediction=row["label"] if majority else -1)
+
+
+def kept(none: float, argmax: float, sampled: float, *, fgsm: tuple[float, float, float] | None = None) -> Study:
+    """All right unattacked; under attack plain, argmax and, on a share of the draws, sampled gates keep so much."""
+    study = hardened(make_study())
+    for policy, share, first in zip(("none", "argmax", "sampled"), (none, argmax, sampled), fgsm or (), strict=False):
+        keeps(study, policy, "clean", 1)
+        keeps(study, policy, "pgd", share)
+        keeps(study, policy, "fgsm", first)
+    if fgsm is None:
+        for policy, share in zip(("none", "argmax", "sampled"), (none, argmax, sampled), strict=True):
+            for attack in ("clean", "fgsm", "pgd"):
+                keeps(study, policy, attack, 1 if attack == "clean" else share)
+    return study
+
+
+Asked = tuple[str, str | None]
+
+
+def claims(directory: Path) -> dict[Asked, Claim]:
+    """By name and policy."""
+    found = aggregate(directory).claims
+    by_name: dict[Asked, Claim] = {(c.id, c.gate_policy): c for c in found}
+    assert len(by_name) == len(found)
+    return by_name
+
+
+def checkup(model: ModelRecord, policy: str, status: str, data: object) -> Checkup:
+    finding = FindingRecord.model_validate(
+        {
+            "check": "logits",
+            "title": "Logits",
+            "status": status,
+            "value": 0.0,
+            "low": 0.0,
+            "high": 0.1,
+            "count": 0,
+            "n": 60,
+            "needs": 30,
+            "threshold": "",
+            "evidence": "",
+            "numbers": {},
+            "advice": "",
+            "seconds": 1.0,
+        }
+    )
+    return Checkup.model_validate(
+        {
+            "created": "2026-11-24",
+            "command": "aigrob check",
+            "run": model.name,
+            "policy": policy,
+            "seed": 0,
+            "weights_digest": model.weights_digest,
+            "attack": "apgd",
+            "chosen_threat": True,
+            "others": [],
+            "threat": {"norm": "linf", "eps": "1/255", "value": 1 / 255},
+            "data": data,
+            "quick": True,
+            "findings": [finding],
+        }
+    )
+
+
+def check_all(directory: Path, status: str = "pass", **changes: str) -> None:
+    """Every network under every policy; `status` is what one check finds under argmax gates."""
+    (directory / "checks").mkdir()
+    plan = load_evidence(directory).plan
+    for model in plan.models:
+        for policy in POLICIES[model.name]:
+            found = checkup(model, policy, status if policy == "argmax" else "pass", plan.data)
+            path = directory / "checks" / f"{model.name}.{policy}.json"
+            path.write_text(found.model_copy(update=changes).model_dump_json())
+
+
+def test_an_advantage_is_supported_once_it_is_checked(tmp_path: Path) -> None:
+    directory = kept(0.2, 0.9, 0.9).write(tmp_path)
+    unchecked = claims(directory)
+    check_all(directory)
+    checked = claims(directory)
+    for policy in ("argmax", "sampled"):
+        before, after = unchecked["more-robust", policy], checked["more-robust", policy]
+        assert (before.verdict, before.checks) == ("inconclusive", "not run")
+        assert "aigrob check RUN --into DIR" in before.reason
+        assert (after.verdict, after.checks) == ("supported", "no fail")
+        assert [m.threat and m.threat.eps for m in after.measurements] == list(EPSILONS)
+        assert all(m.value == pytest.approx(0.7) and m.n == N for m in after.measurements)
+
+
+def test_not_while_a_check_of_its_evidence_fails(tmp_path: Path) -> None:
+    directory = kept(0.2, 0.9, 0.9).write(tmp_path)
+    check_all(directory, "fail")
+    found = claims(directory)
+    failed = found["more-robust", "argmax"]
+    assert (failed.verdict, failed.checks) == ("inconclusive", "failed")
+    assert failed.failed_checks == ["aig-digits (argmax): logits"]
+    assert "aig-digits (argmax): logits" in failed.reason
+    assert found["more-robust", "sampled"].verdict == "supported", "it rests on other evidence"
+    assert found["gates-cost-nothing", None].checks == "not needed"
+
+
+def test_a_checkup_of_other_weights_is_none(tmp_path: Path) -> None:
+    directory = kept(0.2, 0.9, 0.9).write(tmp_path)
+    check_all(directory, weights_digest="00" * 32)
+    assert claims(directory)["more-robust", "argmax"].checks == "not run"
+
+
+def test_a_checkup_is_put_beside_its_report(tmp_path: Path) -> None:
+    directory = make_study().write(tmp_path)
+    plan = load_evidence(directory).plan
+    for status in ("pass", "fail"):
+        add_checkup(directory, checkup(plan.models[1], "argmax", status, plan.data))
+    page = (directory / "report.html").read_text()
+    assert "What is left of the claims" in page
+    assert "<td>logits</td>" in page
+    assert len(load_report(directory).checks) == 1, "the later one replaces the earlier one"
+
+
+def test_noise_that_makes_the_advantage(tmp_path: Path) -> None:
+    """All gates keep half of the images; random ones also half of the draws on the others."""
+    study = kept(0.5, 0.5, 0.5)
+    for attack in ("fgsm", "pgd"):
+        for eps in EPSILONS:
+            for row in study.rows[evaluation("aig-digits", "sampled", attack, "attack", eps).id]:
+                if row["image"] >= N / 2:
+                    row.update(correct_draws=DRAWS // 2, choice_correct=DRAWS // 2)
+    found = claims(study.write(tmp_path))["more-robust", "sampled"]
+    assert found.verdict == "explained by randomness"
+    assert found.measurements[0].value == pytest.approx(0.25)
+    assert found.measurements[0].beside["argmax gates"] == 0
+
+
+def test_an_advantage_that_only_fgsm_sees(tmp_path: Path) -> None:
+    found = claims(kept(0.3, 0.3, 0.3, fgsm=(0.3, 0.9, 0.9)).write(tmp_path))["more-robust", "argmax"]
+    assert found.verdict == "explained by masking"
+    assert found.measurements[0].beside == pytest.approx({"all images": 0, "fgsm": 0.6})
+
+
+def test_a_failed_image_decides_nothing(tmp_path: Path) -> None:
+    study = kept(0.2, 0.9, 0.9)
+    fail(study.rows[evaluation("resnet-digits", "none", "pgd", "attack", EPSILONS[0]).id][0])
+    directory = study.write(tmp_path)
+    check_all(directory)
+    found = claims(directory)["more-robust", "argmax"]
+    assert [m.verdict for m in found.measurements] == ["inconclusive", "supported"]
+    assert found.verdict == "inconclusive"
+
+
+def test_half_of_the_strengths_support_nothing(tmp_path: Path) -> None:
+    study = kept(0.2, 0.9, 0.9)
+    planned = [e for e in study.plan.evaluations if e.threat is None or e.threat.eps == EPSILONS[0]]
+    study = Study(study.plan.model_copy(update={"evaluations": planned}), {e.id: study.rows[e.id] for e in planned})
+    directory = study.write(tmp_path)
+    check_all(directory)
+    found = claims(directory)
+    assert "it takes 1 more of its strengths" in found["more-robust", "argmax"].reason
+    assert "it takes 2 more of its strengths" in found["any-fgsm-strength", "argmax"].reason
+
+
+def test_a_less_accurate_network_is_compared_where_both_are_right(tmp_path: Path) -> None:
+    study = kept(0.4, 0.4, 0.4)
+    keeps(study, "argmax", "clean", 0.6)
+    found = claims(study.write(tmp_path))
+    (first, _) = found["more-robust", "argmax"].measurements
+    assert first.n == round(0.6 * N)
+    assert "images that all get right, since unattacked it keeps −40.0 points" in first.what
+    assert found["as-accurate", "argmax"].verdict == "unsupported"
+    assert found["as-accurate", "sampled"].measurements[0].value == 0
+
+
+def test_moved_gates_are_those_beyond_the_control(tmp_path: Path) -> None:
+    study = hardened(make_study())
+    found = claims(study.write(tmp_path))["gates-hardly-move", "argmax"]
+    for measured in found.measurements:
+        assert measured.threat is not None
+        share = {}
+        for attack in ("fgsm", "pgd", "corners"):
+            role = "control" if attack == "corners" else "attack"
+            rows = study.rows[evaluation("aig-digits", "argmax", attack, role, measured.threat.eps).id]  # type: ignore[arg-type]
+            flipped = [(r["gates_clean"], r["gates_adv"]) for r in rows]
+            count = sum((int.from_bytes(a, "big") ^ int.from_bytes(b, "big")).bit_count() for a, b in flipped)
+            share[attack] = count / (9 * N)
+        assert measured.value == pytest.approx(max(share["fgsm"], share["pgd"]) - share["corners"])
+        assert measured.beside["fgsm"] == pytest.approx(share["fgsm"] - share["corners"])
+        assert "beyond the control" in measured.what
+
+
+def test_the_least_open_transition_decides(tmp_path: Path) -> None:
+    study = hardened(make_study())
+    for row in study.rows[evaluation("aig-digits", "argmax", "clean", "clean", None).id]:
+        opened = np.zeros(9, bool)
+        opened[3], opened[6] = True, row["image"] % 2 == 0  # blocks 2.1 and 3.1
+        row.update(gates_clean=np.packbits(opened).tobytes(), gates_adv=np.packbits(opened).tobytes())
+    found = claims(study.write(tmp_path))["transitions-open", "argmax"]
+    assert found.verdict == "unsupported"
+    assert found.measurements[0].beside == {"block 2.1": 1.0, "block 3.1": 0.5}
+    assert found.measurements[0].value == 0.5
+
+
+def test_chance_spreads_no_classes() -> None:
+    """Rates of .5 in every class spread by chance alone; rates of .2 and .8 by their standard deviation."""
+    rng, labels = np.random.default_rng(0), np.repeat(np.arange(10), 30)
+    chance = np.array([class_spread(rng.random((300, 1)) < 0.5, labels)[0] ** 2 for _ in range(300)])
+    naive = 0.25 / 30
+    assert chance.mean() < 0.6 * naive, "what isn't corrected would be all of it"
+    rates = np.where(np.arange(10) < 5, 0.2, 0.8)
+    spread = [class_spread(rng.random((300, 1)) < rates[labels][:, None], labels)[0] for _ in range(100)]
+    assert np.mean(spread) == pytest.approx(np.std(rates, ddof=1), abs=0.02)
+
+
+def test_like_is_compared_with_like() -> None:
+    """By adversarial training and what stands before; among several plain ones, that of the nearest compute."""
+    plan = make_plan()
+    plain, gated = plan.models
+
+    def network(like: ModelRecord, name: str, **changes: object) -> ModelRecord:
+        return like.model_copy(update={"name": name, **changes})
+
+    models = [
+        network(gated, "g1", training={"seed": 1}),
+        network(gated, "g0", training={"seed": 0}),
+        network(gated, "hard", training=HARDENED),
+        network(gated, "jpeg", training={"seed": 0}, defence="jpeg 75"),
+        network(plain, "p0", training={"seed": 0}),
+        network(plain, "p1", training={"seed": 1}),
+        network(plain, "small", recipe="digits/resnet8", total_macs=plain.total_macs // 2, training={"seed": 0}),
+        network(plain, "hard-plain", training=HARDENED | {"adversarial": "fast, linf 8/255, best epoch 9"}),
+    ]
+    found = groups(plan.model_copy(update={"models": models}))
+    named = [([m.name for m in g.gated], [m.name for m in g.plain]) for g in found]
+    assert named == [(["g0", "g1"], ["p0", "p1"]), (["hard"], ["hard-plain"]), (["jpeg"], [])]
+    assert [g.paired for g in found] == [True, True, False]
+    assert [g.hardened for g in found] == [False, True, False]
+
+
+def test_what_no_claim_could_rest_on_is_refused(directory: Path) -> None:
+    digest = "ef56" * 16
+    refuse_foreign(directory, "aig-digits", digest, None)
+    refuse_foreign(directory, "aig-digits", digest, "sampled")
+    for arguments, words in (
+        (("other", digest, None), "resnet-digits, aig-digits, not other"),
+        (("aig-digits", "00", None), "other weights of aig-digits"),
+        (("aig-digits", digest, "open"), "under argmax, sampled"),
+    ):
+        with pytest.raises(InputError, match=words):
+            refuse_foreign(directory, *arguments)
+
+
+def test_a_damaged_checkup_does_not_vanish(tmp_path: Path) -> None:
+    directory = make_study().write(tmp_path)
+    (directory / "checks").mkdir()
+    (directory / "checks" / "aig-digits.argmax.json").write_text('{"run": "aig-digits"}')
+    with pytest.raises(RunError, match="no checkup"):
+        aggregate(directory)

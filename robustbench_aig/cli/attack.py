@@ -186,11 +186,13 @@ def carry_out(request: Request, *, quiet: bool, as_json: bool, latency: bool, pr
         return
     evaluator, reasons = evaluated
     from robustbench_aig.evaluation.clocking import add_latencies  # noqa: PLC0415 - imports torch
+    from robustbench_aig.evaluation.pacing import add_paces  # noqa: PLC0415
     from robustbench_aig.reporting import write_report  # noqa: PLC0415
 
     if latency:  # by now the other processes have left the device alone
         with _resumable(request.command):
             add_latencies(evaluator, console(quiet=quiet).print)
+            add_paces(evaluator, console(quiet=quiet).print)
     directory = evaluator.store.directory
     report = write_report(directory)
     show(report, directory, as_json=as_json)

@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from robustbench_aig.gating import gating
 from robustbench_aig.models import lean
 from robustbench_aig.models.lean.blocks import GatedBlock
 from robustbench_aig.randomness import Stream
-from robustbench_aig.records import Latency
+from robustbench_aig.records import Latency, Pace
 from robustbench_aig.statistics import median_with_interval
 
 PAIRS = 25
@@ -69,21 +70,11 @@ def measure_latency(
     Returns:
         None where so many images don't fit into memory.
     """
-    turn = _Turn(network, subject, pictures.ids, seed)
-    clean: list[float] = []
-    attacked: list[float] = []
-    turns = [(pictures.clean, clean), (pictures.attacked, attacked)]
-    try:
-        # The first pass of each allocates and chooses kernels.
-        _, clean_takes, _, attacked_takes = (turn.seconds(x, 0, steps=1) for x, _ in turns for _ in range(2))
-        steps = math.ceil(_TURN / min(clean_takes, attacked_takes))
-        for pair in range(pairs):
-            for images, seconds in turns if pair % 2 == 0 else turns[::-1]:
-                seconds.append(turn.seconds(images, pair, steps=steps))
-    except (RuntimeError, MemoryError) as error:
-        if lacks_memory(f"{type(error).__name__}: {error}"):
-            return None
-        raise
+    turns = [_Turn(network, subject, pictures.ids, seed, images) for images in (pictures.clean, pictures.attacked)]
+    seconds = _side_by_side(turns[0], turns[1], pairs)
+    if seconds is None:
+        return None
+    clean, attacked = seconds
     ratio = median_with_interval([above / below for above, below in zip(attacked, clean, strict=True)])
     where = environment(pictures.clean.device)
     return Latency(
@@ -98,6 +89,67 @@ def measure_latency(
     )
 
 
+class Runner(NamedTuple):
+    """A network as it would be deployed: a copy made for inference, of a subject under its policy."""
+
+    network: nn.Module
+    subject: Subject
+
+
+def measure_pace(
+    gated: Runner, plain: Runner, ids: Tensor, images: Tensor, *, seed: int, pairs: int = PAIRS
+) -> Pace | None:
+    """The time of a gated network, which skips closed blocks, over that of a plain one, side by side.
+
+    Args:
+        gated: its network by `sparse_copy`.
+        plain: what it is compared with.
+        ids: (B,) int64.
+        images: (B, C, H, W) unattacked, on the networks' device, that go through both at once.
+        seed: of the evaluation.
+        pairs: how many; at least six.
+
+    Returns:
+        None where so many images don't fit into memory.
+    """
+    turns = [_Turn(*one, ids, seed, images) for one in (plain, gated)]
+    seconds = _side_by_side(turns[0], turns[1], pairs)
+    if seconds is None:
+        return None
+    of_plain, of_gated = seconds
+    ratio = median_with_interval([above / below for above, below in zip(of_gated, of_plain, strict=True)])
+    where = environment(images.device)
+    return Pace(
+        plain=plain.subject.name,
+        ratio=ratio.median,
+        low=ratio.low,
+        high=ratio.high,
+        ms_per_image=1000 * median(of_gated) / len(ids),
+        plain_ms_per_image=1000 * median(of_plain) / len(ids),
+        images=len(ids),
+        pairs=pairs,
+        device=where["device"],
+        threads=where["threads"],
+    )
+
+
+def _side_by_side(first: _Turn, second: _Turn, pairs: int) -> tuple[list[float], list[float]] | None:
+    """Seconds of each in every pair; None where memory is short."""
+    turns: list[tuple[_Turn, list[float]]] = [(first, []), (second, [])]
+    try:
+        # The first pass of each allocates and chooses kernels.
+        _, first_takes, _, second_takes = (turn.seconds(0, steps=1) for turn in (first, second) for _ in range(2))
+        steps = math.ceil(_TURN / min(first_takes, second_takes))
+        for pair in range(pairs):
+            for turn, seconds in turns if pair % 2 == 0 else turns[::-1]:
+                seconds.append(turn.seconds(pair, steps=steps))
+    except (RuntimeError, MemoryError) as error:
+        if lacks_memory(f"{type(error).__name__}: {error}"):
+            return None
+        raise
+    return turns[0][1], turns[1][1]
+
+
 @dataclass(frozen=True)
 class _Turn:
     """Passes of one network over one batch, by the clock."""
@@ -106,17 +158,18 @@ class _Turn:
     subject: Subject
     ids: Tensor
     seed: int
+    images: Tensor
 
     @torch.no_grad()
-    def seconds(self, images: Tensor, pair: int, *, steps: int) -> float:
+    def seconds(self, pair: int, *, steps: int) -> float:
         """Of a pass over images (B, C, H, W): the mean over `steps`, of which each draws random gates afresh."""
-        device = images.device
+        device = self.images.device
         policy = self.subject.deployed(Stream.of(self.ids, self.seed, "latency", pair))
         with gating(self.network, policy, execution="sparse"), torch.autocast(device.type, enabled=False):
             _wait(device)
             started = time.perf_counter()
             for _ in range(steps):
-                self.network(images)
+                self.network(self.images)
             _wait(device)
             return (time.perf_counter() - started) / steps
 

@@ -71,8 +71,15 @@ class OverheadClaim(Section):
     parameters: Positive = Field(description="at most such a share of parameters more")
 
 
+class PaceClaim(UnderPolicies):
+    """The gated network, which skips blocks, takes less time for an image than the plain one."""
+
+    about: Literal["pace"]
+    most: Positive = Field(1.0, description="its time over the plain network's")
+
+
 Claim = Annotated[
-    RobustnessClaim | AccuracyClaim | MovementClaim | TransitionClaim | SpecificityClaim | OverheadClaim,
+    RobustnessClaim | AccuracyClaim | MovementClaim | TransitionClaim | SpecificityClaim | OverheadClaim | PaceClaim,
     Field(discriminator="about"),
 ]
 

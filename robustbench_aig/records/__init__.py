@@ -2,14 +2,15 @@
 
 A report directory holds `plan.json` (what is measured, written first), `samples/<evaluation>.parquet` (one row per
 image: the evidence), `images/<evaluation>.safetensors` (a sample of the attacked images), `times.json` (seconds
-spent), `latency.json` (`Latency` of some evaluations) and `report.json`, which is a function of the former.
+spent), `latency.json` and `pace.json` (`Latency` and `Pace` of some evaluations), `checks/` (a `Checkup` for
+each network and policy) and `report.json`, which is a function of the former.
 """
 
 from robustbench_aig.records.base import SCHEMA_VERSION, CorruptionRecord, Precision, Record, Role, Status, ThreatRecord
 from robustbench_aig.records.checks import Checkup, FindingRecord
 from robustbench_aig.records.claims import CheckState, Claim, ClaimVerdict, Measurement
 from robustbench_aig.records.comparison import Accuracies, Comparison, Ladder, Step
-from robustbench_aig.records.compute import Compute, ComputeSpread, Cost, Latency
+from robustbench_aig.records.compute import Compute, ComputeSpread, Cost, Latency, Pace
 from robustbench_aig.records.evaluation import Accuracy, CorruptionMean, Distance, Evaluation, WorstCase
 from robustbench_aig.records.gates import ClassPart, ClassShift, Excess, GateMoves, Gates, GateShift, GateStratum
 from robustbench_aig.records.plan import DataRecord, EvaluationPlan, GateRecord, ModelRecord, Plan, Rung
@@ -46,6 +47,7 @@ __all__ = [
     "Latency",
     "Measurement",
     "ModelRecord",
+    "Pace",
     "Plan",
     "Precision",
     "Record",

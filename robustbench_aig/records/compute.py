@@ -37,6 +37,21 @@ class Latency(Record):
     threads: int
 
 
+class Pace(Record):
+    """How long a network that skips closed blocks takes for unattacked images, over a plain one; as `Latency`."""
+
+    plain: str = Field(description="name of the plain network")
+    ratio: float = Field(gt=0, description="gated / plain")
+    low: float = Field(gt=0)
+    high: float = Field(gt=0)
+    ms_per_image: float = Field(gt=0, description="of the gated network, median, in milliseconds")
+    plain_ms_per_image: float = Field(gt=0)
+    images: int = Field(ge=1, description="of a batch")
+    pairs: int
+    device: str
+    threads: int
+
+
 class Compute(Record):
     """Executed multiply-accumulates per image."""
 
@@ -48,6 +63,7 @@ class Compute(Record):
     )
     p95: float = Field(description="95th percentile of the attacked images")
     spread: ComputeSpread | None = Field(None, description="null in reports of earlier versions")
+    pace: Pace | None = Field(None, description="of unattacked images; null where it wasn't measured")
     latency: Latency | None = Field(None, description="null where it wasn't measured; no function of the sample table")
 
 

@@ -15,7 +15,6 @@ from robustbench_aig.records import (
     Distance,
     Evaluation,
     EvaluationPlan,
-    Latency,
     ModelRecord,
     Report,
 )
@@ -98,7 +97,7 @@ def _evaluation(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
         robust_accuracy=accuracy(Scores.of(rows), seed=seed),
         distance=None if planned.role == "clean" else _distance(rows),
         gates=gates(rows, _beside(evidence, planned, clean), model, evidence.plan.data.classes),
-        compute=_compute(rows, clean, planned, model, evidence.latency.get(planned.id)),
+        compute=_compute(rows, clean, planned, evidence),
         cost=_cost(rows, evidence.seconds.get(planned.id, 0.0)),
     )
 
@@ -133,12 +132,11 @@ def _distance(rows: Rows) -> Distance | None:
     )
 
 
-def _compute(
-    rows: Rows, clean: Rows, planned: EvaluationPlan, model: ModelRecord, latency: Latency | None
-) -> Compute | None:
+def _compute(rows: Rows, clean: Rows, planned: EvaluationPlan, evidence: Evidence) -> Compute | None:
     """Executed compute of the images that were measured; None where none was."""
     if not rows.ok.any():
         return None
+    model = evidence.model(planned.model)
     before, after = rows.macs_clean[rows.ok], rows.macs_adv[rows.ok]
     unattacked, attacked = float(before.mean()), float(after.mean())
     saved = model.total_macs - unattacked
@@ -156,7 +154,8 @@ def _compute(
             clean_expected=_expected(clean, rows.ok & clean.ok, model) if sampled else None,
             adversarial_expected=_expected(rows, rows.ok & clean.ok, model) if sampled else None,
         ),
-        latency=latency,
+        pace=evidence.pace.get(planned.id),
+        latency=evidence.latency.get(planned.id),
     )
 
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from robustbench_aig.errors import RunError
-from robustbench_aig.records import Checkup, EvaluationPlan, Latency, ModelRecord, Plan
+from robustbench_aig.records import Checkup, EvaluationPlan, Latency, ModelRecord, Pace, Plan
 from robustbench_aig.reporting.documents import read_json, read_plan
 from robustbench_aig.reporting.rows import Ints, Rows
 
@@ -34,6 +34,7 @@ class Evidence:
         rows: evaluation id -> its rows; unfinished evaluations are absent.
         seconds: evaluation id -> wall time.
         latency: evaluation id -> what was measured with a clock; not every evaluation has it.
+        pace: the same, of unattacked evaluations of gated networks, beside a plain one.
         checks: what `aigrob check --into` has found of its networks.
     """
 
@@ -41,6 +42,7 @@ class Evidence:
     rows: dict[str, Rows]
     seconds: dict[str, float]
     latency: dict[str, Latency]
+    pace: dict[str, Pace] = field(default_factory=dict)
     checks: list[Checkup] = field(default_factory=list)
 
     def model(self, name: str) -> ModelRecord:
@@ -99,7 +101,8 @@ def load_evidence(directory: Path) -> Evidence:
     _check_same_images(rows, directory)
     seconds = _load_times(directory / "times.json", TypeAdapter(dict[str, float]), "seconds")
     latency = _load_times(directory / "latency.json", TypeAdapter(dict[str, Latency]), "latency")
-    return Evidence(plan, rows, seconds, latency, _load_checks(directory / CHECKS))
+    pace = _load_times(directory / "pace.json", TypeAdapter(dict[str, Pace]), "pace")
+    return Evidence(plan, rows, seconds, latency, pace, _load_checks(directory / CHECKS))
 
 
 def load_images(directory: Path, evaluation_id: str) -> Images | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from robustbench_aig.recipes import MovementClaim, SpecificityClaim, TransitionClaim
 from robustbench_aig.records import EvaluationPlan, Measurement, ThreatRecord
 from robustbench_aig.reporting.claims.groups import Group
+from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.robustness import named
 from robustbench_aig.reporting.claims.verdicts import Estimate, Ruling, judge_bound, measurement
 from robustbench_aig.reporting.loading import Evidence
@@ -18,26 +19,26 @@ from robustbench_aig.reporting.rows import Bools, Floats, Ints, Rows
 from robustbench_aig.statistics import bootstrap_mean, jackknife
 
 
-def measure_movement(claim: MovementClaim, group: Group, policy: str, evidence: Evidence) -> list[Measurement]:
+def measure_movement(claim: MovementClaim, asked: Question) -> list[Measurement]:
     """The share of gates that the attack which moves them most flips, beyond the permuted control; by ball."""
-    found = []
-    evaluations = [e for e in evidence.finished() if e.policy == policy and named(e.threat, claim, group)]
+    found, evidence, group = [], asked.evidence, asked.group
+    evaluations = [e for e in evidence.finished() if e.policy == asked.policy and named(e.threat, claim, group)]
     for threat in sorted({e.threat for e in evaluations if e.threat}, key=lambda one: one.value):
         moves = _moves(group, [e for e in evaluations if e.threat == threat], evidence)
         if moves:
-            found.append(_moved(claim, moves, threat, evidence.plan.seed))
+            found.append(_moved(claim, moves, threat, asked.seed))
     return found
 
 
-def measure_transitions(claim: TransitionClaim, group: Group, policy: str, evidence: Evidence) -> list[Measurement]:
+def measure_transitions(claim: TransitionClaim, asked: Question) -> list[Measurement]:
     """The execution rate of the transition block that is open least on unattacked images."""
-    opened = _decisions(group, policy, evidence)
+    opened, group = _decisions(asked), asked.group
     places = [place for place, gate in enumerate(group.gated[0].gates) if gate.transition]
     if opened is None or not places:
         return []
     rates = opened.mean(axis=0)  # (N, G), over seeds
     least = min(places, key=lambda place: float(rates[:, place].mean()))
-    interval = bootstrap_mean(rates[:, least], seed=evidence.plan.seed)
+    interval = bootstrap_mean(rates[:, least], seed=asked.seed)
     names = group.gated[0].gates
     beside = {f"block {names[place].name}": float(rates[:, place].mean()) for place in places}
     what = f"execution rate of block {names[least].name}"
@@ -45,10 +46,10 @@ def measure_transitions(claim: TransitionClaim, group: Group, policy: str, evide
     return [measurement(what, found, judge_bound(found, claim.least, at_least=True), beside=beside)]
 
 
-def measure_specificity(claim: SpecificityClaim, group: Group, policy: str, evidence: Evidence) -> list[Measurement]:
+def measure_specificity(claim: SpecificityClaim, asked: Question) -> list[Measurement]:
     """The spread of the last stage's execution rates between classes, mean over its gates and the seeds."""
-    opened = _decisions(group, policy, evidence)
-    clean = evidence.clean(group.gated[0].name, policy)
+    opened, group = _decisions(asked), asked.group
+    clean = asked.evidence.clean(group.gated[0].name, asked.policy)
     if opened is None or clean is None or opened.shape[1] < 2 * claim.groups:
         return []
     stages = [gate.name.split(".")[0] for gate in group.gated[0].gates]
@@ -90,9 +91,9 @@ def class_spread(opened: Bools, labels: Ints) -> Floats:
     return np.asarray(np.sqrt(np.maximum(rates.var(axis=0, ddof=1) - chance, 0)))
 
 
-def _decisions(group: Group, policy: str, evidence: Evidence) -> Bools | None:
+def _decisions(asked: Question) -> Bools | None:
     """(S, N, G) on unattacked images; None where a network hasn't been measured whole."""
-    found = [evidence.clean(model.name, policy) for model in group.gated]
+    found = [asked.evidence.clean(model.name, asked.policy) for model in asked.group.gated]
     rows = [one for one in found if one is not None and one.ok.all()]
     return np.stack([one.gates_clean for one in rows]) if len(rows) == len(found) else None
 

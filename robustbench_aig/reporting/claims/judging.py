@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from robustbench_aig.recipes import (
     AccuracyClaim,
     ClaimRecipe,
     MovementClaim,
     OverheadClaim,
+    PaceClaim,
     RobustnessClaim,
     SpecificityClaim,
     Strengths,
     TransitionClaim,
     UnderPolicies,
 )
-from robustbench_aig.records import CheckState, Checkup, Claim, Measurement
-from robustbench_aig.reporting.claims.costs import measure_overhead
+from robustbench_aig.records import CheckState, Claim, Measurement
+from robustbench_aig.reporting.claims.costs import measure_overhead, measure_pace
 from robustbench_aig.reporting.claims.gates import measure_movement, measure_specificity, measure_transitions
 from robustbench_aig.reporting.claims.groups import Group, groups
-from robustbench_aig.reporting.claims.robustness import Question, measure_accuracy, measure_robustness, strengths_needed
+from robustbench_aig.reporting.claims.question import Question
+from robustbench_aig.reporting.claims.robustness import measure_accuracy, measure_robustness, strengths_needed
 from robustbench_aig.reporting.claims.verdicts import Ruling, combine
 from robustbench_aig.reporting.comparison import Results
 from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.statistics.seeds import FEWEST_SEEDS
+
+_MEASURES: dict[type, Callable[[Any, Question], list[Measurement]]] = {
+    RobustnessClaim: measure_robustness,
+    MovementClaim: measure_movement,
+    AccuracyClaim: measure_accuracy,
+    PaceClaim: measure_pace,
+    OverheadClaim: measure_overhead,
+    TransitionClaim: measure_transitions,
+    SpecificityClaim: measure_specificity,
+}
+"""What each kind of claim rests on, in the order in which claims are told."""
 
 _ATTACKED = (RobustnessClaim, MovementClaim)
 """What rests on attacks, and so on every check."""
@@ -40,43 +53,21 @@ def claims(evidence: Evidence, results: Results, recipes: Sequence[tuple[str, Cl
         results: its scores.
         recipes: names and recipes of the claims.
     """
-    return [
-        _claim(name, recipe, group, policy, found, evidence.checks)
-        for name, recipe in sorted(recipes, key=lambda one: not isinstance(one[1].claim, RobustnessClaim))
-        for group in groups(evidence.plan)
-        for policy in (recipe.claim.policies if isinstance(recipe.claim, UnderPolicies) else [None])
-        if (found := _measured(recipe, group, policy, evidence, results))
-    ]
+    kinds = list(_MEASURES)
+    found = []
+    for name, recipe in sorted(recipes, key=lambda one: kinds.index(type(one[1].claim))):
+        for group in groups(evidence.plan):
+            for policy in recipe.claim.policies if isinstance(recipe.claim, UnderPolicies) else [""]:
+                asked = Question(group, policy, evidence, results)
+                measured = _MEASURES[type(recipe.claim)](recipe.claim, asked)
+                found += [_claim(name, recipe, asked, measured)] if measured else []
+    return found
 
 
-def _measured(
-    recipe: ClaimRecipe, group: Group, policy: str | None, evidence: Evidence, results: Results
-) -> list[Measurement]:
-    claim = recipe.claim
-    if isinstance(claim, OverheadClaim):
-        return measure_overhead(claim, group)
-    assert policy is not None
-    if isinstance(claim, RobustnessClaim):
-        return measure_robustness(claim, Question(group, policy, results, evidence.plan.seed))
-    if isinstance(claim, AccuracyClaim):
-        return measure_accuracy(claim, Question(group, policy, results, evidence.plan.seed))
-    if isinstance(claim, MovementClaim):
-        return measure_movement(claim, group, policy, evidence)
-    if isinstance(claim, TransitionClaim):
-        return measure_transitions(claim, group, policy, evidence)
-    return measure_specificity(claim, group, policy, evidence)
-
-
-def _claim(
-    name: str,
-    recipe: ClaimRecipe,
-    group: Group,
-    policy: str | None,
-    found: list[Measurement],
-    checkups: Sequence[Checkup],
-) -> Claim:
+def _claim(name: str, recipe: ClaimRecipe, asked: Question, found: list[Measurement]) -> Claim:
+    group = asked.group
     compares = not isinstance(recipe.claim, MovementClaim | TransitionClaim | SpecificityClaim)
-    checked = _checked(recipe, group, policy, checkups, plain=compares)
+    checked = _checked(recipe, asked, plain=compares)
     deciding = combine(found)
     at = f"at {deciding.threat}: " if deciding.threat else ""
     ruling = _held(Ruling(deciding.verdict, f"{at}{deciding.reason}"), checked, _lacking(recipe, group, found))
@@ -85,11 +76,11 @@ def _claim(
         sentence=recipe.sentence,
         reference=recipe.reference,
         gated=[model.name for model in group.gated],
-        gate_policy=policy,
+        gate_policy=asked.policy or None,
         plain=[model.name for model in group.plain] if compares else [],
         verdict=ruling.verdict,
         reason=ruling.reason,
-        scope=_scope(group, policy, compares=compares),
+        scope=_scope(asked, compares=compares),
         checks=checked.state,
         failed_checks=list(checked.failed),
         measurements=found,
@@ -103,17 +94,14 @@ class _Checked(NamedTuple):
     failed: tuple[str, ...] = ()
 
 
-def _checked(
-    recipe: ClaimRecipe, group: Group, policy: str | None, checkups: Sequence[Checkup], *, plain: bool
-) -> _Checked:
+def _checked(recipe: ClaimRecipe, asked: Question, *, plain: bool) -> _Checked:
     """Whether any check fails on a network that the claim rests on, under the policy that it was attacked under."""
     if not isinstance(recipe.claim, _ATTACKED):
         return _Checked("not needed")
-    asked = [(model, policy) for model in group.gated] + [(model, "none") for model in group.plain if plain]
-    of_each = [
-        [c for c in checkups if (c.run, c.policy, c.weights_digest) == (model.name, under, model.weights_digest)]
-        for model, under in asked
-    ]
+    gated = [(model.name, asked.policy, model.weights_digest) for model in asked.group.gated]
+    others = [(model.name, "none", model.weights_digest) for model in asked.group.plain if plain]
+    checkups = asked.evidence.checks
+    of_each = [[c for c in checkups if (c.run, c.policy, c.weights_digest) == one] for one in gated + others]
     failed = tuple(f"{c.run} ({c.policy}): {name}" for found in of_each for c in found for name in c.named("fail"))
     if failed:
         return _Checked("failed", failed)
@@ -139,9 +127,10 @@ def _held(ruling: Ruling, checked: _Checked, lacking: int) -> Ruling:
     return ruling
 
 
-def _scope(group: Group, policy: str | None, *, compares: bool) -> str:
+def _scope(asked: Question, *, compares: bool) -> str:
     """For whom a verdict holds."""
+    group = asked.group
     seeds = min(len(group.gated), len(group.plain)) if compares else len(group.gated)
-    if policy is not None and compares and seeds >= FEWEST_SEEDS:
+    if asked.policy and compares and seeds >= FEWEST_SEEDS:
         return f"further training seeds and images, from {seeds} seeds"
     return "this network alone, not its recipe" if seeds == 1 else f"these {seeds} networks, not their recipe"

@@ -12,6 +12,7 @@ from robustbench_aig.recipes import AccuracyClaim, RobustnessClaim, Strengths
 from robustbench_aig.records import Measurement, ModelRecord, ThreatRecord
 from robustbench_aig.reporting.accuracy import Scores
 from robustbench_aig.reporting.claims.groups import Group
+from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.verdicts import Contest, Estimate, Ruling, judge_bound, judge_contest, measurement
 from robustbench_aig.reporting.comparison import CLEAN, Condition, Results
 from robustbench_aig.reporting.rows import Bools, Floats
@@ -20,22 +21,6 @@ from robustbench_aig.statistics.seeds import FEWEST_SEEDS
 
 _SEVERAL = 3
 """Fewer strengths are not any strength."""
-
-
-class Question(NamedTuple):
-    """A group, the policy of its gates, and what was measured of it.
-
-    Attributes:
-        group: networks.
-        policy: of the gated ones.
-        results: of all networks.
-        seed: of the bootstrap.
-    """
-
-    group: Group
-    policy: str
-    results: Results
-    seed: int
 
 
 @dataclass(frozen=True)

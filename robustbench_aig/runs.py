@@ -153,6 +153,11 @@ def read_history(directory: Path) -> list[EpochRecord]:
         raise RunError(f"{path} is missing or damaged: train again with aigrob train --overwrite") from None
 
 
+def history_of(directory: Path) -> list[EpochRecord]:
+    """The same; none where there is no history, as of an imported network."""
+    return read_history(directory) if (directory / HISTORY).exists() else []
+
+
 def read_run(directory: Path, *, unfinished: bool = False) -> RunRecord:
     """The record of a run.
 

@@ -102,6 +102,23 @@ def test_adversarial_settings_that_cannot_be_meant(settings: dict[str, Any], wor
         validate(ModelRecipe, content, "here")
 
 
+def test_shipped_claims_validate() -> None:
+    found = [zoo.find_claim(name) for name in zoo.claim_names()]
+    assert {name for name, _ in found} >= {"more-robust", "adds-to-jpeg", "gates-hardly-move", "as-accurate"}
+    assert len({recipe.sentence for _, recipe in found}) == len(found)
+    with pytest.raises(RecipeError, match="unknown claim 'more-robus': did you mean 'more-robust'"):
+        zoo.find_claim("more-robus")
+
+
+def test_a_claim_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('sentence = "Mine"\n[claim]\nabout = "movement"\nmost = 0.1\npolicies = ["argmax"]\n')
+    assert zoo.find_claim(str(path))[0] == "mine"
+    path.write_text('sentence = "Mine"\n[claim]\nabout = "movement"\nmots = 0.1\n')
+    with pytest.raises(RecipeError, match=r"unknown key 'claim\.mots'.*'most'"):
+        zoo.find_claim(str(path))
+
+
 def test_shipped_attacks_and_suites_validate() -> None:
     for suite in zoo.suite_names():
         attacks, cascade = zoo.find_suite(suite)

@@ -20,7 +20,7 @@ from robustbench_aig.errors import InputError, Interrupted
 from robustbench_aig.files import make_folder
 from robustbench_aig.inspections import Inspection
 from robustbench_aig.reporting.words import signed
-from robustbench_aig.runs import HISTORY, find_run, read_history, read_run
+from robustbench_aig.runs import find_run, history_of, read_run
 
 if TYPE_CHECKING:
     from robustbench_aig.data import ImageSet
@@ -87,8 +87,7 @@ def _carry_out(request: Request, shown: Console) -> tuple[Inspection, Path]:
         raise InputError(f"--limit must be at least 1, got {request.limit}")
     path = find_run(request.run, request.runs_root)
     record = read_run(path)
-    # An imported network has no history.
-    history = read_history(path) if (path / HISTORY).exists() else []
+    history = history_of(path)
 
     from robustbench_aig.evaluation import network_of_run  # noqa: PLC0415 - imports torch
     from robustbench_aig.evaluation.inspect import inspect_network  # noqa: PLC0415

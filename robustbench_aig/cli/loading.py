@@ -15,7 +15,7 @@ from robustbench_aig.evaluation import Images, Network, behind, network_of_modul
 from robustbench_aig.ladder import RUNGS, Key, Role, Run, training_differs
 from robustbench_aig.models import lean, load_own
 from robustbench_aig.records import DataRecord, Rung
-from robustbench_aig.runs import RunRecord
+from robustbench_aig.runs import RunRecord, history_of
 from robustbench_aig.training import load_model
 
 Chosen = list[tuple[Network, list[str]]]
@@ -46,7 +46,7 @@ def load_networks(
 def _chosen(request: Request, choice: Choice, images: Images, data: DataRecord, device: torch.device) -> Loaded:
     """Runs and networks of the user's own, under the policies that were asked for."""
     policies = list(dict.fromkeys(request.policies))
-    networks = [network_of_run(record, load_model(path, device)) for path, record in choice.runs]
+    networks = [network_of_run(record, load_model(path, device), history_of(path)) for path, record in choice.runs]
     few = images.chunk(0, 2, device)
     for factory, weights in choice.own:
         model = load_own(factory, weights).to(device)
@@ -60,7 +60,11 @@ def _chosen(request: Request, choice: Choice, images: Images, data: DataRecord, 
 
 def _ladder(runs: dict[Role, Run | None], device: torch.device) -> Loaded:
     """The networks of a ladder under the policies of its rungs."""
-    loaded = {role: network_of_run(run[1], load_model(run[0], device)) for role, run in runs.items() if run}
+    loaded = {
+        role: network_of_run(run[1], load_model(run[0], device), history_of(run[0]))
+        for role, run in runs.items()
+        if run
+    }
     gated, start = loaded["gated"], runs["gated"]
     assert start is not None
     if "stochastic" in loaded:

@@ -29,7 +29,21 @@ def show(report: Report, directory: Path, *, as_json: bool) -> None:
     for rung in report.ladder.rungs if report.ladder else []:
         note = f" ({rung.note})" if rung.note else ""
         to.print(f"{rung.key:<4}{rung.title}{note}", markup=False, highlight=False, soft_wrap=True)
+    for line in _verdicts(report):
+        to.print(line, markup=False, highlight=False, soft_wrap=True)
     to.print(f"report: {directory / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _verdicts(report: Report) -> list[str]:
+    """A line for each claim."""
+    several = len({tuple(claim.gated) for claim in report.claims}) > 1
+    wide = max((len(claim.verdict) for claim in report.claims), default=0)
+    lines = []
+    for claim in report.claims:
+        gates = f", {claim.gate_policy} gates" if claim.gate_policy else ""
+        of = f" ({', '.join(claim.gated)})" if several else ""
+        lines.append(f"{claim.verdict:<{wide}}  {claim.sentence}{gates}{of}")
+    return lines
 
 
 def report_table(report: Report) -> Table:

@@ -63,9 +63,8 @@ def _races(evaluator: Evaluator) -> Iterator[_Race]:
     """Every gated network, under each policy that leaves blocks out, beside the plain one of its seed or the first."""
     clean = [e for e in evaluator.plan.evaluations if e.role == "clean" and e.policy in {"argmax", "sampled"}]
     for group in groups(evaluator.plan):
-        for number, model in enumerate(group.gated if group.plain else ()):
-            plain = group.plain[number if group.paired else 0]
-            yield from (_Race(e.id, e.model, e.policy, plain.name) for e in clean if e.model == model.name)
+        for gated, plain in group.pairs:
+            yield from (_Race(e.id, e.model, e.policy, plain.name) for e in clean if e.model == gated.name)
 
 
 def _kept(evaluator: Evaluator, race: _Race) -> tuple[Tensor, Tensor] | None:

@@ -14,6 +14,8 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation.suiting import left_out
 from robustbench_aig.recipes import NamedAttack
 from robustbench_aig.records import (
+    TRAINED_ON,
+    TRAINING_SPEED,
     CorruptionRecord,
     DataRecord,
     EvaluationPlan,
@@ -122,7 +124,7 @@ def make_plan(
         raise InputError("nothing to evaluate: name at least one attack and one epsilon, or a corruption")
     decisive = {
         "data": data.model_dump(),
-        "models": [model.model_dump() for model in models],
+        "models": [_decisive_of(model) for model in models],
         "evaluations": [_decisive(evaluation) for evaluation in evaluations],
         "seed": seed,
         "chunk": chunk,
@@ -147,6 +149,13 @@ def make_plan(
         evaluations=list(evaluations),
         ladder=list(ladder),
     )
+
+
+def _decisive_of(model: ModelRecord) -> dict[str, Any]:
+    """Without the speed of its training, which another training of equal weights had differently."""
+    dumped = model.model_dump()
+    dumped["training"] = {k: v for k, v in dumped["training"].items() if k not in {TRAINING_SPEED, TRAINED_ON}}
+    return dumped
 
 
 def _decisive(evaluation: EvaluationPlan) -> dict[str, Any]:

@@ -16,11 +16,15 @@ from robustbench_aig.evaluation.judge import Subject
 from robustbench_aig.gating import Argmax, Expected, Random
 from robustbench_aig.models import MacProfile, defended, profile_macs
 from robustbench_aig.models.branches import residual_branches
-from robustbench_aig.records import GateRecord, ModelRecord
-from robustbench_aig.runs import RunRecord
+from robustbench_aig.records import TRAINED_ON, TRAINING_SPEED, GateRecord, ModelRecord
+from robustbench_aig.runs import EpochRecord, RunRecord
+from robustbench_aig.statistics import median_with_interval
 
 PLAIN = "none"
 """The policy of a network without gates."""
+
+_FEWEST_EPOCHS = 6
+"""Behind the first, that a median with an interval takes."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,13 @@ class Network:
         return list(wanted or self.usual)
 
 
-def network_of_run(record: RunRecord, model: nn.Module) -> Network:
+def network_of_run(record: RunRecord, model: nn.Module, history: Sequence[EpochRecord] = ()) -> Network:
     """The network of a finished run.
 
     Args:
         record: of the run.
         model: loaded; it is put into eval mode and channels-last layout, in place.
+        history: of the run, for the speed of its training.
     """
     profile = profile_macs(model, record.data.shape)
     model.eval().to(memory_format=torch.channels_last)
@@ -79,7 +84,7 @@ def network_of_run(record: RunRecord, model: nn.Module) -> Network:
         gates=_gates(record, model, profile.blocks),
         rates=_rates(record),
         weights_digest=record.weights_digest or "",
-        training=_training(record),
+        training=_training(record, history),
     )
     return Network(described, model, profile)
 
@@ -154,7 +159,7 @@ def _rates(record: RunRecord) -> list[float] | None:
     return record.recipe.model.targets if record.family == "stochastic" else scores["sampled"].rates
 
 
-def _training(record: RunRecord) -> dict[str, Any]:
+def _training(record: RunRecord, history: Sequence[EpochRecord]) -> dict[str, Any]:
     """What a reader of the report should know of the training; the run itself knows the rest."""
     if record.metrics is None or record.recipe.training is None:
         return {"imported": record.command}
@@ -171,7 +176,18 @@ def _training(record: RunRecord) -> dict[str, Any]:
         "seed": record.seed,
         **{f"{split} accuracy": {p: s.accuracy for p, s in by_policy.items()} for split, by_policy in scores.items()},
         "mean execution rate, test": {p: s.mean_rate for p, s in record.metrics.test.items() if s.rates},
+        **_speed(record, history),
     }
+
+
+def _speed(record: RunRecord, history: Sequence[EpochRecord]) -> dict[str, Any]:
+    """Images per second over epochs but the first, which warms up, with the median's interval; and on what."""
+    if len(history) <= _FEWEST_EPOCHS:
+        return {}
+    found = median_with_interval([epoch.images_per_second for epoch in history[1:]])
+    where = {name: record.environment.get(name) for name in ("device", "threads")}
+    how = {"processes": record.processes, "precision": record.precision, "compiled": record.compiled}
+    return {TRAINING_SPEED: found._asdict(), TRAINED_ON: {**where, **how}}
 
 
 def _gates(record: RunRecord, model: nn.Module, macs: Sequence[int]) -> list[GateRecord]:

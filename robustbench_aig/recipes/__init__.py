@@ -20,6 +20,7 @@ from robustbench_aig.recipes.claims import (
     RobustnessClaim,
     SpecificityClaim,
     Strengths,
+    TrainingSpeedClaim,
     TransitionClaim,
     UnderPolicies,
 )
@@ -119,6 +120,7 @@ __all__ = [
     "SuiteRecipe",
     "TorchvisionResNetRecipe",
     "Training",
+    "TrainingSpeedClaim",
     "TransitionClaim",
     "Triangular",
     "UnderPolicies",

@@ -14,14 +14,14 @@ Policy = Literal["sampled", "argmax", "expected"]
 class UnderPolicies(Section):
     """A claim that is judged under each policy of the gates by itself."""
 
-    policies: tuple[Policy, ...] = ("sampled", "argmax")
+    policies: list[Policy] = Field(["sampled", "argmax"])
 
 
 class Strengths(UnderPolicies):
     """The balls in which a claim is judged: where undefended and hardened networks can be told apart."""
 
-    undefended: tuple[str, ...] = ("0.5/255", "1/255", "2/255")
-    hardened: tuple[str, ...] = Field(("4/255", "8/255"), description="for adversarially trained networks")
+    undefended: list[str] = Field(["0.5/255", "1/255", "2/255"])
+    hardened: list[str] = Field(["4/255", "8/255"], description="for adversarially trained networks")
 
 
 class RobustnessClaim(Strengths):
@@ -78,8 +78,22 @@ class PaceClaim(UnderPolicies):
     most: Positive = Field(1.0, description="its time over the plain network's")
 
 
+class TrainingSpeedClaim(Section):
+    """The gated network learns from about as many images per second as the plain one."""
+
+    about: Literal["training speed"]
+    least: Positive = Field(description="its images per second over the plain network's")
+
+
 Claim = Annotated[
-    RobustnessClaim | AccuracyClaim | MovementClaim | TransitionClaim | SpecificityClaim | OverheadClaim | PaceClaim,
+    RobustnessClaim
+    | AccuracyClaim
+    | MovementClaim
+    | TransitionClaim
+    | SpecificityClaim
+    | OverheadClaim
+    | PaceClaim
+    | TrainingSpeedClaim,
     Field(discriminator="about"),
 ]
 

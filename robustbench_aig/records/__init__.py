@@ -13,11 +13,22 @@ from robustbench_aig.records.comparison import Accuracies, Comparison, Ladder, S
 from robustbench_aig.records.compute import Compute, ComputeSpread, Cost, Latency, Pace
 from robustbench_aig.records.evaluation import Accuracy, CorruptionMean, Distance, Evaluation, WorstCase
 from robustbench_aig.records.gates import ClassPart, ClassShift, Excess, GateMoves, Gates, GateShift, GateStratum
-from robustbench_aig.records.plan import DataRecord, EvaluationPlan, GateRecord, ModelRecord, Plan, Rung
+from robustbench_aig.records.plan import (
+    TRAINED_ON,
+    TRAINING_SPEED,
+    DataRecord,
+    EvaluationPlan,
+    GateRecord,
+    ModelRecord,
+    Plan,
+    Rung,
+)
 from robustbench_aig.records.report import Report, report_json_schema
 
 __all__ = [
     "SCHEMA_VERSION",
+    "TRAINED_ON",
+    "TRAINING_SPEED",
     "Accuracies",
     "Accuracy",
     "CheckState",

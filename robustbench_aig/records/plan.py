@@ -31,6 +31,10 @@ class GateRecord(Record):
     transition: bool = Field(False, description="its block changes the resolution or width")
 
 
+TRAINING_SPEED, TRAINED_ON = "images per second", "trained on"
+"""Keys of `ModelRecord.training` that decide no number of an evaluation, and so are no part of its digest."""
+
+
 class ModelRecord(Record):
     """A trained network under evaluation."""
 

@@ -59,6 +59,7 @@ def test_report_renders_again_from_the_sample_table(uninterrupted: Path, tmp_pat
     assert result.returncode == 0, result.stderr
     assert (copy / "report.json").read_bytes() == before
     assert "worst case" in result.stdout
+    assert "  Gates cost almost nothing" in result.stdout
     assert "report.html" in result.stdout
 
 

@@ -9,15 +9,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.evaluation import Evaluator, Store, latency, pacing
+from robustbench_aig.evaluation import Evaluator, Store, latency, network_of_run, pacing
 from robustbench_aig.evaluation.latency import Runner, measure_pace, sparse_copy
 from robustbench_aig.evaluation.pacing import add_paces
-from robustbench_aig.records import Pace
+from robustbench_aig.evaluation.plan import make_plan
+from robustbench_aig.records import TRAINED_ON, TRAINING_SPEED, Pace
 from robustbench_aig.reporting import aggregate
 from robustbench_aig.reporting.loading import load_images
+from robustbench_aig.runs import read_history, read_run
+from robustbench_aig.training import load_model, train
 from tests.evaluation.conftest import evaluator, make
 from tests.evaluation.test_latency import SIX, not_black, subject
 from tests.networks import gated, images, plain
+from tests.tiny import job
 
 FOUND = Pace(
     plain="plain",
@@ -130,3 +134,36 @@ def test_nothing_is_measured_without_images_or_blocks_to_skip(done: Evaluator) -
     add_paces(done, told.append)
     assert told == []
     assert not (done.store.directory / "pace.json").exists()
+
+
+def test_the_speed_of_a_training_is_that_of_its_epochs_but_the_first(tmp_path: Path) -> None:
+    list(train(job(tmp_path / "run", depth=8, epochs=7)))
+    record, history = read_run(tmp_path / "run"), read_history(tmp_path / "run")
+    changed = [epoch.model_copy(update={"images_per_second": float(epoch.epoch)}) for epoch in history]
+    model = load_model(tmp_path / "run")
+    training = network_of_run(record, model, changed).record.training
+    assert training["images per second"] == {"median": 4.5, "low": 2.0, "high": 7.0}
+    assert training["trained on"]["threads"] == torch.get_num_threads()
+    assert "images per second" not in network_of_run(record, model, changed[:6]).record.training
+    assert "images per second" not in network_of_run(record, model).record.training
+
+
+def test_that_speed_decides_no_number(done: Evaluator) -> None:
+    plan = done.plan
+
+    def digest(training: dict[str, object]) -> str:
+        models = [model.model_copy(update={"training": training}) for model in plan.models]
+        return make_plan(
+            data=plan.data,
+            models=models,
+            evaluations=plan.evaluations,
+            seed=0,
+            chunk=8,
+            draws=5,
+            command="",
+            environment={},
+        ).digest
+
+    speeds = [{TRAINING_SPEED: {"median": speed}, TRAINED_ON: {"threads": 1}} for speed in (1.0, 2.0)]
+    assert len({digest(speed) for speed in speeds} | {digest({})}) == 1
+    assert digest({"epochs": 3}) != digest({})

@@ -1,9 +1,9 @@
-"""What claims about costs rest on: operations, parameters, and the clock."""
+"""What claims about costs rest on: operations, parameters, and clocks."""
 
 from __future__ import annotations
 
-from robustbench_aig.recipes import OverheadClaim, PaceClaim
-from robustbench_aig.records import Measurement
+from robustbench_aig.recipes import OverheadClaim, PaceClaim, TrainingSpeedClaim
+from robustbench_aig.records import TRAINED_ON, TRAINING_SPEED, Measurement
 from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.verdicts import Estimate, judge_bound, measurement
 
@@ -32,4 +32,23 @@ def measure_pace(claim: PaceClaim, asked: Question) -> list[Measurement]:
         beside = {"ms per image": pace.ms_per_image, "plain, ms per image": pace.plain_ms_per_image}
         what = f"time of {e.model} / {pace.plain}, {pace.images} at once, {pace.device}, {pace.threads} threads"
         found.append(measurement(what, one, judge_bound(one, claim.most, at_least=False), beside=beside))
+    return found
+
+
+def measure_training_speed(claim: TrainingSpeedClaim, asked: Question) -> list[Measurement]:
+    """Images per second that each gated network learned from, over those of a plain one trained on the like.
+
+    The median epochs of two runs that didn't stand side by side: the interval holds every ratio of values inside the
+    two medians' intervals, and still knows nothing of what else the machine did.
+    """
+    found = []
+    for gated, plain in asked.group.pairs:
+        fast, slow = (model.training.get(TRAINING_SPEED) for model in (plain, gated))
+        if fast is None or slow is None or gated.training[TRAINED_ON] != plain.training[TRAINED_ON]:
+            continue
+        low, high = slow["low"] / fast["high"], slow["high"] / fast["low"]
+        one = Estimate(slow["median"] / fast["median"], low, high, None)
+        beside = {"gated, images per second": slow["median"], "plain, images per second": fast["median"]}
+        what = f"images per second, {gated.name} / {plain.name}"
+        found.append(measurement(what, one, judge_bound(one, claim.least, at_least=True), beside=beside))
     return found

@@ -27,6 +27,12 @@ class Group:
         return seeds[0] == seeds[1] and len(set(seeds[0])) == len(seeds[0])
 
     @property
+    def pairs(self) -> list[tuple[ModelRecord, ModelRecord]]:
+        """Each gated network with the plain one of its seed, or else with the first; none without a plain one."""
+        rivals = self.plain if self.paired else self.plain[:1] * len(self.gated)
+        return list(zip(self.gated, rivals, strict=False))
+
+    @property
     def hardened(self) -> bool:
         """Whether they were trained adversarially."""
         return _hardening(self.gated[0]) is not None

@@ -14,11 +14,12 @@ from robustbench_aig.recipes import (
     RobustnessClaim,
     SpecificityClaim,
     Strengths,
+    TrainingSpeedClaim,
     TransitionClaim,
     UnderPolicies,
 )
 from robustbench_aig.records import CheckState, Claim, Measurement
-from robustbench_aig.reporting.claims.costs import measure_overhead, measure_pace
+from robustbench_aig.reporting.claims.costs import measure_overhead, measure_pace, measure_training_speed
 from robustbench_aig.reporting.claims.gates import measure_movement, measure_specificity, measure_transitions
 from robustbench_aig.reporting.claims.groups import Group, groups
 from robustbench_aig.reporting.claims.question import Question
@@ -34,6 +35,7 @@ _MEASURES: dict[type, Callable[[Any, Question], list[Measurement]]] = {
     AccuracyClaim: measure_accuracy,
     PaceClaim: measure_pace,
     OverheadClaim: measure_overhead,
+    TrainingSpeedClaim: measure_training_speed,
     TransitionClaim: measure_transitions,
     SpecificityClaim: measure_specificity,
 }

@@ -289,3 +289,41 @@ def test_a_damaged_checkup_does_not_vanish(tmp_path: Path) -> None:
     (directory / "checks" / "aig-digits.argmax.json").write_text('{"run": "aig-digits"}')
     with pytest.raises(RunError, match="no checkup"):
         aggregate(directory)
+
+
+SPEED = {"device": "cpu", "threads": 1, "processes": 1, "precision": "bf16", "compiled": False}
+
+
+@pytest.mark.parametrize(
+    ("gated", "where", "verdict"),
+    [
+        ((98.0, 97.0, 99.0), SPEED, "supported"),
+        ((95.5, 94.0, 97.0), SPEED, "inconclusive"),
+        ((80.0, 79.0, 81.0), SPEED, "unsupported"),
+        ((80.0, 79.0, 81.0), SPEED | {"threads": 2}, None),
+    ],
+)
+def test_training_speed_is_compared_on_the_like_machine_only(
+    gated: tuple[float, float, float], where: dict[str, object], verdict: str | None, tmp_path: Path
+) -> None:
+    study = make_study()
+    speeds = [((100.0, 99.0, 101.0), SPEED), (gated, where)]
+    models = [
+        model.model_copy(
+            update={
+                "training": {
+                    "images per second": dict(zip(("median", "low", "high"), speed, strict=True)),
+                    "trained on": how,
+                }
+            }
+        )
+        for model, (speed, how) in zip(study.plan.models, speeds, strict=True)
+    ]
+    study = Study(study.plan.model_copy(update={"models": models}), study.rows)
+    found = [c for c in claims(study.write(tmp_path, images=False)).values() if c.id == "trains-as-fast"]
+    assert [c.verdict for c in found] == ([verdict] if verdict else [])
+    for one in found:
+        (measured,) = one.measurements
+        assert (measured.value, measured.low, measured.high) == pytest.approx(
+            (gated[0] / 100, gated[1] / 101, gated[2] / 99)
+        )

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from robustbench_aig.attacks.gradient import random_start
 from robustbench_aig.checks.blackbox import RandomSearch
 from robustbench_aig.checks.case import Case, over
-from robustbench_aig.checks.check import Cost, OnRight
+from robustbench_aig.checks.check import OnRight
 from robustbench_aig.checks.controls import binary
+from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import logits_of
 from robustbench_aig.checks.shares import Limits, percent

@@ -17,7 +17,7 @@ from robustbench_aig.attacks.objectives import Margin
 from robustbench_aig.attacks.problem import Problem, margin
 from robustbench_aig.attacks.transfer import Transfer
 from robustbench_aig.checks.case import ITSELF, Case
-from robustbench_aig.checks.check import Cost
+from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.gate_modes import GateModes
 from robustbench_aig.checks.rivals import Rivals
 from robustbench_aig.checks.search import Losses

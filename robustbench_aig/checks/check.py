@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
+from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.shares import Limits, Verdict, exact, percent
 
@@ -15,26 +16,6 @@ if TYPE_CHECKING:
     from robustbench_aig.checks.case import Case
     from robustbench_aig.evaluation import Images
     from robustbench_aig.threat import Threat
-
-
-class Cost(NamedTuple):
-    """Work of a check, in passes of one image.
-
-    Attributes:
-        forwards: without a gradient, through the network itself.
-        gradients: forward and back, through the copy that attacks work on.
-    """
-
-    forwards: float = 0
-    gradients: float = 0
-
-    def plus(self, other: Cost) -> Cost:
-        """The sum of both."""
-        return Cost(self.forwards + other.forwards, self.gradients + other.gradients)
-
-    def seconds(self, forward: float, gradient: float) -> float:
-        """Time, where a pass takes so many seconds."""
-        return self.forwards * forward + self.gradients * gradient
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from robustbench_aig.attacks import Attack
 from robustbench_aig.attacks.objectives import Margin
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.check import Check, Cost
+from robustbench_aig.checks.check import Check
+from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.gates import parts_of
 from robustbench_aig.checks.rivals import varied

@@ -14,7 +14,8 @@ from robustbench_aig.attacks.modes import FrozenNoise
 from robustbench_aig.attacks.problem import START
 from robustbench_aig.checks.budget import wide
 from robustbench_aig.checks.case import Case, over, whole
-from robustbench_aig.checks.check import Cost, OnNoise
+from robustbench_aig.checks.check import OnNoise
+from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import logits_of
 from robustbench_aig.checks.rivals import varied

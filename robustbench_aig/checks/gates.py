@@ -15,7 +15,8 @@ from robustbench_aig.attacks.objectives import CrossEntropy, Objective
 from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.attacks.protocol import View
 from robustbench_aig.checks.case import Case, over
-from robustbench_aig.checks.check import Cost, OnNoise, OnRight
+from robustbench_aig.checks.check import OnNoise, OnRight
+from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import cosine, gradient, margin
 from robustbench_aig.checks.shares import Limits, percent

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from robustbench_aig.attacks import Fgsm
 from robustbench_aig.checks.case import Case, over, whole
-from robustbench_aig.checks.check import Cost, OnRight
+from robustbench_aig.checks.check import OnRight
+from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import Loss, cosine, cross_entropy, gradient, held, logits_of, margin, zero
 from robustbench_aig.checks.shares import Limits, percent

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.check import Check, Cost
+from robustbench_aig.checks.check import Check
+from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import differs, logits_of, quiet
 from robustbench_aig.checks.randomness import SAME

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from robustbench_aig.checks.case import Case, over
-from robustbench_aig.checks.check import Check, Cost
+from robustbench_aig.checks.check import Check
+from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import logits_of
 from robustbench_aig.checks.shares import Limits

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.checks.case import Case, over
-from robustbench_aig.checks.check import Check, Cost, noiseless
+from robustbench_aig.checks.check import Check, noiseless
+from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import differs, logits_of
 from robustbench_aig.checks.shares import Limits

@@ -9,8 +9,9 @@ from robustbench_aig.checks.binarization import Binarization
 from robustbench_aig.checks.blackbox import BlackBox, RandomNoise, TransferGap
 from robustbench_aig.checks.budget import EightBit, HighEpsilon, InTheBall, Monotone, Unbounded
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.check import Check, Cost
+from robustbench_aig.checks.check import Check
 from robustbench_aig.checks.controls import CleanAccuracy, PositiveControl
+from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.draws import DrawVariance, FixedRandomness, FreshDraws
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.gate_modes import GateModes

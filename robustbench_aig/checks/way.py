@@ -13,7 +13,8 @@ from robustbench_aig.attacks.modes import Estimate, FrozenNoise, Mode, StraightT
 from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.checks.case import AT_ONCE, ITSELF, Case, whole
-from robustbench_aig.checks.check import Cost, OnRight
+from robustbench_aig.checks.check import OnRight
+from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.shares import Limits, percent
 from robustbench_aig.evaluation import Images

@@ -36,12 +36,11 @@ def show(report: Report, directory: Path, *, as_json: bool) -> None:
 
 def _verdicts(report: Report) -> list[str]:
     """A line for each claim."""
-    several = len({tuple(claim.gated) for claim in report.claims}) > 1
     wide = max((len(claim.verdict) for claim in report.claims), default=0)
     lines = []
     for claim in report.claims:
         gates = f", {claim.gate_policy} gates" if claim.gate_policy else ""
-        of = f" ({', '.join(claim.gated)})" if several else ""
+        of = f" ({', '.join(claim.gated)})" if report.several_gated else ""
         lines.append(f"{claim.verdict:<{wide}}  {claim.sentence}{gates}{of}")
     return lines
 

@@ -18,7 +18,7 @@ from robustbench_aig.gating import gating
 from robustbench_aig.models import lean
 from robustbench_aig.models.lean.blocks import GatedBlock
 from robustbench_aig.randomness import Stream
-from robustbench_aig.records import Latency, Pace
+from robustbench_aig.records import Clocked, Latency, Pace
 from robustbench_aig.statistics import median_with_interval
 
 PAIRS = 25
@@ -71,22 +71,8 @@ def measure_latency(
         None where so many images don't fit into memory.
     """
     turns = [_Turn(network, subject, pictures.ids, seed, images) for images in (pictures.clean, pictures.attacked)]
-    seconds = _side_by_side(turns[0], turns[1], pairs)
-    if seconds is None:
-        return None
-    clean, attacked = seconds
-    ratio = median_with_interval([above / below for above, below in zip(attacked, clean, strict=True)])
-    where = environment(pictures.clean.device)
-    return Latency(
-        ratio=ratio.median,
-        low=ratio.low,
-        high=ratio.high,
-        clean_ms_per_image=1000 * median(clean) / len(pictures.ids),
-        images=len(pictures.ids),
-        pairs=pairs,
-        device=where["device"],
-        threads=where["threads"],
-    )
+    found = _compared(turns[0], turns[1], pairs)
+    return found and Latency(clean_ms_per_image=found.below, **found.clocked.model_dump())
 
 
 class Runner(NamedTuple):
@@ -113,24 +99,41 @@ def measure_pace(
         None where so many images don't fit into memory.
     """
     turns = [_Turn(*one, ids, seed, images) for one in (plain, gated)]
-    seconds = _side_by_side(turns[0], turns[1], pairs)
+    found = _compared(turns[0], turns[1], pairs)
+    return found and Pace(
+        plain=plain.subject.name,
+        ms_per_image=found.above,
+        plain_ms_per_image=found.below,
+        **found.clocked.model_dump(),
+    )
+
+
+class _Compared(NamedTuple):
+    """What a clock says of two kinds of turns: the ratio, and the median milliseconds of an image in each."""
+
+    clocked: Clocked
+    below: float
+    above: float
+
+
+def _compared(first: _Turn, second: _Turn, pairs: int) -> _Compared | None:
+    """The second over the first; None where memory is short."""
+    seconds = _side_by_side(first, second, pairs)
     if seconds is None:
         return None
-    of_plain, of_gated = seconds
-    ratio = median_with_interval([above / below for above, below in zip(of_gated, of_plain, strict=True)])
-    where = environment(images.device)
-    return Pace(
-        plain=plain.subject.name,
+    ratio = median_with_interval([above / below for below, above in zip(*seconds, strict=True)])
+    where, images = environment(first.images.device), len(first.ids)
+    clocked = Clocked(
         ratio=ratio.median,
         low=ratio.low,
         high=ratio.high,
-        ms_per_image=1000 * median(of_gated) / len(ids),
-        plain_ms_per_image=1000 * median(of_plain) / len(ids),
-        images=len(ids),
+        images=images,
         pairs=pairs,
         device=where["device"],
         threads=where["threads"],
     )
+    below, above = (1000 * median(each) / images for each in seconds)
+    return _Compared(clocked, below, above)
 
 
 def _side_by_side(first: _Turn, second: _Turn, pairs: int) -> tuple[list[float], list[float]] | None:

@@ -14,7 +14,7 @@ from robustbench_aig.evaluation.loop import KEPT, Evaluator
 from robustbench_aig.files import write_atomic
 from robustbench_aig.models import lean
 from robustbench_aig.reporting.claims import groups
-from robustbench_aig.reporting.loading import load_evidence, load_images
+from robustbench_aig.reporting.loading import load_images, load_paces
 
 
 class _Race(NamedTuple):
@@ -40,13 +40,11 @@ def add_paces(evaluator: Evaluator, tell: Callable[[str], object]) -> None:
         RunError: a file of the report directory is damaged.
     """
     directory, subjects = evaluator.store.directory, evaluator.subjects
-    evidence = load_evidence(directory)
-    known = {name: pace.model_dump() for name, pace in evidence.pace.items()}
+    known = {name: pace.model_dump() for name, pace in load_paces(directory).items()}
     told = False
-    for race in _races(evaluator):
-        kept = None if race.evaluation in known else _kept(evaluator, race)
+    for race in [race for race in _races(evaluator) if race.evaluation not in known]:
         gated, plain = subjects[race.gated, race.policy], subjects[race.plain, "none"]
-        copy = sparse_copy(gated.model)
+        kept, copy = _kept(evaluator, race), sparse_copy(gated.model)
         if kept is None or copy is None:
             continue
         if not told:

@@ -10,7 +10,7 @@ from robustbench_aig.records.base import SCHEMA_VERSION, CorruptionRecord, Preci
 from robustbench_aig.records.checks import Checkup, FindingRecord
 from robustbench_aig.records.claims import CheckState, Claim, ClaimVerdict, Measurement
 from robustbench_aig.records.comparison import Accuracies, Comparison, Ladder, Step
-from robustbench_aig.records.compute import Compute, ComputeSpread, Cost, Latency, Pace
+from robustbench_aig.records.compute import Clocked, Compute, ComputeSpread, Cost, Latency, Pace
 from robustbench_aig.records.evaluation import Accuracy, CorruptionMean, Distance, Evaluation, WorstCase
 from robustbench_aig.records.gates import ClassPart, ClassShift, Excess, GateMoves, Gates, GateShift, GateStratum
 from robustbench_aig.records.plan import (
@@ -37,6 +37,7 @@ __all__ = [
     "ClaimVerdict",
     "ClassPart",
     "ClassShift",
+    "Clocked",
     "Comparison",
     "Compute",
     "ComputeSpread",

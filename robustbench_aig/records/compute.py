@@ -20,36 +20,36 @@ class ComputeSpread(Record):
     adversarial_expected: float | None
 
 
-class Latency(Record):
-    """How long a network that skips closed blocks takes for attacked images, over their clean versions.
+class Clocked(Record):
+    """A ratio of times: a median over interleaved pairs of batches, with an interval that holds the true one with 95 %.
 
-    A median over interleaved pairs of batches, with an interval that holds the true one with at least 95 %. A copy of
-    the network that is made for inference, in float32, on the kept images that both evaluations measured.
+    Of copies of networks that are made for inference, in float32.
     """
 
-    ratio: float = Field(gt=0, description="attacked / clean")
+    ratio: float = Field(gt=0)
     low: float = Field(gt=0)
     high: float = Field(gt=0)
-    clean_ms_per_image: float = Field(gt=0, description="median, in milliseconds")
     images: int = Field(ge=1, description="of a batch")
     pairs: int
     device: str
     threads: int
 
 
-class Pace(Record):
-    """How long a network that skips closed blocks takes for unattacked images, over a plain one; as `Latency`."""
+class Latency(Clocked):
+    """How long a network that skips closed blocks takes for attacked images, over their clean versions.
+
+    On the kept images that both evaluations measured.
+    """
+
+    clean_ms_per_image: float = Field(gt=0, description="median, in milliseconds")
+
+
+class Pace(Clocked):
+    """How long a network that skips closed blocks takes for unattacked images, over a plain one."""
 
     plain: str = Field(description="name of the plain network")
-    ratio: float = Field(gt=0, description="gated / plain")
-    low: float = Field(gt=0)
-    high: float = Field(gt=0)
     ms_per_image: float = Field(gt=0, description="of the gated network, median, in milliseconds")
     plain_ms_per_image: float = Field(gt=0)
-    images: int = Field(ge=1, description="of a batch")
-    pairs: int
-    device: str
-    threads: int
 
 
 class Compute(Record):

@@ -34,6 +34,11 @@ class Report(Record):
     checks: list[Checkup] = Field(default_factory=list, description="of networks of the report, under its policies")
     claims: list[Claim] = Field(default_factory=list)
 
+    @property
+    def several_gated(self) -> bool:
+        """Whether claims are about more than one recipe, so that each has to name its networks."""
+        return len({tuple(claim.gated) for claim in self.claims}) > 1
+
 
 def report_json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of `report.json`."""

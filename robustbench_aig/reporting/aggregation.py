@@ -104,20 +104,7 @@ def _evaluation(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
 
 def _beside(evidence: Evidence, planned: EvaluationPlan, clean: Rows) -> Beside:
     """Of the controls, random corners and permuted changes: they have an attack's size."""
-    return Beside(clean, _control(evidence, planned, "corners"), _control(evidence, planned, "permuted"))
-
-
-def _control(evidence: Evidence, planned: EvaluationPlan, algorithm: str) -> Rows | None:
-    """Rows of the first such control of the same model, policy and threat."""
-    same = (planned.model, planned.policy, planned.threat)
-    return next(
-        (
-            evidence.rows[e.id]
-            for e in evidence.finished()
-            if e.settings.get("algorithm", e.attack) == algorithm and (e.model, e.policy, e.threat) == same
-        ),
-        None,
-    )
+    return Beside(clean, evidence.control(planned, "corners"), evidence.control(planned, "permuted"))
 
 
 def _distance(rows: Rows) -> Distance | None:

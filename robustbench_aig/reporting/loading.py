@@ -54,6 +54,18 @@ class Evidence:
         ids = (e.id for e in self.plan.evaluations if (e.model, e.policy, e.role) == (model, policy, "clean"))
         return next((self.rows[i] for i in ids if i in self.rows), None)
 
+    def control(self, beside: EvaluationPlan, algorithm: str) -> Rows | None:
+        """Rows of the first control of that algorithm, of the same model, policy and threat; None where none ran."""
+        same = (beside.model, beside.policy, beside.threat)
+        return next(
+            (
+                self.rows[e.id]
+                for e in self.finished()
+                if e.settings.get("algorithm", e.attack) == algorithm and (e.model, e.policy, e.threat) == same
+            ),
+            None,
+        )
+
     def finished(self) -> list[EvaluationPlan]:
         """Evaluations, in the plan's order, whose rows and whose clean rows are there."""
         return [e for e in self.plan.evaluations if e.id in self.rows and self.clean(e.model, e.policy) is not None]
@@ -101,8 +113,12 @@ def load_evidence(directory: Path) -> Evidence:
     _check_same_images(rows, directory)
     seconds = _load_times(directory / "times.json", TypeAdapter(dict[str, float]), "seconds")
     latency = _load_times(directory / "latency.json", TypeAdapter(dict[str, Latency]), "latency")
-    pace = _load_times(directory / "pace.json", TypeAdapter(dict[str, Pace]), "pace")
-    return Evidence(plan, rows, seconds, latency, pace, _load_checks(directory / CHECKS))
+    return Evidence(plan, rows, seconds, latency, load_paces(directory), _load_checks(directory / CHECKS))
+
+
+def load_paces(directory: Path) -> dict[str, Pace]:
+    """What is known of gated networks beside plain ones, by evaluation; RunError where it's damaged."""
+    return _load_times(directory / "pace.json", TypeAdapter(dict[str, Pace]), "pace")
 
 
 def load_images(directory: Path, evaluation_id: str) -> Images | None:

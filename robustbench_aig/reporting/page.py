@@ -91,7 +91,6 @@ def render(report: Report, evidence: Evidence, directory: Path) -> str:
         label=lambda model, policy: labels[model, policy],
         models={model.name: model for model in report.models},
         comparisons=_comparisons(report),
-        several_gated=len({tuple(claim.gated) for claim in report.claims}) > 1,
         picture=charts.worst_case(report, series) if series else None,
         verdicts=_verdicts(report, series),
         movements=_movements(report, evidence, series),

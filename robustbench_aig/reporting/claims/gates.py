@@ -129,12 +129,11 @@ def _moves(group: Group, evaluations: Sequence[EvaluationPlan], evidence: Eviden
 
 def _beyond(model: str, attack: str, evaluations: Sequence[EvaluationPlan], evidence: Evidence) -> _Moves | None:
     """Of one network."""
-    mine = [e for e in evaluations if e.model == model]
-    rows = next((evidence.rows[e.id] for e in mine if e.attack == attack), None)
-    if rows is None or rows.skipped.any():
+    met = next((e for e in evaluations if (e.model, e.attack) == (model, attack)), None)
+    if met is None or evidence.rows[met.id].skipped.any():
         return None
-    controls = {e.settings.get("algorithm", e.attack): evidence.rows[e.id] for e in mine if e.role == "control"}
-    control = controls.get("permuted") or controls.get("corners")
+    rows = evidence.rows[met.id]
+    control = evidence.control(met, "permuted") or evidence.control(met, "corners")
     if control is None:
         return _Moves(attack, _flips(rows), controlled=False, whole=bool(rows.ok.all()))
     return _Moves(attack, _flips(rows) - _flips(control), controlled=True, whole=bool((rows.ok & control.ok).all()))

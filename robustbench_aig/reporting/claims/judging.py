@@ -55,10 +55,10 @@ def claims(evidence: Evidence, results: Results, recipes: Sequence[tuple[str, Cl
         results: its scores.
         recipes: names and recipes of the claims.
     """
-    kinds = list(_MEASURES)
+    kinds, compared = list(_MEASURES), groups(evidence.plan)
     found = []
     for name, recipe in sorted(recipes, key=lambda one: kinds.index(type(one[1].claim))):
-        for group in groups(evidence.plan):
+        for group in compared:
             for policy in recipe.claim.policies if isinstance(recipe.claim, UnderPolicies) else [""]:
                 asked = Question(group, policy, evidence, results)
                 measured = _MEASURES[type(recipe.claim)](recipe.claim, asked)

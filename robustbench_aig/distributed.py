@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NoReturn
 
 import torch
 import torch.distributed as dist
@@ -18,6 +20,8 @@ from robustbench_aig.errors import AigrobError, InputError
 _ERROR = "aigrob: error of the leader"
 _PATIENCE = timedelta(seconds=5)
 """For how long a process that fails waits for the leader to fail, too."""
+_LONG_PATIENCE = timedelta(seconds=30)
+"""For how long it then waits for the leader to tell why, and to end."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,15 @@ class World:
             dist.barrier()
 
 
+def end_after_leader(code: int) -> NoReturn:
+    """Exit for a reason that the leader tells, and after it: the first process that ends makes torchrun end the others.
+
+    It interrupts them by SIGTERM, which is what ends the waiting here, too.
+    """
+    time.sleep(_LONG_PATIENCE.total_seconds())
+    raise SystemExit(code)
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[tuple[World, torch.device]]:
     """The world that torchrun, or a command in its way, has started this process in; and this process's own device.
@@ -92,7 +105,7 @@ def joined(device: torch.device) -> Iterator[tuple[World, torch.device]]:
         processes, devices = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
         if processes > devices:
             if local > 0:
-                raise SystemExit(InputError.exit_code)
+                end_after_leader(InputError.exit_code)
             raise InputError(
                 f"{processes} processes on a machine with {devices} CUDA devices: start no more than it has devices, "
                 "or choose --device cpu"
@@ -112,7 +125,7 @@ def joined(device: torch.device) -> Iterator[tuple[World, torch.device]]:
         with suppress(dist.DistStoreError):  # the leader doesn't fail
             store.wait([_ERROR], _PATIENCE)
             if store.get(_ERROR) == str(error).encode():
-                raise SystemExit(error.exit_code) from None
+                end_after_leader(error.exit_code)
         raise
     finally:
         dist.destroy_process_group()

@@ -250,4 +250,6 @@ def _told_once() -> Iterator[None]:
     except AigrobError as error:
         if os.environ.get("RANK", "0") == "0":
             raise
-        raise SystemExit(error.exit_code) from None
+        from robustbench_aig.distributed import end_after_leader  # noqa: PLC0415 - imports torch
+
+        end_after_leader(error.exit_code)

@@ -188,8 +188,11 @@ def test_cuda_takes_one_process_per_device_and_says_so_once(monkeypatch: pytest.
     with pytest.raises(InputError, match="2 processes on a machine with 1 CUDA"), joined(torch.device("cuda")):
         pass
     monkeypatch.setenv("LOCAL_RANK", "1")
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
     with pytest.raises(SystemExit, match="2"), joined(torch.device("cuda")):
         pass
+    assert len(waits) == 1, "torchrun would have ended the leader before it could say why"
 
 
 @pytest.mark.parametrize(("variable", "threads"), [(None, [8, 2, 1]), ("8", [8, 8, 8])])
@@ -206,7 +209,12 @@ def test_processes_share_the_threads(variable: str | None, threads: list[int], m
     assert found == threads
 
 
-def test_what_all_processes_refuse_is_told_once(pair: Path, uninterrupted: Path, tmp_path: Path) -> None:
+def test_what_all_processes_refuse_is_told_once(
+    pair: Path, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_leader = "import os, time\nif os.environ.get('RANK') == '0': time.sleep(3)\n"
+    (tmp_path / "sitecustomize.py").write_text(slow_leader)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     (tmp_path / "runs").symlink_to(pair)
     shutil.copytree(uninterrupted, tmp_path / "reports" / "whole")
     for torchrun, arguments, words in (

@@ -1,9 +1,12 @@
 """Released runs: whole, found by name, and described by what they are."""
 
 import json
+import os
 import re
 import shutil
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,11 +16,12 @@ from robustbench_aig.errors import RunError
 from robustbench_aig.releasing import card, release, table
 from robustbench_aig.runs import HISTORY, RECORD, WEIGHTS, find_run, list_runs, read_history, read_run
 from robustbench_aig.training import load_model, train
-from tests.command import aigrob_here, refused
+from tests.command import aigrob_here, refused, start
 from tests.tiny import job
 
 RELEASED = sorted(path.parent for path in runs.released().glob(f"*/{RECORD}"))
 README = runs.released() / "README.md"
+DATA = os.environ.get("AIGROB_EVIDENCE_DATA", "")
 
 
 @pytest.mark.parametrize("path", RELEASED, ids=lambda path: path.name)
@@ -38,6 +42,33 @@ def test_a_released_run_is_whole(path: Path) -> None:
     network = load_model(path)
     with torch.no_grad():
         assert network(torch.full((1, *record.data.shape), 0.5)).isfinite().all()
+
+
+@pytest.mark.evidence
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(not DATA, reason="needs the images of the released networks: make evidence DATA=DIR")
+@pytest.mark.parametrize("path", RELEASED, ids=lambda path: path.name)
+def test_the_command_on_the_card_trains_the_same_first_epoch(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last bit of every mean, with torch's version of then. All epochs would take hours for each network."""
+    record = read_run(path)
+    said = re.search(r"`OMP_NUM_THREADS=(\d+) aigrob (.*)`", (path / "README.md").read_text())
+    assert said
+    monkeypatch.setenv("OMP_NUM_THREADS", said[1])
+    (tmp_path / record.data.name).symlink_to(Path(DATA).absolute())
+    training = start(tmp_path, *said[2].split(), "--quiet")
+    history = tmp_path / "runs" / path.name / HISTORY
+    while training.poll() is None and not (history.exists() and history.read_text().endswith("\n")):
+        time.sleep(0.2)
+    training.terminate()
+    stderr = training.communicate()[1]
+    assert training.returncode == 3, stderr
+
+    def first(directory: Path) -> dict[str, Any]:
+        return read_history(directory)[0].model_dump(exclude={"seconds", "images_per_second"})
+
+    assert first(history.parent) == first(path)
 
 
 def test_the_readme_shows_the_table() -> None:

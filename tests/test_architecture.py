@@ -38,6 +38,7 @@ LAYERS = {
     "training": 6,
     "evaluation": 6,
     "checks": 7,
+    "study": 7,
     "cli": 8,
 }
 """A module imports its own room and lower layers, never a neighbour on its own."""

@@ -11,14 +11,13 @@ import torch
 
 from robustbench_aig.cli.choosing import Choice, Request
 from robustbench_aig.errors import InputError
-from robustbench_aig.evaluation import Images, Network, behind, network_of_module, network_of_run
+from robustbench_aig.evaluation import Images, behind, network_of_module, network_of_run
 from robustbench_aig.ladder import RUNGS, Key, Role, Run, training_differs
-from robustbench_aig.models import lean, load_own
+from robustbench_aig.models import load_own
 from robustbench_aig.records import DataRecord, Rung
 from robustbench_aig.runs import RunRecord, history_of
+from robustbench_aig.study import Chosen
 from robustbench_aig.training import load_model
-
-Chosen = list[tuple[Network, list[str]]]
 
 
 @dataclass(frozen=True)
@@ -30,17 +29,9 @@ class Loaded:
     notes: Sequence[str] = ()
 
 
-def load_networks(
-    request: Request, choice: Choice, images: Images, data: DataRecord, device: torch.device, *, amp: bool
-) -> Loaded:
-    """Load all that was chosen, every network behind every defence that was asked for.
-
-    Each gets a faster copy for our own attacks, with `amp` in bfloat16.
-    """
-    loaded = _ladder(choice.ladder, device) if choice.ladder else _chosen(request, choice, images, data, device)
-    dtype = torch.bfloat16 if amp else torch.float32
-    copied = [(replace(network, copy=lean(network.model, dtype)), policies) for network, policies in loaded.networks]
-    return replace(loaded, networks=copied)
+def load_networks(request: Request, choice: Choice, images: Images, data: DataRecord, device: torch.device) -> Loaded:
+    """Load all that was chosen, every network behind every defence that was asked for."""
+    return _ladder(choice.ladder, device) if choice.ladder else _chosen(request, choice, images, data, device)
 
 
 def _chosen(request: Request, choice: Choice, images: Images, data: DataRecord, device: torch.device) -> Loaded:

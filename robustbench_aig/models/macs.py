@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from robustbench_aig.errors import InputError
-from robustbench_aig.gating import Open, gating
+from robustbench_aig.gating import Gate, Open, gating
 from robustbench_aig.models.adapt import ForeignGate
-from robustbench_aig.models.gated_resnet import GatedBlock
 from robustbench_aig.modes import in_eval_mode
 
 
@@ -52,15 +53,9 @@ def _on(device: torch.device, costs: tuple[int, ...]) -> Tensor:
     return torch.tensor(costs, dtype=torch.float64, device=device)
 
 
-def gated_modules(model: nn.Module) -> list[tuple[nn.Module, ...]]:
-    """For each decision of a network, in the order in which they are made, the modules that it can skip."""
-    found: list[tuple[nn.Module, ...]] = []
-    for module in model.modules():
-        if isinstance(module, ForeignGate):
-            found.extend(module.blocks)
-        elif isinstance(module, GatedBlock):
-            found.append((module.residual,))
-    return found
+def adapted_blocks(model: nn.Module) -> list[tuple[nn.Module, ...]]:
+    """For each decision of an adapted network, in the order in which they are made, the modules that it can skip."""
+    return [group for module in model.modules() if isinstance(module, ForeignGate) for group in module.blocks]
 
 
 def profile_macs(model: nn.Module, shape: tuple[int, int, int]) -> MacProfile:
@@ -75,7 +70,8 @@ def profile_macs(model: nn.Module, shape: tuple[int, int, int]) -> MacProfile:
         shape: (C, H, W) of one image.
 
     Raises:
-        InputError: the decisions that the network makes and the blocks that `adapt` was told don't match.
+        InputError: the decisions that the network makes and the blocks that gates are given, or that `adapt` was told,
+            don't match.
     """
     try:
         counted = copy.deepcopy(model).to("meta").eval()
@@ -87,28 +83,31 @@ def profile_macs(model: nn.Module, shape: tuple[int, int, int]) -> MacProfile:
 
 
 def _count(model: nn.Module, image: Tensor) -> MacProfile:
-    blocks = gated_modules(model)
+    blocks = adapted_blocks(model)
     # A module that serves several decisions costs each of them an equal share.
     shares = Counter(module for group in blocks for module in group)
     with ExitStack() as stack:
         counter = stack.enter_context(FlopCounterMode(display=False))
         trace = stack.enter_context(gating(model, Open()))
         stack.enter_context(torch.no_grad())
-        costs = {module: stack.enter_context(_metered(module, counter)) for module in shares}
+        calls = {module: stack.enter_context(_metered(module, counter)) for module in shares}
+        own = stack.enter_context(_metered_residuals(model, counter))
         model(image)
-        if trace.gates != len(blocks):
-            raise InputError(
-                f"the gates of {type(model).__name__} made {trace.gates} decisions in one pass, but {len(blocks)} "
-                f"blocks are named: adapt() needs one entry of `blocks` for each decision"
-            )
-        for position, group in enumerate(blocks):
-            if not all(costs[module] for module in group):
-                raise InputError(
-                    f"block {position} of {type(model).__name__} was never called: name the modules inside it"
-                )
-        # torch counts a multiply-accumulate as two operations.
-        conditional = tuple(sum(sum(costs[m]) // (2 * shares[m]) for m in group) for group in blocks)
-        return MacProfile(counter.get_total_flops() // 2 - sum(conditional), conditional)
+    # torch counts a multiply-accumulate as two operations.
+    adapted = [sum(sum(calls[m]) // (2 * shares[m]) for m in group) for group in blocks]
+    conditional = (*adapted, *(sum(each) // 2 for each in own))
+    silent = [not all(calls[m] for m in group) for group in blocks] + [not each for each in own]
+    if trace.gates != len(conditional) or (blocks and own):
+        raise InputError(
+            f"the gates of {type(model).__name__} made {trace.gates} decisions in one pass, but {len(conditional)} "
+            "blocks are named: call a Gate as gate(x, skip, residual), or give adapt() an entry of `blocks` for each "
+            "decision"
+        )
+    if any(silent):
+        raise InputError(
+            f"block {silent.index(True)} of {type(model).__name__} was never called: name the modules inside it"
+        )
+    return MacProfile(counter.get_total_flops() // 2 - sum(conditional), conditional)
 
 
 @contextmanager
@@ -124,3 +123,31 @@ def _metered(module: nn.Module, counter: FlopCounterMode) -> Iterator[list[int]]
 
     with module.register_forward_pre_hook(before), module.register_forward_hook(after):
         yield calls
+
+
+@contextmanager
+def _metered_residuals(model: nn.Module, counter: FlopCounterMode) -> Iterator[list[list[int]]]:
+    """What the residual branch of each gate costs, in the order in which gates are asked; a list for each gate."""
+    found: list[list[int]] = []
+
+    def wrapped(
+        gate: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        given = signature(gate.forward).bind(*args, **kwargs)
+        residual, calls = given.arguments["residual"], list[int]()
+        found.append(calls)
+
+        def metered(x: Tensor) -> Tensor:
+            before = counter.get_total_flops()
+            out: Tensor = residual(x)
+            calls.append(counter.get_total_flops() - before)
+            return out
+
+        given.arguments["residual"] = metered
+        return given.args, given.kwargs
+
+    with ExitStack() as stack:
+        for gate in model.modules():
+            if isinstance(gate, Gate) and "residual" in signature(gate.forward).parameters:
+                stack.enter_context(gate.register_forward_pre_hook(wrapped, with_kwargs=True))
+        yield found

@@ -215,7 +215,8 @@ def limits(attacks: Sequence[str], gate_modes: Sequence[str], *, corrupted: bool
         return [_NO_ATTACK, _INTERVALS]
     over = listing(attacks) if attacks else "no attack"
     over = f"{len(attacks)} attacks" if len(attacks) > _FEW else over
-    aimed = f"Attacks know about the gates in {len(gate_modes)} ways: {listing(gate_modes)}." if gate_modes else _BLIND
+    ways = f"{len(gate_modes)} way{'s' * (len(gate_modes) > 1)}"
+    aimed = f"Attacks know about the gates in {ways}: {listing(gate_modes)}." if gate_modes else _BLIND
     return [
         f"The worst case is a union over {over}: an upper bound of the robustness. {_STRONGER}",
         aimed,

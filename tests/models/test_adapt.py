@@ -11,7 +11,7 @@ from torchvision.models import resnet18
 from robustbench_aig.attacks import Pgd, run_attack
 from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Argmax, Frozen, Open, Sampled, gating
-from robustbench_aig.models import adapt, gated_modules, profile_macs
+from robustbench_aig.models import adapt, adapted_blocks, profile_macs
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
 from tests.models.foreign import (
@@ -29,7 +29,6 @@ from tests.models.foreign import (
     recurrent,
     sampled,
 )
-from tests.networks import blocks as native_blocks
 from tests.networks import gated, images
 
 
@@ -152,8 +151,8 @@ def test_a_copy_asks_its_own_gates() -> None:
     assert here.decisions.sum() == 0
     assert there.decisions.mean() == 1
     assert not torch.equal(one, other)
-    assert {m for group in gated_modules(twin) for m in group} <= set(twin.modules())
-    assert not {m for group in gated_modules(twin) for m in group} & set(net.modules())
+    assert {m for group in adapted_blocks(twin) for m in group} <= set(twin.modules())
+    assert not {m for group in adapted_blocks(twin) for m in group} & set(net.modules())
 
 
 def test_macs_by_hand() -> None:
@@ -214,10 +213,9 @@ def test_a_block_that_serves_several_decisions_costs_each_a_share() -> None:
 
 
 def test_native_and_plain_networks_have_what_they_had() -> None:
-    model = gated()
-    assert gated_modules(model) == [(block.residual,) for block in native_blocks(model)]
+    assert adapted_blocks(gated()) == []
     plain = resnet18(num_classes=10)
-    assert gated_modules(plain) == []
+    assert adapted_blocks(plain) == []
     profile = profile_macs(plain, (3, 224, 224))
     assert profile.blocks == ()
     # Torchvision's documentation gives 1.81 GMACs, of which 512 · 990 belong to classes that aren't here.

@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from robustbench_aig.attacks import Attack, build_attack
-from robustbench_aig.cli.choosing import Request
 from robustbench_aig.errors import InputError
-from robustbench_aig.evaluation import Network, network_of_run
+from robustbench_aig.evaluation import network_of_run
 from robustbench_aig.evaluation.suiting import left_out
 from robustbench_aig.gating import Argmax, Policy, deployed_policy
 from robustbench_aig.recipes import NamedAttack
 from robustbench_aig.recipes.attacks import TransferRecipe
 from robustbench_aig.records import DataRecord
 from robustbench_aig.runs import find_run, read_run
+from robustbench_aig.study.wanted import Chosen, Wanted
+from robustbench_aig.threat import Norm
 from robustbench_aig.training import load_model
 from robustbench_aig.zoo import change_named, find_attack, find_suite
 
-Chosen = Sequence[tuple[Network, Sequence[str]]]
 
-
-def named_attacks(request: Request, networks: Chosen) -> tuple[list[NamedAttack], bool]:
-    """The attacks by their names, in order, and whether they are a cascade; none where corruptions alone are asked for.
+def named_attacks(wanted: Wanted, networks: Chosen) -> tuple[list[NamedAttack], bool]:
+    """The attacks by their names, in order, and whether they are a cascade; none where corruptions alone are wanted.
 
     A transfer that names no source stands for one from every network under evaluation.
     """
-    if not request.in_balls:
+    if not wanted.threats:
         return [], False
-    if request.attacks:
-        named, cascade = [find_attack(name) for name in dict.fromkeys(request.attacks)], False
+    if wanted.attacks:
+        named, cascade = [find_attack(name) for name in dict.fromkeys(wanted.attacks)], False
     else:
-        named, cascade = find_suite(request.suite)
+        named, cascade = find_suite(wanted.suite)
     found: list[NamedAttack] = []
     for name, recipe in named:
         if isinstance(recipe.attack, TransferRecipe) and recipe.attack.source is None:
@@ -45,7 +45,7 @@ def named_attacks(request: Request, networks: Chosen) -> tuple[list[NamedAttack]
 
 
 def build(
-    named: Sequence[NamedAttack], request: Request, networks: Chosen, data: DataRecord, device: torch.device
+    named: Sequence[NamedAttack], wanted: Wanted, networks: Chosen, data: DataRecord, device: torch.device
 ) -> tuple[dict[str, Attack], list[NamedAttack], list[str]]:
     """Configure the attacks; leave out what can't work on these images, or refuse it where it was named.
 
@@ -55,17 +55,17 @@ def build(
     Raises:
         InputError: an attack that was named can't work, or none is left.
     """
-    sources = _sources(request, networks, device)
+    sources = _sources(wanted.runs, networks, device)
     built: dict[str, Attack] = {}
     refused: dict[str, list[str]] = {}
     for name, recipe in named:
         attack = build_attack(recipe.attack, sources)
-        reason = _refused(attack, request.norm, data)
+        reason = _refused(attack, wanted.threats[0].norm, data)
         if reason is None:
             built[name] = attack
         else:
             refused.setdefault(reason, []).append(name)
-    if refused and (request.attacks or not built):
+    if refused and (wanted.attacks or not built):
         reason, names = next(iter(refused.items()))
         raise InputError(f"{', '.join(names)}: {reason}; choose another --attack, --suite or --norm")
     notes = [f"left out, {reason}: {', '.join(names)}" for reason, names in refused.items()]
@@ -73,13 +73,12 @@ def build(
     return built, able, [*notes, *_left_out(able, networks)]
 
 
-def _refused(attack: Attack, norm: str, data: DataRecord) -> str | None:
+def _refused(attack: Attack, norm: Norm, data: DataRecord) -> str | None:
     """Why an attack can't work in this norm or on such images; None where it can."""
-    known = next((each for each in attack.norms if each == norm), None)
-    if known is None:
+    if norm not in attack.norms:
         return f"cannot search an {norm} ball"
     try:
-        attack.refuse(len(data.classes), data.shape, known)
+        attack.refuse(len(data.classes), data.shape, norm)
     except InputError as error:
         return str(error)
     return None
@@ -101,13 +100,13 @@ def _left_out(named: Sequence[NamedAttack], networks: Chosen) -> list[str]:
     return notes
 
 
-def _sources(request: Request, networks: Chosen, device: torch.device) -> Callable[[str], tuple[nn.Module, Policy]]:
+def _sources(runs: Path, networks: Chosen, device: torch.device) -> Callable[[str], tuple[nn.Module, Policy]]:
     """Networks for attacks that transfer: those under evaluation, and any other run by its name."""
     known = {network.record.name: network for network, _ in networks}
 
     def source(name: str) -> tuple[nn.Module, Policy]:
         if name not in known:
-            path = find_run(name, request.runs_root)
+            path = find_run(name, runs)
             known[name] = network_of_run(read_run(path), load_model(path, device))
         network = known[name]
         usual = network.policies([])[0]

@@ -1,0 +1,164 @@
+"""Networks of a program's own, from tensors to a report."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from robustbench_aig.data import digest_of
+from robustbench_aig.errors import InputError
+from robustbench_aig.evaluation import Images, Network, network_of_module
+from robustbench_aig.evaluation.clocking import add_latencies
+from robustbench_aig.evaluation.pacing import add_paces
+from robustbench_aig.models.adapt import only_logits
+from robustbench_aig.records import DataRecord, Report
+from robustbench_aig.reporting import write_report
+from robustbench_aig.study.preparing import prepare
+from robustbench_aig.study.wanted import Wanted, refuse_policies
+from robustbench_aig.threat import Threat
+
+
+def evaluate(
+    models: nn.Module | Mapping[str, nn.Module],
+    images: Tensor,
+    labels: Tensor,
+    out: str | Path,
+    *,
+    eps: str | Sequence[str],
+    norm: str = "linf",
+    suite: str = "quick",
+    attacks: Sequence[str] = (),
+    policies: Sequence[str] = (),
+    data: str = "images",
+    classes: Sequence[str] | None = None,
+    seed: int = 0,
+    chunk: int = 100,
+    draws: int = 10,
+    amp: bool = False,
+    clocks: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Attack networks and judge what is left: what `aigrob attack` does for runs.
+
+    Copies of the networks in eval mode are attacked, on the device of the first; the networks themselves stay as they
+    are. What is finished is kept in `out`, so an interrupted call goes on where it was, and a finished one is only
+    read again.
+
+    Args:
+        models: from images in [0, 1] to logits (B, classes): one network, or several by the names that the report
+            calls them. Gates are found where they are a `gating.Gate`, or opened by `models.adapt`.
+        images: (N, C, H, W), float32 in [0, 1], that no choice about the networks was made on.
+        labels: (N,) int64.
+        out: directory for the report and its evidence.
+        eps: radius of a ball, or several: "4/255".
+        norm: "linf" or "l2".
+        suite: of attacks, a recipe's name or path.
+        attacks: by name, with changes as in "pgd:steps=50", instead of the suite.
+        policies: under which gates decide when deployed; without any "argmax".
+        data: what reports call the images.
+        classes: their names; without them they are counted from 0.
+        seed: of everything random.
+        chunk: images per unit of work; part of what decides the numbers.
+        draws: scoring passes per image of random gates.
+        amp: let our own attacks work in bfloat16; judged is in float32 anyway.
+        clocks: at the end measure how long gated networks take, by the clock.
+        progress: told how many images of how many are done, over all measurements.
+
+    Returns:
+        What stands in `report.json`; `report.html` lies beside it. Where an attack crashed its `status` is "error",
+        and the images concerned count as lost.
+
+    Raises:
+        InputError: something of this can't be measured; the text says what, and nothing was run.
+        RunError: `out` holds another evaluation.
+    """
+    refuse_policies(policies)
+    threats = [Threat.parse(text, norm) for text in ([eps] if isinstance(eps, str) else eps)]
+    if not threats:
+        raise InputError("nothing to evaluate: name at least one epsilon, such as eps='4/255'")
+    wanted = Wanted(threats, attacks, suite, seed=seed, chunk=chunk, draws=draws, amp=amp)
+    given = _checked(images, labels)
+    modules = models if isinstance(models, Mapping) else {type(models).__name__: models}
+    networks, names = _described(modules, given, classes)
+    chosen = f"eps={[threat.text for threat in threats]}, norm={norm!r}, suite={suite!r}, attacks={list(attacks)}"
+    evaluator, _ = prepare(
+        [(network, network.policies(policies)) for network in networks],
+        given,
+        _record(data, given, names),
+        wanted,
+        place=lambda _: Path(out),
+        command=f"robustbench_aig.evaluate(…, {chosen})",
+        device=_device(networks[0].model),
+        resume=True,
+    )
+    for done in evaluator:
+        if progress is not None:
+            progress(done.done, done.total)
+    if clocks:
+        add_latencies(evaluator, lambda _: None)
+        add_paces(evaluator, lambda _: None)
+    return write_report(evaluator.store.directory)
+
+
+def _checked(images: Tensor, labels: Tensor) -> Images:
+    """The images in the given order; InputError where they aren't what networks are attacked on."""
+    shaped = images.dim() == 4 and labels.shape == images.shape[:1] and len(labels) > 0
+    if not shaped or images.dtype != torch.float32 or labels.dtype != torch.int64:
+        raise InputError(
+            f"images must be float32 (N, C, H, W) with labels int64 (N,), got {images.dtype} {tuple(images.shape)}, "
+            f"{labels.dtype} {tuple(labels.shape)}"
+        )
+    low, high = images.min().item(), images.max().item()
+    if not (low >= 0 and high <= 1):
+        raise InputError(f"images must lie in [0, 1], these lie in [{low:.3g}, {high:.3g}]: normalise inside the model")
+    if int(labels.min()) < 0:
+        raise InputError(f"labels must count from 0, got {int(labels.min())}")
+    return Images(images.detach().cpu(), labels.cpu(), torch.arange(len(labels)))
+
+
+def _described(
+    models: Mapping[str, nn.Module], images: Images, classes: Sequence[str] | None
+) -> tuple[list[Network], list[str]]:
+    """Frozen copies in eval mode that return logits alone, tried on two images; and the names of the classes."""
+    copies = {name: copy.deepcopy(model).eval().requires_grad_(False) for name, model in models.items()}
+    for copied in copies.values():
+        copied.register_forward_hook(only_logits)
+    first = next(iter(copies.values()), None)
+    if first is None:
+        raise InputError("nothing to evaluate: name at least one network")
+    few = images.chunk(0, 2, _device(first)).pixels
+    names = list(classes or map(str, range(_logits(first, few))))
+    origins = {name: f"{type(model).__module__}.{type(model).__qualname__}" for name, model in models.items()}
+    networks = [network_of_module(name, origins[name], made, few, len(names)) for name, made in copies.items()]
+    if int(images.labels.max()) >= len(names):
+        raise InputError(f"there is a label {int(images.labels.max())}, and only {len(names)} classes, counted from 0")
+    return networks, names
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+def _logits(model: nn.Module, few: Tensor) -> int:
+    """How many a network returns; 1 where it fails, which is told when it's looked at more closely."""
+    with torch.no_grad(), suppress(Exception):
+        return int(model(few).shape[1])
+    return 1
+
+
+def _record(name: str, images: Images, classes: list[str]) -> DataRecord:
+    _, channels, height, width = images.pixels.shape
+    return DataRecord(
+        name=name,
+        split="given",
+        n=len(images),
+        available=len(images),
+        shape=(channels, height, width),
+        classes=classes,
+        digest=digest_of(images.pixels, images.labels),
+    )

@@ -1,0 +1,107 @@
+"""From networks, images and what is wanted of them to an evaluation that is ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from robustbench_aig.corruptions.files import CorruptedFiles
+from robustbench_aig.environment import environment
+from robustbench_aig.evaluation import Evaluator, Images, Store, Subject, Together, make_plan, plan_evaluations
+from robustbench_aig.evaluation.judge import class_routes
+from robustbench_aig.models import lean
+from robustbench_aig.records import DataRecord, Plan, Rung
+from robustbench_aig.study.attacks import build, named_attacks
+from robustbench_aig.study.wanted import Chosen, Wanted
+
+
+def prepare(
+    networks: Chosen,
+    images: Images,
+    data: DataRecord,
+    wanted: Wanted,
+    *,
+    place: Callable[[Plan], Path],
+    command: str,
+    device: torch.device,
+    resume: bool,
+    together: Together | None = None,
+    rungs: Sequence[Rung] = (),
+    files: CorruptedFiles | None = None,
+) -> tuple[Evaluator, list[str]]:
+    """Configure the attacks, fix the plan, open the report directory.
+
+    Args:
+        networks: on the device; each gets a faster copy for our own attacks.
+        images: in their fixed order.
+        data: what they are.
+        wanted: of the networks.
+        place: the report directory for a plan.
+        command: that the report is the result of.
+        device: this process's.
+        resume: go on with what an equal plan left there.
+        together: the processes that share the work; the leading one opens the directory.
+        rungs: of the ladder of controls, where the networks are one.
+        files: that corrupted images are read from; None to compute them.
+
+    Returns:
+        The evaluator, and notes on what was left out.
+
+    Raises:
+        InputError: an attack that was named can't work, or none is left.
+        RunError: the directory holds another plan, or the same one and `resume` is false.
+    """
+    dtype = torch.bfloat16 if wanted.amp else torch.float32
+    networks = [(replace(network, copy=lean(network.model, dtype)), policies) for network, policies in networks]
+    named, cascade = named_attacks(wanted, networks)
+    attacks, named, notes = build(named, wanted, networks, data, device)
+    models = [(network.record, policies) for network, policies in networks]
+    plan = make_plan(
+        data=data,
+        models=[record for record, _ in models],
+        evaluations=plan_evaluations(models, named, wanted.threats, wanted.corruptions),
+        seed=wanted.seed,
+        chunk=wanted.chunk,
+        draws=wanted.draws,
+        command=command,
+        environment=environment(device),
+        ladder=rungs,
+        cascade=cascade,
+        precision="bf16" if wanted.amp else "fp32",
+    )
+    together = together or Together()
+    subjects = _subjects(plan, networks, images, device)
+    store = Store(place(plan))
+    _open(store, plan, together, resume=resume)
+    return Evaluator(plan, subjects, attacks, images, store, device, wanted.keep, together, files), notes
+
+
+def _subjects(plan: Plan, networks: Chosen, images: Images, device: torch.device) -> dict[tuple[str, str], Subject]:
+    """Each network under each of its policies, with the classes' paths where an attack on it aims at one."""
+    aimed = {
+        (e.model, e.policy) for e in plan.evaluations if e.settings.get("objective", {}).get("name") == "other-path"
+    }
+    found = {}
+    for network, policies in networks:
+        for policy in policies:
+            subject = network.subject(policy)
+            if (subject.name, policy) in aimed:
+                x, y, ids = (tensor.to(device) for tensor in (images.pixels, images.labels, images.ids))
+                routes = class_routes(subject, x, y, ids=ids, seed=plan.seed, classes=len(plan.data.classes))
+                subject = replace(subject, routes=routes)
+            found[subject.name, policy] = subject
+    return found
+
+
+def _open(store: Store, plan: Plan, together: Together, *, resume: bool) -> None:
+    """Let the leader open the directory, once all processes have seen that it may."""
+    store.check(plan, resume=resume)
+    together.wait()
+    if together.world.leads:
+        store.open(plan, resume=True)
+    together.wait()
+    if not together.world.leads:
+        store.join(plan)

@@ -4,18 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint type unit evidence figures release format clean
+.PHONY: help demo test lint type unit docs evidence figures release format clean
 
 help:
 	@echo "make demo    train the default pair on digits, attack it, write the report"
 	@echo "make test    lint, types and tests"
+	@echo "make docs    build the documentation into build/docs"
 	@echo "make evidence run the checks that take long"
 	@echo "make figures count the recipes' networks and write the figures into models/"
 	@echo "make release RUNS='runs/...' put finished runs into models/released/"
 	@echo "make format  let ruff format and mend the code"
 	@echo "make clean   remove the virtual environment and caches"
 
-$(READY): pyproject.toml hatch_build.py
+$(READY): pyproject.toml hatch_build.py docs/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "aigrob needs Python 3.11 or newer; name one with: make PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +26,7 @@ $(READY): pyproject.toml hatch_build.py
 		'requests>=2.33' 'urllib3>=2.7' 'idna>=3.15' 'charset-normalizer>=3.4' certifi
 	@# adv-lib depends on visdom, a server of plots that doesn't build and that its attacks don't need.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps adv-lib==0.2.8
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
 	@touch $@
 
 demo: $(READY)
@@ -41,6 +43,10 @@ type: $(READY)
 
 unit: $(READY)
 	$(BIN)/pytest -n auto --dist worksteal
+
+docs: $(READY)
+	$(BIN)/sphinx-build -W --keep-going -q -b html -c docs . build/docs
+	@echo "build/docs/docs/index.html"
 
 # What claims rest on and takes long; DATA is a folder of real images, without which some of it is left out.
 evidence: $(READY)

@@ -1,6 +1,8 @@
 """The documentation: its Python runs, and its links lead somewhere."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,25 @@ def test_the_python_of_the_page_on_python_runs(tmp_path: Path, monkeypatch: pyte
         exec(compile(block, "docs/python.md", "exec"), names)
     assert (tmp_path / "reports" / "linear" / "report.html").exists()
     assert names["Block"]().eval()(names["torch"].rand(2, 16, 8, 8)).shape == (2, 16, 8, 8)
+
+
+def test_they_are_built_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", "docs", ".", str(tmp_path)]
+    built = subprocess.run(
+        [*command, "-d", str(tmp_path / "trees")], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stderr
+    commands = (tmp_path / "docs" / "commands.html").read_text()
+    assert all(f"--{option}" in commands for option in ("eps", "suite", "preset", "into"))
+    # A key of a recipe, one inside another, and a field of the report, with what is said of them.
+    for page, key, meaning in (
+        ("recipes", "survival", "probability that the last block runs"),
+        ("recipes", "beta", "weight of the divergence"),
+        ("report", "recovered", "null where nothing was saved"),
+    ):
+        text = (tmp_path / "docs" / f"{page}.html").read_text()
+        assert key in text
+        assert meaning in text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -26,6 +26,8 @@ def show(report: Report, directory: Path, *, as_json: bool) -> None:
         return
     to = stdout()
     to.print(report_table(report))
+    if any(e.role == "compute" for e in report.evaluations):
+        to.print(compute_table(report))
     for rung in report.ladder.rungs if report.ladder else []:
         note = f" ({rung.note})" if rung.note else ""
         to.print(f"{rung.key:<4}{rung.title}{note}", markup=False, highlight=False, soft_wrap=True)
@@ -50,17 +52,32 @@ def report_table(report: Report) -> Table:
 
     A corruption has one line, with the mean over its severities.
     """
-    subjects = list(dict.fromkeys((e.model, e.gate_policy) for e in report.evaluations))
-    table = Table(
-        title=f"Accuracy on {report.data.n} images of {report.data.name}, %", title_justify="left", box=SIMPLE_HEAD
-    )
+    return _table(report, f"Accuracy on {report.data.n} images of {report.data.name}, %", _cells(report))
+
+
+def compute_table(report: Report) -> Table:
+    """What attacks on the compute, and the controls beside them, change of it; for networks with gates."""
+    title = "Executed compute: change in %, and how much of the saving is undone"
+    cells = {}
+    for e in report.evaluations:
+        if e.role in _BESIDE and e.threat and e.gates and e.compute:
+            undone = "" if e.compute.recovered is None else f" ({round(100 * e.compute.recovered)} %)"
+            change = f"{100 * e.compute.change:+.1f}{undone}" if e.status == "ok" else "error"
+            cells[str(e.threat), f"{e.attack} ({e.role})", e.model, e.gate_policy] = change
+    return _table(report, title, cells)
+
+
+def _table(report: Report, title: str, cells: dict[tuple[str, str, str, str], str]) -> Table:
+    """A row for each threat and attack, a column for each network under a policy that a cell is about."""
+    about = {key[2:] for key in cells}
+    subjects = [s for s in dict.fromkeys((e.model, e.gate_policy) for e in report.evaluations) if s in about]
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("threat")
     table.add_column("attack", overflow="fold")
     rungs = {(rung.model, rung.policy): rung.key for rung in (report.ladder.rungs if report.ladder else [])}
     for model, policy in subjects:
         name = model if policy == "none" else f"{model}\n{policy} gates"
         table.add_column(rungs.get((model, policy), name), justify="right", overflow="fold")
-    cells = _cells(report)
     shown = None
     for threat, attack in dict.fromkeys(key[:2] for key in sorted(cells, key=lambda key: _order(report, key))):
         if threat != shown:

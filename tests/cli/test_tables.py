@@ -1,0 +1,29 @@
+"""Tables on the terminal against the rows that they are of."""
+
+from pathlib import Path
+
+import numpy as np
+
+from robustbench_aig.cli.tables import compute_table
+from robustbench_aig.reporting import aggregate
+from tests.reporting.synthetic import Study, make_study
+
+
+def test_compute_is_told_of_gated_networks_alone_beside_the_controls(tmp_path: Path) -> None:
+    study = make_study()
+    planned = [e.model_copy(update={"role": "compute"}) if e.attack == "pgd" else e for e in study.plan.evaluations]
+    report = aggregate(
+        Study(study.plan.model_copy(update={"evaluations": planned}), study.rows).write(tmp_path, images=False)
+    )
+    table = compute_table(report)
+    assert [str(column.header) for column in table.columns[2:]] == [
+        "aig-digits\nargmax gates",
+        "aig-digits\nsampled gates",
+    ]
+    threats, attacks, argmax, _ = (list(column.cells) for column in table.columns)
+    assert attacks[:2] == ["pgd (compute)", "corners (control)"]
+    assert threats[:2] == ["linf 4/255", ""]
+    rows = next(study.rows[e.id] for e in planned if (e.policy, e.role) == ("argmax", "compute"))
+    before, after = (np.mean([row[key] for row in rows]) for key in ("macs_clean", "macs_adv"))
+    saved = next(model.total_macs for model in report.models if model.name == "aig-digits") - before
+    assert argmax[0] == f"{100 * (after / before - 1):+.1f} ({round(100 * (after - before) / saved)} %)"

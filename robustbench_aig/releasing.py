@@ -35,9 +35,11 @@ def release(directory: Path) -> Path:
         raise RunError(f"{directory / WEIGHTS} was changed after the training: train it again")
     target = released() / record.name
     make_folder(target)
-    for name in (WEIGHTS, HISTORY):
-        write_atomic(target / name, (directory / name).read_bytes())
-    kept = record.model_copy(update={"data": record.data.model_copy(update={"source": record.data.name})})
+    for file in (WEIGHTS, HISTORY):
+        write_atomic(target / file, (directory / file).read_bytes())
+    name = record.data.name
+    command = record.command.replace(record.data.source, name)
+    kept = record.model_copy(update={"command": command, "data": record.data.model_copy(update={"source": name})})
     write_run(target, kept)
     write_atomic(target / CARD, card(kept, target))
     return target

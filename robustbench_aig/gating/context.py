@@ -26,7 +26,7 @@ def gating(
             `shares_draws(model)`; the network then returns rows of logits, and `trace.draws.each` those of each draw.
     """
     trace = Trace(policy, execution, draws)
-    gates = [module for module in model.modules() if isinstance(module, Gate)]
+    gates = _gates(model)
     before = [gate.trace for gate in gates]
     hook = model.register_forward_pre_hook(lambda *_: trace.begin_pass())
     for gate in gates:
@@ -37,3 +37,18 @@ def gating(
         hook.remove()
         for gate, old in zip(gates, before, strict=True):
             gate.trace = old
+
+
+def _gates(model: nn.Module) -> list[Gate]:
+    """All gates of a network; one that has several places comes several times.
+
+    An attack enters a context at every step, and `modules()`, which names what it finds, took a tenth of a deep
+    network's pass over one image.
+    """
+    found, waiting = [], [model]
+    while waiting:
+        module = waiting.pop()
+        if isinstance(module, Gate):
+            found.append(module)
+        waiting.extend(child for child in module._modules.values() if child is not None)  # noqa: SLF001 - see above
+    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -27,7 +29,7 @@ class Trace:
         self.sparse = execution == "sparse"
         self.draws = None if draws is None else Draws(draws)
         self._draw = -1
-        self._probabilities: list[Tensor] = []
+        self._probabilities: list[Callable[[], Tensor]] = []
         self._decisions: list[Tensor] = []
 
     def begin_pass(self) -> None:
@@ -41,7 +43,7 @@ class Trace:
     def ask(self, logits: Tensor) -> Tensor:
         """Decide (B,) for the next gate, given its logits (B, 2), and record it."""
         z = self.policy.decide(logits, len(self._decisions), max(self._draw, 0))
-        self.record((logits[:, 1] - logits[:, 0]).sigmoid(), z)
+        self._note(partial(_open_probability, logits), z)
         return z
 
     def ask_draws(self, logits: Tensor, draws: Draws) -> Tensor:
@@ -49,11 +51,15 @@ class Trace:
         of_draws = draws.each(logits)
         gate = len(self._decisions)
         z = torch.stack([self.policy.decide(each, gate, draw) for draw, each in enumerate(of_draws)])
-        self.record((of_draws[..., 1] - of_draws[..., 0]).sigmoid(), z)
+        self._note(partial(_open_probability, of_draws), z)
         return z
 
     def record(self, probability: Tensor, decision: Tensor) -> None:
         """Note one gate's open probability and decision, both (B,), of several draws (K, B)."""
+        self._note(lambda: probability, decision)
+
+    def _note(self, probability: Callable[[], Tensor], decision: Tensor) -> None:
+        # Computed when it's asked for: most passes are about logits and decisions.
         self._probabilities.append(probability)
         self._decisions.append(decision)
 
@@ -65,9 +71,14 @@ class Trace:
     @property
     def probabilities(self) -> Tensor:
         """(B, G) open probabilities, attached to the graph; (K, B, G) of several draws."""
-        return torch.stack(self._probabilities, -1)
+        return torch.stack([probability() for probability in self._probabilities], -1)
 
     @property
     def decisions(self) -> Tensor:
         """(B, G) decisions, attached to the graph; (K, B, G) of several draws."""
         return torch.stack(self._decisions, -1)
+
+
+def _open_probability(logits: Tensor) -> Tensor:
+    """(…,) for logits (…, 2)."""
+    return (logits[..., 1] - logits[..., 0]).sigmoid()

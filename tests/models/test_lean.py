@@ -245,6 +245,24 @@ def test_a_copy_of_a_copy_and_on_the_meta_device() -> None:
     assert copied.to("meta")(x.to("meta")).shape == (COUNT, 10)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_laid_out_for_one_image_serve_many_and_a_copy(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not convolution.fuses("cpu", dtype):
+        pytest.skip("torch fuses no such convolutions here")
+    x, _, _ = images(5)
+    with monkeypatch.context() as patch:
+        patch.setattr(convolution, "packed", lambda weight, *_: weight)
+        with torch.no_grad():
+            wanted = [lean(plain(), dtype)(x[:count]) for count in (1, 5)]
+    copied = lean(plain(), dtype)
+    with torch.no_grad():
+        for count, logits in zip((1, 5), wanted, strict=True):
+            assert torch.equal(copied(x[:count]), logits)
+        assert torch.equal(copy.deepcopy(copied)(x), wanted[1])
+
+
 def test_a_part_of_a_traced_network_is_copied_without_the_trace() -> None:
     model, (x, _, _) = gated(), images(COUNT)
     whole = nn.Sequential(model)

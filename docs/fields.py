@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import Enum
 from importlib import import_module
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -57,7 +56,7 @@ def _type(annotation: Any) -> str:  # noqa: ANN401
     if origin is Annotated:
         return _type(arguments[0])
     if origin is Literal:
-        return " | ".join(f"`{value.value if isinstance(value, Enum) else value}`" for value in arguments)
+        return " | ".join(f"`{value}`" for value in arguments)
     if origin in (Union, UnionType):
         return " | ".join(_type(each) for each in arguments if each is not NoneType)
     if origin in (list, tuple):

@@ -7,105 +7,51 @@ import ctypes
 import gc
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-import torchattacks
-from torch import Tensor, nn
+from torch import Tensor
 
-from benchmarks.forced import Forced, networks, random_batch, ratio, speeds
-from benchmarks.inference import TYPES, infer
+from benchmarks import attacked
+from benchmarks.attacked import Setting
+from benchmarks.forced import ratio, speeds
+from benchmarks.inference import TYPES
 from benchmarks.pairs import Way, in_turns
-from robustbench_aig.attacks import Attack, Pgd, run_attack
+from robustbench_aig.attacks import Pgd
 from robustbench_aig.attacks.modes import Detached, StraightThrough
-from robustbench_aig.errors import InputError
-from robustbench_aig.gating import Argmax, Execution, Policy, gating
-from robustbench_aig.models import lean
-from robustbench_aig.randomness import Stream
-from robustbench_aig.recipes import ModelRecipe
 from robustbench_aig.threat import Threat
-
-STEPS = 10
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is attacked.
-
-    Attributes:
-        model: the network itself.
-        policy: how gates decide.
-        x: (B, C, H, W).
-        y: (B,) the network's own predictions, so that no image is lost before it's attacked.
-        threat: the ball, linf.
-        copies: the network's lean copies by type.
-    """
-
-    model: nn.Module
-    policy: Policy
-    x: Tensor
-    y: Tensor
-    threat: Threat
-    copies: dict[str, nn.Module]
-
-    def attack(self, attack: Attack, copied: nn.Module) -> None:
-        """Attack once; what crashes is no measurement."""
-        stream = Stream.of(torch.arange(len(self.x), device=self.x.device), 0)
-        found = run_attack(
-            attack, self.model, self.policy, self.x, self.y, self.threat, stream=stream, seed=0, copy=copied
-        )
-        if found.reason is not None:
-            raise InputError(f"the attack failed: {found.reason}")
-
-    def torchattacks(self, model: nn.Module) -> None:
-        """The same attack by torchattacks, on the network itself: every block is computed, then multiplied."""
-        eps = self.threat.value
-        with gating(model, self.policy):
-            torchattacks.PGD(model, eps=eps, alpha=eps / 4, steps=STEPS, random_start=True)(self.x, self.y)
-
-    def floor(self, copied: nn.Module, execution: Execution) -> None:
-        """As many forward passes and input gradients as the attack has steps, and nothing else."""
-        for _ in range(STEPS):
-            x = self.x.clone().requires_grad_()
-            with gating(copied, self.policy, execution=execution):
-                torch.autograd.grad(F.cross_entropy(copied(x), self.y, reduction="sum"), x)
 
 
 def measure(
-    name: str,
-    recipe: ModelRecipe,
+    setting: Setting,
     threat: Threat,
     *,
     batch: int,
-    rate: float,
-    device: torch.device,
     pairs: int,
     steps: int | None,
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    """Measure PGD with `STEPS` steps on one network; the result is one part of the JSON document."""
-    gates = len(recipe.model.targets)
-    network, _ = networks(recipe, device)
-    policy = Forced(rate, batch, gates, device) if gates else Argmax()
-    x = random_batch(recipe, batch, device)
-    copies = {kind: lean(network, dtype) for kind, dtype in TYPES.items()}
-    setting = Setting(network, policy, x, infer(network, x, policy, "dense").argmax(1), threat, copies)
-    acts = _acts(setting, gated=gates > 0)
+    """Measure PGD with `attacked.STEPS` steps on one network; the result is one part of the JSON document.
+
+    Speed is that of the first `batch` images. Where weights are trained (no gates forced), `verdicts` tells of all
+    images what the ways leave of them.
+    """
+    device = setting.x.device
+    acts = _acts(setting.of(slice(batch)), threat)
     ways = {key: Way(_endless(act), lead=0) for key, act in acts.items()}
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     seconds = in_turns(ways, rounds=pairs, steps=steps, wait=wait, progress=progress)
     theirs = seconds["torchattacks"]
     memory = {key: added_memory(acts[key], device) for key in ("torchattacks", *TYPES)}
     return {
-        "model": name,
+        "model": setting.name,
         "batch": batch,
-        "rate": rate if gates else None,
+        "rate": setting.rate,
         "threat": str(threat),
-        "steps": STEPS,
+        "steps": attacked.STEPS,
         "threads": torch.get_num_threads(),
         "pairs": pairs,
         "images_per_second": speeds(seconds, batch),
@@ -113,35 +59,66 @@ def measure(
             key: ratio(theirs, seconds[key]) for key in (*TYPES, *(f"{kind}_dropping" for kind in TYPES))
         },
         "ratio_to_floor": {kind: ratio(seconds[kind], seconds[f"floor_{kind}"]) for kind in TYPES},
-        "ratio_to_dense": {kind: ratio(seconds[f"dense_{kind}"], seconds[kind]) for kind in TYPES} if gates else None,
+        "ratio_to_dense": {kind: ratio(seconds[f"dense_{kind}"], seconds[kind]) for kind in TYPES}
+        if setting.gated
+        else None,
         "memory": memory,
         "memory_ratio_to_torchattacks": {kind: _share(memory[kind], memory["torchattacks"]) for kind in TYPES},
+        "verdicts": verdicts(setting, threat, batch) if setting.trained else None,
         "seconds_per_step": seconds,
     }
 
 
-def _acts(setting: Setting, *, gated: bool) -> dict[str, Callable[[], None]]:
+def verdicts(setting: Setting, threat: Threat, batch: int) -> dict[str, Any]:
+    """What each way leaves of all images, `batch` at a time, judged by the network itself in float32.
+
+    `robust_accuracy` is the share that it still classifies right; `same_verdict` the share of images of which the
+    folded and fused float32 copy says the same as the network itself, on what the way found.
+    """
+    right: dict[str, list[Tensor]] = {}
+    same: dict[str, list[Tensor]] = {}
+    for start in range(0, len(setting.x), batch):
+        part = setting.of(slice(start, start + batch))
+        for key, act in _acts(part, threat).items():
+            if key.startswith(("floor", "dense")):
+                continue
+            found = act()
+            by_itself = part.right(part.model, found)
+            right.setdefault(key, []).append(by_itself)
+            same.setdefault(key, []).append(part.right(part.copies["fp32"], found) == by_itself)
+    return {
+        "images": len(setting.x),
+        "clean_accuracy": float(setting.right(setting.model, setting.x).float().mean()),
+        "robust_accuracy": {key: float(torch.cat(parts).float().mean()) for key, parts in right.items()},
+        "same_verdict": {key: float(torch.cat(parts).float().mean()) for key, parts in same.items()},
+    }
+
+
+def _acts(setting: Setting, threat: Threat) -> dict[str, Callable[[], Tensor]]:
     """What is measured, by name; gates are constants in every gradient."""
-    sparse, dense = Pgd(steps=STEPS, step=0.25, mode=Detached()), Pgd(steps=STEPS, step=0.25, mode=StraightThrough())
+    sparse, dense = (
+        Pgd(steps=attacked.STEPS, step=0.25, mode=Detached()),
+        Pgd(steps=attacked.STEPS, step=0.25, mode=StraightThrough()),
+    )
     # With parameters that ask for gradients, as people hand it over.
     usual = copy.deepcopy(setting.model).requires_grad_(True)
-    acts: dict[str, Callable[[], None]] = {"torchattacks": partial(setting.torchattacks, usual)}
+    acts: dict[str, Callable[[], Tensor]] = {"torchattacks": partial(setting.torchattacks, usual, threat)}
     for kind, copied in setting.copies.items():
-        acts[kind] = partial(setting.attack, sparse, copied)
-        acts[f"{kind}_dropping"] = partial(setting.attack, replace(sparse, keep="first"), copied)
+        acts[kind] = partial(setting.attack, sparse, copied, threat)
+        acts[f"{kind}_dropping"] = partial(setting.attack, replace(sparse, keep="first"), copied, threat)
         acts[f"floor_{kind}"] = partial(setting.floor, copied, "sparse")
-        if gated:
-            acts[f"dense_{kind}"] = partial(setting.attack, dense, copied)
+        if setting.gated:
+            acts[f"dense_{kind}"] = partial(setting.attack, dense, copied, threat)
     return acts
 
 
-def _endless(act: Callable[[], None]) -> Iterator[None]:
+def _endless(act: Callable[[], Tensor]) -> Iterator[None]:
     while True:
         act()
         yield
 
 
-def added_memory(act: Callable[[], None], device: torch.device) -> int | None:
+def added_memory(act: Callable[[], object], device: torch.device) -> int | None:
     """Bytes that an act needs at its peak on top of what there is before it; None where the system can't tell."""
     gc.collect()
     if device.type == "cuda":

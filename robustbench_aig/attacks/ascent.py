@@ -17,6 +17,12 @@ _AT_ONCE = 64
 """Images that a CPU attacks at once: more don't make it faster, but take more memory than its caches have."""
 
 
+def parts(count: int, device: torch.device) -> list[slice]:
+    """The parts in which so many images are attacked: one, but on a CPU."""
+    size = _AT_ONCE if device.type == "cpu" else max(count, 1)
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
 class Ascent(ABC):
     """How one gradient method moves.
 
@@ -63,9 +69,11 @@ def climb(
         restarts: runs from different starting points, of which the best result counts.
         keep: which iterate to return.
     """
-    if problem.x.device.type == "cpu" and len(problem.x) > _AT_ONCE:
-        parts = (problem[slice(start, start + _AT_ONCE)] for start in range(0, len(problem.x), _AT_ONCE))
-        found = [climb(part, begin, mode, objective, steps=steps, restarts=restarts, keep=keep) for part in parts]
+    several = parts(len(problem.x), problem.x.device)
+    if len(several) > 1:
+        found = [
+            climb(problem[part], begin, mode, objective, steps=steps, restarts=restarts, keep=keep) for part in several
+        ]
         return torch.cat(found)
     if mode.of_gates and not problem.view.gated:
         mode = StraightThrough()

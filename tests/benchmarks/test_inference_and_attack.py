@@ -1,22 +1,26 @@
 """What `aigrob bench inference` and `aigrob bench attack` compare; how fast anything is, no test says."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
-from benchmarks import attack as attack_benchmark
-from benchmarks import pairs
-from benchmarks.attack import added_memory
+from benchmarks import attacked, pairs
+from benchmarks.attack import added_memory, verdicts
 from benchmarks.forced import Forced, networks, random_batch, ratio
 from benchmarks.inference import agreement, infer
 from robustbench_aig.attacks import run_attack
-from robustbench_aig.gating import gating
+from robustbench_aig.data import load_data
+from robustbench_aig.gating import Argmax, gating
 from robustbench_aig.models import lean
 from robustbench_aig.statistics import coverage
+from robustbench_aig.threat import Threat
+from robustbench_aig.training import load_model, train
 from tests.command import aigrob_here, refused
-from tests.tiny import recipe, write_recipe
+from tests.tiny import job, recipe, write_recipe
 
 CPU = torch.device("cpu")
 
@@ -101,7 +105,7 @@ def test_inference_gives_one_json_document(where: Path) -> None:
 
 
 def test_attack_gives_one_json_document(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attack_benchmark, "STEPS", 2)
+    monkeypatch.setattr(attacked, "STEPS", 2)
     arguments = ["plain.toml", "gated.toml", "--batch", "4", "--eps", "2/255", "--steps", "1", "--device", "cpu"]
     ran = aigrob_here(where, "bench", "attack", *arguments, "--json", "--quiet")
     assert ran.returncode == 0, ran.stderr
@@ -120,18 +124,60 @@ def test_attack_gives_one_json_document(where: Path, monkeypatch: pytest.MonkeyP
                 )
 
 
+def test_of_a_trained_network_it_says_what_each_way_leaves(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdicts are those of an evaluation: clean accuracy equals the run's own, and stronger attacks leave less."""
+    monkeypatch.setattr(attacked, "STEPS", 3)
+    list(train(job(where / "runs" / "plain", gated=False)))
+    arguments = ["--run", "plain", "--eps", "1/255", "--eps", "128/255", "--limit", "50", "--batch", "20"]
+    ran = aigrob_here(where, "bench", "attack", *arguments, "--steps", "1", "--device", "cpu", "--json", "--quiet")
+    assert ran.returncode == 0, ran.stderr
+    near, far = json.loads(ran.stdout)["models"]
+    assert [(part["model"], part["threat"], part["rate"]) for part in (near, far)] == [
+        ("plain", "linf 1/255", None),
+        ("plain", "linf 128/255", None),
+    ]
+    images = load_data("digits", seed=0).test.limit(50, 0)
+    with gating(model := load_model(where / "runs" / "plain"), Argmax()):
+        clean = float((model(images.batch(slice(None))).argmax(1) == images.labels).float().mean())
+    ways = {"torchattacks", "fp32", "bf16", "fp32_dropping", "bf16_dropping"}
+    for part in (near, far):
+        found = part["verdicts"]
+        assert (found["images"], found["clean_accuracy"]) == (50, pytest.approx(clean))
+        assert set(found["robust_accuracy"]) == set(found["same_verdict"]) == ways
+        assert max(found["robust_accuracy"].values()) <= clean
+        assert min(found["same_verdict"].values()) > 0.9
+
+
+def test_verdicts_are_those_of_the_network_itself() -> None:
+    """Where labels are its own predictions, nothing is lost in a tiny ball, and much in one that holds every image."""
+    x = random_batch(recipe(), 40, CPU)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(x[0].numel(), 10))
+    y = network(x).argmax(1)
+    setting = attacked.trained_setting("linear", network, x, y)
+    near, far = (verdicts(setting, Threat.parse(eps), batch=15) for eps in ("0.00001", "1.0"))
+    assert near["clean_accuracy"] == far["clean_accuracy"] == 1
+    assert min(near["robust_accuracy"].values()) == 1
+    assert max(far["robust_accuracy"].values()) < 0.9
+    wrong = verdicts(replace(setting, y=(y + 1) % 10), Threat.parse("0.00001"), batch=15)
+    assert (wrong["clean_accuracy"], max(wrong["robust_accuracy"].values())) == (0, 0)
+
+
+def test_a_run_that_is_not_there_is_refused(where: Path) -> None:
+    refused(aigrob_here(where, "bench", "attack", "--run", "nobody", "--steps", "1"), "nobody")
+
+
 def test_an_attack_that_crashes_is_no_measurement(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*arguments: object, **options: object) -> object:
         return run_attack(lambda *_: 1 / 0, *arguments[1:], **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(attack_benchmark, "run_attack", failing)
+    monkeypatch.setattr(attacked, "run_attack", failing)
     refused(
         aigrob_here(where, "bench", "attack", "plain.toml", "--batch", "2", "--steps", "1", "--quiet"), "ZeroDivision"
     )
 
 
 def test_the_commands_show_tables(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attack_benchmark, "STEPS", 1)
+    monkeypatch.setattr(attacked, "STEPS", 1)
     for command, model in (("inference", "gated"), ("attack", "plain")):
         ran = aigrob_here(where, "bench", command, f"{model}.toml", "--batch", "2", "--steps", "1")
         assert ran.returncode == 0, ran.stderr

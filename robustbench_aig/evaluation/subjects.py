@@ -37,6 +37,7 @@ class Network:
         profile: what its parts cost.
         usual: gate policies that a gated network is judged under where none is asked for.
         copy: a faster copy of the network, for our own attacks.
+        exact: one in float32, for other providers' attacks.
     """
 
     record: ModelRecord
@@ -44,6 +45,7 @@ class Network:
     profile: MacProfile
     usual: tuple[str, ...] = ("argmax", "sampled")
     copy: nn.Module | None = None
+    exact: nn.Module | None = None
 
     def subject(self, policy: str) -> Subject:
         """The network under a gate policy; InputError where the policy needs rates that nobody measured."""
@@ -53,7 +55,7 @@ class Network:
                 f"this network has none; choose another --policy"
             )
         rates = tuple(self.record.rates or ())
-        return Subject(self.record.name, self.model, self.profile, policy, rates, self.copy)
+        return Subject(self.record.name, self.model, self.profile, policy, rates, self.copy, self.exact)
 
     def policies(self, wanted: Sequence[str]) -> list[str]:
         """Which of the wanted policies suit the network, or its usual ones; a plain one has none."""

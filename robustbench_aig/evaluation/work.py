@@ -141,8 +141,7 @@ class Worker:
             stream=Stream.of(batch.ids, "attack", *what),
             # Foreign attacks draw per batch: one of its own for every part of a chunk that was too large.
             seed=seed_of("foreign", *what, *(place if place[1] else place[:1])),
-            # Providers return what they find first, which a copy in lower precision may be wrong about.
-            copy=subject.copy if attack.provider == "aigrob" else None,
+            copy=subject.copy if attack.provider == "aigrob" else subject.exact,
             routes=subject.routes,
             costs=subject.profile.costs(batch.pixels.device),
         )

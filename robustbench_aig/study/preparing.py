@@ -10,7 +10,16 @@ import torch
 
 from robustbench_aig.corruptions.files import CorruptedFiles
 from robustbench_aig.environment import environment
-from robustbench_aig.evaluation import Evaluator, Images, Store, Subject, Together, make_plan, plan_evaluations
+from robustbench_aig.evaluation import (
+    Evaluator,
+    Images,
+    Network,
+    Store,
+    Subject,
+    Together,
+    make_plan,
+    plan_evaluations,
+)
 from robustbench_aig.evaluation.judge import class_routes
 from robustbench_aig.models import lean
 from robustbench_aig.records import DataRecord, Plan, Rung
@@ -35,7 +44,7 @@ def prepare(
     """Configure the attacks, fix the plan, open the report directory.
 
     Args:
-        networks: on the device; each gets a faster copy for our own attacks.
+        networks: on the device; each gets faster copies for the attacks to work on.
         images: in their fixed order.
         data: what they are.
         wanted: of the networks.
@@ -54,8 +63,7 @@ def prepare(
         InputError: an attack that was named can't work, or none is left.
         RunError: the directory holds another plan, or the same one and `resume` is false.
     """
-    dtype = torch.bfloat16 if wanted.amp else torch.float32
-    networks = [(replace(network, copy=lean(network.model, dtype)), policies) for network, policies in networks]
+    networks = [(_with_copies(network, amp=wanted.amp), policies) for network, policies in networks]
     named, cascade = named_attacks(wanted, networks)
     attacks, named, notes = build(named, wanted, networks, data, device)
     models = [(network.record, policies) for network, policies in networks]
@@ -77,6 +85,11 @@ def prepare(
     store = Store(place(plan))
     _open(store, plan, together, resume=resume)
     return Evaluator(plan, subjects, attacks, images, store, device, wanted.keep, together, files), notes
+
+
+def _with_copies(network: Network, *, amp: bool) -> Network:
+    exact = lean(network.model)
+    return replace(network, exact=exact, copy=lean(network.model, torch.bfloat16) if amp else exact)
 
 
 def _subjects(plan: Plan, networks: Chosen, images: Images, device: torch.device) -> dict[tuple[str, str], Subject]:

@@ -1,7 +1,7 @@
 """The loop over chunks: rows, resume, errors."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,6 +16,7 @@ from robustbench_aig.attacks import Attack, Fgsm
 from robustbench_aig.errors import RunError
 from robustbench_aig.evaluation import Store, plan_evaluations
 from robustbench_aig.gating import Argmax, gating
+from robustbench_aig.models import lean
 from robustbench_aig.randomness import Stream
 from robustbench_aig.samples import ROW
 from robustbench_aig.threat import Threat
@@ -182,3 +183,36 @@ def test_repeated_epsilons_are_measured_once() -> None:
     threats = [Threat.parse("4/255"), Threat.parse("8/510"), Threat.parse("2/255")]
     planned = plan_evaluations(model_records()[:1], [find_attack("fgsm")], threats)
     assert [e.threat.eps for e in planned if e.threat] == ["4/255", "2/255"]
+
+
+class Asked(nn.Module):
+    """A network that counts the images that it's asked about."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.images = model, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.images += len(x)
+        logits: Tensor = self.model(x)
+        return logits
+
+
+def test_each_provider_works_on_its_copy_and_the_network_alone_judges(tmp_path: Path, finished: Path) -> None:
+    subject = subjects()["plain", "none"]
+    model, fast, exact = Asked(subject.model), Asked(lean(subject.model)), Asked(lean(subject.model))
+    spied = {("plain", "none"): replace(subject, model=model, copy=fast, exact=exact)}
+    ours, theirs = "plain.none.fgsm.linf-8_255", "plain.none.pgd-torchattacks.linf-8_255"
+    plan = make()
+    for evaluation, used, unused in ((ours, fast, exact), (theirs, exact, fast)):
+        fast.images = exact.images = model.images = 0
+        part = plan.model_copy(update={"evaluations": [e for e in plan.evaluations if e.id == evaluation]})
+        list(evaluator(tmp_path / evaluation, part, networks=spied))
+        assert used.images >= COUNT
+        assert unused.images == 0
+        assert model.images >= COUNT
+        # Folding and fusing change logits by their rounding alone.
+        verdicts, wanted = (
+            [row["prediction"] for row in table(d, evaluation)] for d in (tmp_path / evaluation, finished)
+        )
+        assert verdicts == wanted

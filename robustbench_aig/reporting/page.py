@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,6 +74,7 @@ def render(report: Report, evidence: Evidence, directory: Path) -> str:
     """
     series = all_series(report)
     labels = {(one.model, one.policy): one.label for one in series}
+    drawn = _drawn(report)
     corrupted = [e.corruption for e in evidence.plan.evaluations if e.corruption is not None]
     return template("page.html").render(
         report=report,
@@ -97,7 +99,8 @@ def render(report: Report, evidence: Evidence, directory: Path) -> str:
         shift_blocks=shifts.blocks(report, series),
         shift_sides=shifts.SIDES,
         shift_of=shifts.shift_of,
-        panels=_panels(report, series),
+        drawn=drawn,
+        panels=_panels(report, series, drawn),
         attack_settings=_attack_settings(evidence.plan),
         heat_cell=heatmap.cell,
         heat=heatmap.heat_maps(report, labels),
@@ -175,12 +178,22 @@ def _movements(report: Report, evidence: Evidence, series: list[Series]) -> list
     return movements
 
 
-def _panels(report: Report, series: list[Series]) -> list[Panel]:
+def _drawn(report: Report) -> list[str]:
+    """The attacks that are drawn one by one: all, or those that were worst for most images where they are many."""
+    every = attacks(report)
+    worst_for = Counter[str]()
+    for worst in report.worst_case:
+        worst_for.update(worst.strongest)
+    chosen = sorted(every, key=lambda attack: -worst_for[attack])[: words.FEW - 1]
+    return every if len(every) <= words.FEW else [attack for attack in every if attack in chosen]
+
+
+def _panels(report: Report, series: list[Series], drawn: list[str]) -> list[Panel]:
     norms = list(dict.fromkeys(threat.norm for threat in threats(report)))
     panels = []
     for norm in norms:
         suffix = f" ({'L∞' if norm == 'linf' else 'L2'})" if len(norms) > 1 else ""
-        for attack in ["union", *attacks(report)]:
+        for attack in ["union", *drawn]:
             svg = charts.accuracy(report, series, attack, norm)
             if svg is not None:
                 title = "worst case (union)" if attack == "union" else attack

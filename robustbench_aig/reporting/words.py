@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
 
 from robustbench_aig.records import (
     Accuracy,
@@ -84,6 +87,17 @@ SUMMARIES = {"union": "worst case", "corruptions": "mean over all corruptions"}
 def condition(comparison: Comparison) -> str:
     """What was done to the images: an epsilon, the mean over all corruptions, or nothing."""
     return SUMMARIES["corruptions"] if comparison.attack == "corruptions" else threat_text(comparison.threat)
+
+
+def breakable(name: str) -> Markup:
+    """A name that a line may end in, after a comma: `apgd:steps=50,gates=open` would make a table too wide."""
+    return Markup(",<wbr>").join(name.split(","))
+
+
+def counted(attacks: Sequence[str], beside: Mapping[str, str]) -> str:
+    """How many attacks there are of each role: `31 attacks, 2 controls`."""
+    roles = Counter(beside.get(attack, "attack") for attack in attacks)
+    return listing([f"{count} {_ROLES[role][count > 1]}" for role, count in roles.items()])
 
 
 def listing(names: Sequence[str]) -> str:
@@ -198,7 +212,14 @@ def movement(phrase: str, evaluation: Evaluation, model: ModelRecord, earlier: S
 
 BESIDE = {"control": "control", "compute": "on the compute"}
 """What attacks are called that don't count in the worst case, by their role."""
+_ROLES = {
+    "attack": ("attack", "attacks"),
+    "compute": ("on the compute", "on the compute"),
+    "control": ("control", "controls"),
+}
 
+FEW = 8
+"""Attacks that the first screen and the small charts show one by one."""
 _FEW = 4
 _LISTED = 20
 

@@ -7,7 +7,7 @@ import pytest
 
 from robustbench_aig.errors import InputError, RunError
 from robustbench_aig.records import Checkup, Claim, FindingRecord, ModelRecord
-from robustbench_aig.reporting import aggregate
+from robustbench_aig.reporting import aggregate, write_report
 from robustbench_aig.reporting.checkups import add_checkup, refuse_foreign
 from robustbench_aig.reporting.claims.gates import class_spread
 from robustbench_aig.reporting.claims.groups import groups
@@ -151,6 +151,19 @@ def test_a_checkup_is_put_beside_its_report(tmp_path: Path) -> None:
     assert "What is left of the claims" in page
     assert "<td>logits</td>" in page
     assert len(load_report(directory).checks) == 1, "the later one replaces the earlier one"
+
+
+def test_the_first_screen_says_what_is_left_of_the_claim_of_robustness(tmp_path: Path) -> None:
+    directory = kept(0.2, 0.9, 0.9).write(tmp_path)
+    check_all(directory)
+    write_report(directory)
+    found = claims(directory)
+    page = (directory / "report.html").read_text()
+    first = page[: page.index('id="claims"')]
+    for policy in ("argmax", "sampled"):
+        claim = found["more-robust", policy]
+        assert f"{claim.sentence}, {policy} gates: <strong>{claim.verdict}</strong>" in first
+    assert found["as-accurate", "argmax"].sentence not in first
 
 
 def test_noise_that_makes_the_advantage(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def carry_out(request: Request, *, quiet: bool, as_json: bool, latency: bool, pr
             add_latencies(evaluator, console(quiet=quiet).print)
             add_paces(evaluator, console(quiet=quiet).print)
     directory = evaluator.store.directory
-    report = write_report(directory)
+    report = write_report(directory, evaluator.images.originals)
     show(report, directory, as_json=as_json)
     failed = [e for e in report.evaluations if e.errors]
     if failed:

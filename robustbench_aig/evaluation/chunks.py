@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -30,6 +32,12 @@ class Images:
         part = slice(number * size, (number + 1) * size)
         pixels = self.pixels[part].to(device).contiguous(memory_format=torch.channels_last)
         return Images(pixels, self.labels[part].to(device), self.ids[part].to(device))
+
+    def originals(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Some of the images by their ids (N,), as (N, C, H, W) on the host."""
+        places = {image: place for place, image in enumerate(self.ids.tolist())}
+        found = self.pixels[[places[image] for image in ids.tolist()]]
+        return np.asarray(found.cpu().numpy(), dtype=np.float32)
 
     def pick(self, index: Tensor | slice) -> Images:
         """Some of the images, by position."""

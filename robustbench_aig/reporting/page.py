@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Plan, Report
 from robustbench_aig.reporting import charts, corruptions, gallery, heatmap, shifts, words
+from robustbench_aig.reporting.fates import fates
 from robustbench_aig.reporting.ladder import step_rows
 from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.reporting.palette import heat_css
@@ -22,6 +23,7 @@ from robustbench_aig.reporting.series import (
     threats,
 )
 from robustbench_aig.reporting.templating import template
+from robustbench_aig.reporting.thumbnails import load_thumbnails
 
 
 class Verdict(NamedTuple):
@@ -105,6 +107,7 @@ def render(report: Report, evidence: Evidence, directory: Path) -> str:
         heat_cell=heatmap.cell,
         heat=heatmap.heat_maps(report, labels),
         heat_choices=heatmap.choices(report, labels),
+        heat_control=_noise_control(evidence.plan),
         heat_chosen=next((heatmap.choice(e, labels) for e in _headlines(report, series)), None),
         rung_series={(one.model, one.policy): one for one in series},
         clean_macs={
@@ -113,6 +116,8 @@ def render(report: Report, evidence: Evidence, directory: Path) -> str:
             if e.compute and e.role == "clean"
         },
         ladder_steps=step_rows(report, [None, *threats(report)], [*_single(report), "union"]),
+        fates=fates(report, evidence, series),
+        thumbnails=load_thumbnails(directory),
         shelves=gallery.shelves(report, evidence, directory, series),
         unfinished=[e.id for e in evidence.plan.evaluations if e.id not in {r.id for r in report.evaluations}],
         heat_css=heat_css(),
@@ -127,6 +132,12 @@ def _headlines(report: Report, series: list[Series]) -> list[Evaluation]:
 def _single(report: Report) -> list[str]:
     """The attacks that count in the union."""
     return list(dict.fromkeys(e.attack for e in report.evaluations if e.role == "attack"))
+
+
+def _noise_control(plan: Plan) -> str | None:
+    """The name of the control that random noise is; None where it wasn't asked for."""
+    found = (e.attack for e in plan.evaluations if e.settings.get("algorithm", e.attack) == "corners")
+    return next(found, None)
 
 
 def _gate_modes(plan: Plan) -> list[str]:

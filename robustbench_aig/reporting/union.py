@@ -30,12 +30,12 @@ def unions(evidence: Evidence) -> list[Union]:
     """
     return [
         _union(threat, members, evidence)
-        for threat, members in _members(evidence.plan)
+        for threat, members in members_of(evidence.plan)
         if all(member.id in evidence.rows for member in members)
     ]
 
 
-def _members(plan: Plan) -> list[tuple[ThreatRecord, list[EvaluationPlan]]]:
+def members_of(plan: Plan) -> list[tuple[ThreatRecord, list[EvaluationPlan]]]:
     """Per (model, policy, threat): the clean evaluation, then the attacks. Controls do not count."""
     clean = {(e.model, e.policy): e for e in plan.evaluations if e.role == "clean"}
     grouped: dict[tuple[str, str, ThreatRecord], list[EvaluationPlan]] = {}
@@ -105,6 +105,13 @@ def _others_only(rows: list[Rows], others: Bools) -> list[int]:
     broken = np.stack([part.ok & (part.choice_score < 0.5) for part in rows])
     found: list[int] = rows[0].image[broken[others].any(axis=0) & ~broken[~others].any(axis=0)].tolist()
     return found
+
+
+def worst(rows: list[Rows]) -> tuple[Ints, Bools]:
+    """(N,) index of the evaluation that is worst for each image, and whether the image is lost there."""
+    chosen = _choose(rows)
+    scores = np.stack([part.choice_score for part in rows])
+    return chosen, scores[chosen, np.arange(chosen.size)] < 0.5
 
 
 def _pick(rows: list[Rows], which: Bools) -> list[Rows]:

@@ -9,14 +9,18 @@ from robustbench_aig.errors import RunError
 from robustbench_aig.files import write_atomic
 from robustbench_aig.records import Report, report_json_schema
 from robustbench_aig.reporting.aggregation import summarise
+from robustbench_aig.reporting.fates import told_images
 from robustbench_aig.reporting.loading import load_evidence
 from robustbench_aig.reporting.page import render
+from robustbench_aig.reporting.series import all_series
+from robustbench_aig.reporting.thumbnails import Originals, keep_thumbnails
 
 
-def write_report(directory: Path) -> Report:
+def write_report(directory: Path, originals: Originals | None = None) -> Report:
     """Aggregate `directory` and write `report.json`, `report.schema.json` and `report.html` into it.
 
-    Each file replaces its forerunner at once, so a reader never sees half of one.
+    Each file replaces its forerunner at once, so a reader never sees half of one. `originals` gives unattacked images;
+    with it pictures of those that the page names are kept for this page and later ones.
 
     Raises:
         RunError: if the evidence is missing, damaged or foreign, or a number is not finite.
@@ -24,6 +28,8 @@ def write_report(directory: Path) -> Report:
     """
     evidence = load_evidence(directory)
     report = summarise(evidence)
+    if originals is not None:
+        keep_thumbnails(directory, told_images(report, evidence, all_series(report)), originals)
     write_atomic(directory / "report.json", _json(report.model_dump(), directory))
     write_atomic(directory / "report.schema.json", _json(report_json_schema(), directory))
     write_atomic(directory / "report.html", render(report, evidence, directory))

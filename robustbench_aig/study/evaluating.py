@@ -102,7 +102,7 @@ def evaluate(
     if clocks:
         add_latencies(evaluator, lambda _: None)
         add_paces(evaluator, lambda _: None)
-    return write_report(evaluator.store.directory)
+    return write_report(evaluator.store.directory, evaluator.images.originals)
 
 
 def _checked(images: Tensor, labels: Tensor) -> Images:

@@ -149,6 +149,20 @@ def make_study(seed: int = 0) -> Study:
     return Study(plan, {e.id: _rows(e, rng) for e in plan.evaluations})
 
 
+def with_many_attacks(study: Study) -> Study:
+    """The same study and FGSM eleven times more, under names as long as they get."""
+    many, rows = list(study.plan.evaluations), dict(study.rows)
+    for count in range(11):
+        for e in study.plan.evaluations:
+            if e.attack == "fgsm" and e.threat:
+                name = f"fgsm:steps={count},gates=straight-through,gates.draws=20,keep=best,objective.weight=0.01"
+                again = evaluation(e.model, e.policy, name, "attack", e.threat.eps)
+                again = again.model_copy(update={"id": f"{e.id}-{count}"})
+                many.append(again)
+                rows[again.id] = [row | {"attack": name} for row in study.rows[e.id]]
+    return Study(study.plan.model_copy(update={"evaluations": many}), rows)
+
+
 def corrupted(
     study: Study, kinds: Mapping[str, Sequence[int]], *, alone: bool = False, source: str = "computed"
 ) -> Study:

@@ -10,7 +10,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from robustbench_aig.reporting import write_report
-from tests.reporting.synthetic import Study, make_study
+from robustbench_aig.reporting.documents import load_report
+from tests.reporting.synthetic import Study, make_study, with_many_attacks
 
 pytestmark = pytest.mark.browser
 
@@ -53,6 +54,14 @@ def test_page_fits_and_is_accessible(browser: Browser, written: Path, width: int
     page.context.close()
 
 
+def test_long_names_of_many_attacks_fit_a_phone(browser: Browser, tmp_path: Path) -> None:
+    write_report(with_many_attacks(make_study()).write(tmp_path))
+    page = open_page(browser, tmp_path, width=390)
+    page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.context.close()
+
+
 def test_page_without_controls_is_accessible(browser: Browser, tmp_path: Path) -> None:
     study = make_study()
     attacks = [e for e in study.plan.evaluations if e.role != "control"]
@@ -66,15 +75,84 @@ def test_page_without_controls_is_accessible(browser: Browser, tmp_path: Path) -
     page.context.close()
 
 
-def test_selects_choose_the_heat_map(browser: Browser, written: Path) -> None:
+def test_selects_and_the_slider_choose_the_heat_map(browser: Browser, written: Path) -> None:
     page = open_page(browser, written)
     assert "gated · argmax, pgd, ε = 8/255" in page.inner_text("#heat-shown")
     before = page.inner_text("#heat-maps")
     page.get_by_role("combobox", name="Model and gates").select_option("gated · sampled")
     page.get_by_role("combobox", name="Attack").select_option("fgsm")
-    page.get_by_role("combobox", name="Strength").select_option("ε = 4/255 (L∞)")
+    slider = page.get_by_role("slider", name="Strength")
+    slider.press("ArrowLeft")
     assert "gated · sampled, fgsm, ε = 4/255" in page.inner_text("#heat-shown")
+    assert slider.get_attribute("aria-valuetext") == "ε = 4/255 (L∞)"
     assert page.inner_text("#heat-maps") != before
+    page.context.close()
+
+
+def test_the_slider_moves_the_rates_from_clean_to_attacked(browser: Browser, written: Path) -> None:
+    """At the left end nothing has changed, by the attack and by noise; then the cells are those of the report."""
+    page = open_page(browser, written)
+    report = load_report(written)
+    slider = page.get_by_role("slider", name="Strength")
+
+    def cells(kind: str) -> list[str]:
+        found: list[str] = page.locator(f".heat[data-kind={kind}] tbody tr td:nth-child(2)").all_inner_texts()
+        return found
+
+    slider.press("Home")
+    assert "gated · argmax, pgd, clean" in page.inner_text("#heat-shown")
+    assert cells("attacked") == cells("clean")
+    assert set(cells("change")) == set(cells("noise")) == {"0"}
+    for eps in ("4/255", "8/255"):
+        slider.press("ArrowRight")
+        for kind, attack in (("attacked", "pgd"), ("noise", "corners")):
+            (gates,) = (
+                e.gates
+                for e in report.evaluations
+                if (e.gate_policy, e.attack) == ("argmax", attack) and e.threat and e.threat.eps == eps and e.gates
+            )
+            after = [gate.rate_adv - (gate.rate_clean if kind == "noise" else 0) for gate in gates.per_gate]
+            read = [float(text.replace("\u2212", "-")) for text in cells(kind)]
+            assert read == pytest.approx([100 * value for value in after], abs=0.56)
+    page.context.close()
+
+
+def test_the_table_of_images_is_filtered_and_sorted(browser: Browser, written: Path) -> None:
+    page = open_page(browser, written)
+    page.locator("#fates summary").click()
+    rows = page.locator("#fates-table tbody tr")
+    everything = rows.count()
+    assert page.inner_text("#fates-shown") == f"Shown: {everything} of {everything} images."
+
+    def column(place: int) -> list[str]:
+        found: list[str] = page.locator(f"#fates-table tbody tr:visible > :nth-child({place})").all_inner_texts()
+        return found
+
+    page.get_by_role("combobox", name="Class").select_option("two")
+    kept = column(3)
+    assert set(kept) == {"two"}
+    assert 0 < len(kept) < everything
+    assert page.inner_text("#fates-shown") == f"Shown: {len(kept)} of {everything} images."
+    page.get_by_role("combobox", name="Class").select_option("")
+    page.get_by_role("searchbox", name="Containing").fill("PGD")
+    assert 0 < len(column(2)) < everything
+    assert all("pgd" in text for text in rows.locator("visible=true").all_inner_texts())
+    page.get_by_role("searchbox", name="Containing").fill("")
+    for name, place in (("Image", 2), ("Outcome", 4)):
+        head = page.get_by_role("columnheader", name=name)
+        button = head.get_by_role("button")
+        button.click()
+        assert head.get_attribute("aria-sort") == "ascending"
+        ascending = column(place)
+        assert ascending == sorted(ascending, key=int if name == "Image" else str)
+        button.press("Enter")
+        assert head.get_attribute("aria-sort") == "descending"
+        assert column(place) == sorted(ascending, key=int if name == "Image" else str, reverse=True)
+    page.get_by_role("columnheader", name="gated · sampled").get_by_role("button").click()
+    order = ["unattacked", "4/255", "8/255", "held"]
+    places = [order.index(text.split()[0]) for text in column(7)]
+    assert places == sorted(places)
+    assert len(set(places)) > 2
     page.context.close()
 
 
@@ -88,7 +166,7 @@ def test_script_draws_what_stands_there_without_it(browser: Browser, written: Pa
         assert page.locator("#heat-choose").is_visible() == script
         page.context.close()
     assert drawn[0] == drawn[1]
-    assert len(drawn[0]) == 3
+    assert len(drawn[0]) == 4
 
 
 def test_hover_tells_the_number(browser: Browser, written: Path) -> None:

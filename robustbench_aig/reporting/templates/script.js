@@ -49,6 +49,7 @@
     return element("td", String(Math.round(rate / 10)), { class: `h${Math.round(rate / 100)}` });
   };
   const fill = (table, map) => {
+    const kind = table.dataset.kind === "noise" ? "change" : table.dataset.kind;
     const head = table.tHead.rows[0];
     head.replaceChildren(element("th", "gate", { scope: "col" }));
     map.columns.forEach((name, column) =>
@@ -57,22 +58,85 @@
       const line = document.createElement("tr");
       line.append(element("th", gate, { scope: "row" }));
       map.clean[row].forEach((before, column) =>
-        line.append(cell(table.dataset.kind, before, map.attacked[row][column])));
+        line.append(cell(kind, before, map.attacked[row][column])));
       return line;
     }));
   };
   const boxes = [...form.querySelectorAll("select")];
+  const slider = form.querySelector("input");
+  const strengths = [...form.querySelectorAll("datalist option")].map((tick) => tick.label);
+  // At the left end of the slider nothing is attacked: every map of the model says the same then.
+  const at = (model, attack, place) => {
+    const found = place
+      ? data[[model, attack, strengths[place]].join("|")]
+      : strengths.map((strength) => data[[model, attack, strength].join("|")]).find(Boolean);
+    return found && !place ? { ...found, attacked: found.clean } : found;
+  };
   const show = () => {
-    const chosen = boxes.map((box) => box.value);
-    const map = data[chosen.join("|")];
+    const [model, attack] = boxes.map((box) => box.value);
+    const place = Number(slider.value);
+    const chosen = [model, attack, strengths[place]].join(", ");
+    slider.setAttribute("aria-valuetext", strengths[place]);
+    const map = at(model, attack, place);
+    const noise = at(model, form.dataset.control, place);
     const maps = document.getElementById("heat-maps");
     maps.hidden = !map;
     document.getElementById("heat-shown").textContent =
-      map ? `Shown: ${chosen.join(", ")}.${map.note}` : `Not measured: ${chosen.join(", ")}.`;
-    if (map) maps.querySelectorAll("table").forEach((table) => fill(table, map));
+      map ? `Shown: ${chosen}.${map.note}` : `Not measured: ${chosen}.`;
+    if (!map) return;
+    for (const table of maps.querySelectorAll("table")) {
+      const shown = table.dataset.kind === "noise" ? noise : map;
+      table.parentNode.hidden = !shown;
+      if (shown) fill(table, shown);
+    }
   };
   form.hidden = false;
-  form.addEventListener("change", show);
+  form.addEventListener("input", show);
   form.addEventListener("submit", (event) => event.preventDefault());
   show();
+})();
+
+(function imageTable() {
+  const form = document.getElementById("fates-choose");
+  if (!form) return;
+  const table = document.getElementById("fates-table");
+  const body = table.tBodies[0];
+  const lines = [...body.rows];
+  const shown = document.getElementById("fates-shown");
+  const wanted = (by) => form.querySelector(`[data-by="${by}"]`).value;
+  const filter = () => {
+    const [kind, outcome, text] = [wanted("class"), wanted("outcome"), wanted("text").trim().toLowerCase()];
+    for (const line of lines) {
+      line.hidden = (kind && line.dataset.class !== kind) || (outcome && line.dataset.outcome !== outcome)
+        || !line.textContent.toLowerCase().includes(text);
+    }
+    shown.textContent = `Shown: ${lines.filter((line) => !line.hidden).length} of ${lines.length} images.`;
+  };
+  const key = (line, column, kind) => {
+    const cell = line.cells[column];
+    return kind === "number" ? Number(cell.dataset.key ?? cell.textContent) : cell.textContent;
+  };
+  const sort = (head) => {
+    const way = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+    for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", way > 0 ? "ascending" : "descending");
+    const [column, kind] = [head.cellIndex, head.dataset.sort];
+    lines.sort((a, b) => {
+      const [one, two] = [key(a, column, kind), key(b, column, kind)];
+      return way * (kind === "number" ? one - two : one.localeCompare(two));
+    });
+    body.append(...lines);
+  };
+  for (const head of table.tHead.rows[0].cells) {
+    if (!head.dataset.sort) continue;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = head.textContent;
+    button.addEventListener("click", () => sort(head));
+    head.replaceChildren(button);
+  }
+  form.hidden = shown.hidden = false;
+  form.addEventListener("input", filter);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  filter();
 })();

@@ -1,0 +1,156 @@
+"""Which images fell to what: a table of the images that a report tells most about, down to the single gate."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from robustbench_aig.records import EvaluationPlan, Plan, Report, ThreatRecord
+from robustbench_aig.reporting.gallery import GateChange
+from robustbench_aig.reporting.loading import Evidence
+from robustbench_aig.reporting.rows import Bools, Ints
+from robustbench_aig.reporting.series import Series, threats
+from robustbench_aig.reporting.union import members_of, worst
+
+MOST = 300
+"""Images in the table; the others are in the sample tables alone."""
+_SEEDED = 64
+"""Of them chosen by the seed alone, so that the table isn't telling images only."""
+
+
+class Fate(NamedTuple):
+    """What became of one image under one series.
+
+    Attributes:
+        place: 0 where it is wrong unattacked, then 1 for the smallest epsilon, and so on; beyond the last it holds.
+        strength: that place in words.
+        attack: that was worst for it there, or at the largest epsilon where it holds.
+        gates: its gates under that attack; empty where nothing was attacked, or no gate is.
+    """
+
+    place: int
+    strength: str
+    attack: str
+    gates: list[GateChange]
+
+
+class Told(NamedTuple):
+    """A line of the table: an image, its class and its fate under each series of the table."""
+
+    image: int
+    label: str
+    outcome: str
+    fates: list[Fate]
+
+
+class Fates(NamedTuple):
+    """The table over `total` images; `strengths` are its epsilons from the smallest."""
+
+    series: list[Series]
+    strengths: list[ThreatRecord]
+    lines: list[Told]
+    total: int
+
+
+class _Track(NamedTuple):
+    """One series over all images: (T, N) the worst evaluation of each image at each epsilon, and whether it lost it."""
+
+    members: list[list[EvaluationPlan]]
+    chosen: Ints
+    lost: Bools
+    wrong: Bools
+
+    @property
+    def places(self) -> Ints:
+        """(N,) as `Fate.place`."""
+        stages = np.vstack([self.wrong, self.lost, np.ones_like(self.wrong)])
+        return np.asarray(stages.argmax(axis=0), dtype=np.int64)
+
+
+def fates(report: Report, evidence: Evidence, series: list[Series]) -> Fates | None:
+    """The table of a report; None without a finished worst case."""
+    strengths = _strengths(report)
+    tracks = _tracks(evidence, [(one.model, one.policy) for one in series], strengths)
+    if not tracks:
+        return None
+    shown = [one for one in series if (one.model, one.policy) in tracks]
+    ordered = [tracks[one.model, one.policy] for one in shown]
+    rows = evidence.rows[ordered[0].members[0][0].id]
+    places = np.stack([track.places for track in ordered])
+    lines = [
+        Told(
+            int(rows.image[n]),
+            evidence.plan.data.classes[rows.label[n]],
+            _outcome(places[:, n], len(strengths)),
+            [_fate(track, strengths, n, evidence) for track in ordered],
+        )
+        for n in _telling(places, evidence.plan)
+    ]
+    return Fates(shown, strengths, lines, rows.image.size)
+
+
+def told_images(report: Report, evidence: Evidence, series: list[Series]) -> Ints:
+    """The images of the table, so that their pictures may be kept; none without a table."""
+    table = fates(report, evidence, series)
+    return np.array([line.image for line in table.lines] if table else [], dtype=np.int64)
+
+
+def _strengths(report: Report) -> list[ThreatRecord]:
+    """The epsilons of the first norm, from the smallest."""
+    found = threats(report)
+    return [threat for threat in found if threat.norm == found[0].norm]
+
+
+def _tracks(
+    evidence: Evidence, wanted: list[tuple[str, str]], strengths: list[ThreatRecord]
+) -> dict[tuple[str, str], _Track]:
+    """Those series whose worst case is finished at every epsilon."""
+    grouped = {(m[0].model, m[0].policy, threat): m for threat, m in members_of(evidence.plan)}
+    found = {}
+    for model, policy in wanted:
+        members = [grouped.get((model, policy, threat), []) for threat in strengths]
+        if members and all(part and all(e.id in evidence.rows for e in part) for part in members):
+            found[model, policy] = _track(evidence, members)
+    return found
+
+
+def _track(evidence: Evidence, members: list[list[EvaluationPlan]]) -> _Track:
+    chosen, lost = zip(*(worst([evidence.rows[e.id] for e in part]) for part in members), strict=True)
+    clean = evidence.rows[members[0][0].id]
+    return _Track(members, np.stack(chosen), np.stack(lost), clean.choice_score < 0.5)
+
+
+def _telling(places: Ints, plan: Plan) -> list[int]:
+    """The positions of the images of the table, in the images' order.
+
+    First a seeded choice, then those whose fate differs most between the series, then by the seed again.
+    """
+    shuffled = np.random.default_rng(plan.seed).permutation(places.shape[1])
+    spread = np.ptp(places, axis=0)[shuffled]
+    telling = shuffled[np.argsort(-spread, kind="stable")]
+    chosen = dict.fromkeys([*shuffled[:_SEEDED].tolist(), *telling.tolist()])
+    return sorted(list(chosen)[:MOST])
+
+
+def _outcome(places: Ints, strengths: int) -> str:
+    """What the fates of an image have in common."""
+    if (places == 0).any():
+        return "wrong unattacked" if (places == 0).all() else "wrong unattacked for some"
+    held = places > strengths
+    return "held by all" if held.all() else "held by some" if held.any() else "lost by all"
+
+
+def _fate(track: _Track, strengths: list[ThreatRecord], image: int, evidence: Evidence) -> Fate:
+    place = int(track.places[image])
+    if place == 0:
+        return Fate(place, "unattacked", "", [])
+    at = min(place, len(strengths)) - 1
+    evaluation = track.members[at][track.chosen[at, image]]
+    rows = evidence.rows[evaluation.id]
+    names = [gate.name for gate in evidence.model(evaluation.model).gates]
+    gates = [
+        GateChange(name, bool(new), bool(old != new))
+        for name, old, new in zip(names, rows.gates_clean[image], rows.gates_adv[image], strict=True)
+    ]
+    return Fate(place, "held" if place > len(strengths) else strengths[at].eps, evaluation.attack, gates)

@@ -79,14 +79,17 @@ class WorstCase(Record):
     alone: dict[str, int] = Field(
         default_factory=dict, description="attack -> images lost to it in most draws, and to no other; not in a cascade"
     )
+    beyond: dict[str, int] = Field(
+        default_factory=dict,
+        description="attack that looks past gates or aims at them -> images lost to it in most draws, and to none of "
+        "the attacks that do neither; not in a cascade",
+    )
     others_only: list[int] = Field(
         default_factory=list,
         description="images lost in most draws to attacks of other providers, and neither to ours nor unattacked; none "
-        "in a cascade, and none where all attacks are ours, or none is",
+        "in a cascade that has one of ours after one of theirs, and none where all attacks are ours, or none is",
     )
-    own_accuracy: Accuracy | None = Field(
-        None, description="of the union over our attacks alone; null in a cascade, and where all are ours, or none is"
-    )
+    own_accuracy: Accuracy | None = Field(None, description="of the union over our attacks alone; null as others_only")
 
 
 class CorruptionMean(Record):

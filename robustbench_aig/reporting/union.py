@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -11,7 +12,11 @@ from robustbench_aig.reporting.accuracy import Scores, accuracy
 from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.reporting.rows import Bools, Floats, Ints, Rows
 
+T = TypeVar("T")
+
 _OURS = "aigrob"
+_OF_GATES = {"gate-flip", "joint", "other-path"}
+"""Objectives that are about gates."""
 
 
 class Union(NamedTuple):
@@ -62,6 +67,7 @@ def _union(threat: ThreatRecord, members: list[EvaluationPlan], evidence: Eviden
         accuracy=accuracy(scores, seed=seed),
         strongest=strongest,
         alone={} if evidence.plan.cascade else _alone(members, rows),
+        beyond={} if evidence.plan.cascade else _beyond(members, rows),
         others_only=[] if others is None else _others_only(rows, others),
         own_accuracy=None if others is None else accuracy(_worst(_pick(rows, ~others)).scores, seed=seed),
     )
@@ -89,6 +95,23 @@ def _alone(members: list[EvaluationPlan], rows: list[Rows]) -> dict[str, int]:
     return {member.attack: int((own & once).sum()) for member, own in zip(members[1:], lost[1:], strict=True)}
 
 
+def _beyond(members: list[EvaluationPlan], rows: list[Rows]) -> dict[str, int]:
+    """Attack that knows of the gates to the images that it breaks, and no attack that doesn't; a crash breaks none."""
+    aware = np.array([False, *(_knows_gates(member.settings) for member in members[1:])])
+    left = ~np.stack([part.choice_score < 0.5 for part in _pick(rows, ~aware)]).any(axis=0)
+    return {
+        member.attack: int((part.ok & (part.choice_score < 0.5) & left).sum())
+        for member, part in zip(_pick(members, aware), _pick(rows, aware), strict=True)
+    }
+
+
+def _knows_gates(settings: Mapping[str, Any]) -> bool:
+    """Whether an attack's gradient or objective is other than the deployed network's in one draw."""
+    gates, objective = settings.get("gates", {}), settings.get("objective", {})
+    stock = gates.get("mode", "straight-through") == "straight-through" and gates.get("draws", 1) == 1
+    return not stock or objective.get("name") in _OF_GATES
+
+
 def _others(members: list[EvaluationPlan], *, cascade: bool) -> Bools | None:
     """(M,) which of the evaluations are attacks of other providers; None where there is nothing to compare.
 
@@ -114,8 +137,8 @@ def worst(rows: list[Rows]) -> tuple[Ints, Bools]:
     return chosen, scores[chosen, np.arange(chosen.size)] < 0.5
 
 
-def _pick(rows: list[Rows], which: Bools) -> list[Rows]:
-    return [part for part, wanted in zip(rows, which, strict=True) if wanted]
+def _pick(parts: list[T], which: Bools) -> list[T]:
+    return [part for part, wanted in zip(parts, which, strict=True) if wanted]
 
 
 def worst_of(score: Floats, margin: Floats) -> Ints:

@@ -215,6 +215,42 @@ def test_what_other_providers_alone_break(study: Study, tmp_path: Path) -> None:
     assert rates == [(None, [])] * len(report.worst_case)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"gates": {"mode": "leaded", "draws": 1}},
+        {"gates": {"mode": "straight-through", "draws": 20}},
+        {"gates": {"mode": "straight-through", "draws": 1}, "objective": {"name": "joint"}},
+    ],
+)
+def test_what_attacks_that_know_of_gates_break_beyond_the_others(
+    study: Study, tmp_path: Path, settings: dict[str, object]
+) -> None:
+    evaluations = [
+        e.model_copy(update={"settings": settings}) if e.attack == "pgd" else e for e in study.plan.evaluations
+    ]
+    crashed = range(0, 60, 7)
+    for e in evaluations:
+        for image in crashed if e.attack == "pgd" else ():
+            fail(study.rows[e.id][image])
+    plan = study.plan.model_copy(update={"evaluations": evaluations})
+    report = aggregate(Study(plan, study.rows).write(tmp_path))
+    for w in report.worst_case:
+        clean, stock, aware = (
+            study.rows[rows_id(w.model, w.gate_policy, attack, eps)]
+            for attack, eps in (("clean", None), ("fgsm", w.threat.eps), ("pgd", w.threat.eps))
+        )
+        lost = [[2 * row["choice_correct"] < row["choice_draws"] for row in rows] for rows in (clean, stock, aware)]
+        expected = sum(
+            not before and not plain and broken and image not in crashed
+            for image, (before, plain, broken) in enumerate(zip(*lost, strict=True))
+        )
+        assert w.beyond == {"pgd": expected}
+    assert max(w.beyond["pgd"] for w in report.worst_case) > 0
+    plainly = aggregate(make_study().write(tmp_path / "stock"))
+    assert all(w.beyond == {} for w in plainly.worst_case)
+
+
 def test_without_attacks_of_ours_nothing_is_compared_with_them(study: Study, tmp_path: Path) -> None:
     evaluations = [
         e.model_copy(update={"provider": "foolbox"}) if e.role == "attack" else e for e in study.plan.evaluations

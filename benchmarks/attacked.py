@@ -55,7 +55,10 @@ class Setting:
     def attack(self, attack: Attack, copied: nn.Module, threat: Threat) -> Tensor:
         """Attack once: images (B, C, H, W); what crashes is no measurement."""
         stream = Stream.of(torch.arange(len(self.x), device=self.x.device), 0)
-        found = run_attack(attack, self.model, self.policy, self.x, self.y, threat, stream=stream, seed=0, copy=copied)
+        exact = self.copies["fp32"]
+        found = run_attack(
+            attack, self.model, self.policy, self.x, self.y, threat, stream=stream, seed=0, copy=copied, exact=exact
+        )
         if found.reason is not None:
             raise InputError(f"the attack failed: {found.reason}")
         return found.images
@@ -70,7 +73,7 @@ class Setting:
 
     def floor(self, copied: nn.Module, execution: Execution) -> Tensor:
         """As many forward passes and input gradients as the attack has steps, in its parts, and nothing else."""
-        for part in parts(len(self.x), self.x.device):
+        for part in parts(len(self.x), copied, self.x.device):
             for _ in range(STEPS):
                 x, y = self.x[part].clone().requires_grad_(), self.y[part]
                 with gating(copied, self.policy, execution=execution):

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robustbench_aig.attacks.keeping import Keep, Kept
 from robustbench_aig.attacks.modes import Estimate, Mode, StraightThrough
 from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import STEPS, Problem
+from robustbench_aig.randomness import Stream
 
-_AT_ONCE = 64
-"""Images that a CPU attacks at once: more don't make it faster, but take more memory than its caches have."""
+_AT_ONCE, _AT_ONCE_HALF = 43, 64
+"""Images that a CPU takes through a network at once, in float32 and in bfloat16: more fall out of its caches."""
 
 
-def parts(count: int, device: torch.device) -> list[slice]:
-    """The parts in which so many images are attacked: one, but on a CPU."""
-    size = _AT_ONCE if device.type == "cpu" else max(count, 1)
-    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+def parts(count: int, model: nn.Module, device: torch.device) -> list[slice]:
+    """The parts, of nearly equal size, in which so many images go through a network: one, but on a CPU."""
+    half = any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
+    most = _AT_ONCE_HALF if half else _AT_ONCE
+    number = max(1, -(-count // most)) if device.type == "cpu" else 1
+    edges = [count * place // number for place in range(number + 1)]
+    return [slice(start, end) for start, end in pairwise(edges)]
 
 
 class Ascent(ABC):
@@ -69,12 +74,6 @@ def climb(
         restarts: runs from different starting points, of which the best result counts.
         keep: which iterate to return.
     """
-    several = parts(len(problem.x), problem.x.device)
-    if len(several) > 1:
-        found = [
-            climb(problem[part], begin, mode, objective, steps=steps, restarts=restarts, keep=keep) for part in several
-        ]
-        return torch.cat(found)
     if mode.of_gates and not problem.view.gated:
         mode = StraightThrough()
     if objective.needs_clean or mode.needs_clean:
@@ -94,13 +93,22 @@ def climb(
     return kept.images
 
 
+def _in_parts(
+    mode: Mode, problem: Problem, objective: Objective, adv: Tensor, stream: Stream, progress: float
+) -> Estimate:
+    """The estimate of a mode, some images at a time; those that are left when others are dropped share their passes."""
+    several = parts(len(adv), problem.view.model, adv.device)
+    found = [mode(problem[part], objective, adv[part], stream[part], progress) for part in several]
+    return found[0] if len(found) == 1 else Estimate(*map(torch.cat, zip(*found, strict=True)))
+
+
 def _run(
     problem: Problem, ascent: Ascent, kept: Kept, mode: Mode, objective: Objective, steps: int, *, compare: bool
 ) -> None:
     """One restart."""
     for number in range(steps):
         stream = problem.stream.child(STEPS).child(number)
-        estimate = mode(problem, objective, ascent.adv, stream, number / steps)
+        estimate = _in_parts(mode, problem, objective, ascent.adv, stream, number / steps)
         left = kept.see(problem, ascent.adv, estimate.margin)
         if left is not None:
             if not len(left):

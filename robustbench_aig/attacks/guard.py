@@ -51,6 +51,7 @@ def run_attack(
     stream: Stream,
     seed: int,
     copy: nn.Module | None = None,
+    exact: nn.Module | None = None,
     routes: Tensor | None = None,
     costs: Tensor | None = None,
 ) -> Attacked:
@@ -66,6 +67,7 @@ def run_attack(
         stream: (B,) random streams for an attack whose noise is its own.
         seed: of the global generators, for one whose noise isn't.
         copy: a faster copy of `model` that the attack works on instead.
+        exact: a faster copy of `model` in float32, which confirms what another `copy` says.
         routes: (classes, G) mean open probabilities of each class's images, for attacks that aim at a path.
         costs: (G,) multiply-accumulates of the gated blocks, for attacks on the compute.
 
@@ -73,7 +75,8 @@ def run_attack(
         AttackError: the input isn't what an attack may be given; nothing was run.
     """
     _check_input(x, y)
-    view = View(copy or model, policy, reference=model if copy is not None else None, routes=routes, costs=costs)
+    reference = None if copy is None or copy is exact else exact or model
+    view = View(copy or model, policy, reference=reference, routes=routes, costs=costs)
     reason = None
     with frozen_in_eval_mode(view), _forked_state(seed, x.device), gating(view.model, policy), torch.enable_grad():
         try:

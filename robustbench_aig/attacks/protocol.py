@@ -21,7 +21,8 @@ class View(nn.Module):
     Args:
         model: what the attack works on; the network itself, or a faster copy in lower precision.
         policy: how the gates decide when deployed.
-        reference: the network itself, where `model` is a copy; what the copy says is then confirmed by it.
+        reference: what confirms what `model` says, where that is a copy in lower precision: the network itself, or a
+            copy in float32.
         routes: (classes, G) mean open probabilities of the images of each class, for an attack that asks for them.
         costs: (G,) multiply-accumulates of the gated blocks; without them every block counts as much.
 

@@ -144,10 +144,16 @@ def _trained(names: Sequence[str], root: Path, data: str | None, limit: int, dev
 
 
 def _table(found: dict[str, Any]) -> Table:
-    """Two lines per model and epsilon, one for each type."""
-    columns = ("images/s", "× torchattacks", "× with dropping", "time / floor", "× dense", "memory", "kept", "same")
-    said = "PGD of ten steps, images per second and ratios; kept: accuracy after dropping and after torchattacks'"
-    table = table_of(found, ["model", "threat", "type"], columns, said)
+    """Two lines per model and ball, one for each type."""
+    columns = ["images/s", "× torchattacks", "× with dropping", "time / floor", "× dense", "memory"]
+    judged = any(part["verdicts"] for part in found["models"])
+    table = table_of(
+        found,
+        ["model", "type"],
+        [*columns, "kept", "same verdict"] if judged else columns,
+        f"PGD of ten steps, {', '.join(dict.fromkeys(part['threat'] for part in found['models']))}, ratios"
+        + ("; kept: accuracy after dropping, after torchattacks" if judged else ""),
+    )
     for part in found["models"]:
         speeds, theirs = part["images_per_second"], part["ratio_to_torchattacks"]
         for kind in ("fp32", "bf16"):
@@ -155,7 +161,8 @@ def _table(found: dict[str, Any]) -> Table:
             dense = with_interval(part["ratio_to_dense"][kind]) if part["ratio_to_dense"] else "–"
             share = part["memory_ratio_to_torchattacks"][kind]
             row = [f"{speeds[kind]:,.0f}", *map(with_interval, ratios), dense, "–" if share is None else f"{share:.2f}"]
-            table.add_row(part["model"], part["threat"], kind, *row, *_verdicts(part["verdicts"], f"{kind}_dropping"))
+            kept = _verdicts(part["verdicts"], f"{kind}_dropping") if judged else []
+            table.add_row(part["model"], kind, *row, *kept)
     return table
 
 

@@ -29,8 +29,8 @@ class Subject:
         policy: how its gates decide when deployed; "none" for a plain network.
         rates: (G,) of the policy "random".
         copy: a faster copy of the network, which our own attacks work on; None where there is none.
-        exact: one in float32, which other providers' attacks work on; they return what they find first, about which a
-            copy in lower precision may be wrong.
+        exact: one in float32, which other providers' attacks work on and which confirms what `copy` drops; both return
+            what they find first, about which a copy in lower precision may be wrong.
         routes: (classes, G) mean open probabilities of each class's images, where an attack asks for them.
     """
 

@@ -4,9 +4,12 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from robustbench_aig.attacks import Attack, Attacked, Corners, Fgsm, Pgd, build_attack, run_attack
+from robustbench_aig.attacks.ascent import parts
 from robustbench_aig.attacks.providers.foolbox import FoolboxFgsm, FoolboxPgd
 from robustbench_aig.attacks.providers.torchattacks import TorchattacksFgsm, TorchattacksPgd
 from robustbench_aig.gating import Argmax, Policy, Sampled
@@ -75,8 +78,19 @@ def test_three_providers_make_equal_images(network: object, own: Attack, others:
         assert (attack_all(other, model, Argmax(), LINF).images - ours).abs().max() <= 1e-6
 
 
+@given(count=st.integers(1, 500), half=st.booleans())
+def test_parts_are_all_images_once_and_of_nearly_one_size(count: int, half: bool) -> None:
+    model = nn.Linear(1, 1, dtype=torch.bfloat16 if half else torch.float32)
+    found = parts(count, model, torch.device("cpu"))
+    assert [place for part in found for place in range(part.start, part.stop)] == list(range(count))
+    sizes = [part.stop - part.start for part in found]
+    assert max(sizes) - min(sizes) <= 1
+    assert max(sizes) <= (64 if half else 43)
+    assert len(parts(count, model, torch.device("meta"))) == 1
+
+
 @pytest.mark.parametrize("policy", ["argmax", "sampled"])
-@pytest.mark.parametrize("attack", [Fgsm(), Pgd(steps=4), Corners()])
+@pytest.mark.parametrize("attack", [Fgsm(), Pgd(steps=4), Pgd(steps=4, keep="first"), Corners()])
 @pytest.mark.parametrize("threat", [LINF, L2])
 def test_an_images_attack_does_not_depend_on_its_chunk(attack: Attack, policy: str, threat: Threat) -> None:
     """Random start and gate noise are the same in chunks of 16, 64 and 100."""
@@ -84,13 +98,13 @@ def test_an_images_attack_does_not_depend_on_its_chunk(attack: Attack, policy: s
     model = gated(depth=8)
 
     def run(size: int) -> torch.Tensor:
-        parts = []
+        found = []
         for start in range(0, 100, size):
             part = slice(start, start + size)
             gates = Sampled(Stream.of(ids[part], "gates")) if policy == "sampled" else Argmax()
             stream = Stream.of(ids[part], "attack")
-            parts.append(run_attack(attack, model, gates, x[part], y[part], threat, stream=stream, seed=0).images)
-        return torch.cat(parts)
+            found.append(run_attack(attack, model, gates, x[part], y[part], threat, stream=stream, seed=0).images)
+        return torch.cat(found)
 
     whole = run(100)
     for size in (16, 64):

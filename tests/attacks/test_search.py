@@ -24,7 +24,7 @@ from robustbench_aig.attacks.objectives import (
 )
 from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.gating import Argmax, Policy, Sampled, gating
-from robustbench_aig.models import ResNet
+from robustbench_aig.models import ResNet, lean
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
 from tests.networks import gated, gates, images, plain
@@ -137,6 +137,30 @@ def test_a_drop_is_confirmed_by_the_network_itself() -> None:
     assert lost.float().mean() < 0.9
     # Whatever the copy says, an image that isn't lost gets all of its steps.
     assert found.backwards >= 3 * (~lost).float().mean().item()
+
+
+def test_a_copy_in_float32_confirms_in_the_networks_place_and_needs_no_confirmation() -> None:
+    model = lively(plain)
+    x, y, ids = own_labels(model, 32)
+    attack, stream = Pgd(steps=3, keep="first"), Stream.of(ids, 0)
+    low, exact = lean(model, torch.bfloat16), Scaled(lean(model), 0.0)
+
+    def asked(network: nn.Module) -> list[int]:
+        counts: list[int] = []
+        network.register_forward_hook(lambda _, given, __: counts.append(len(given[0])))
+        return counts
+
+    of_model, of_exact = asked(model), asked(exact)
+    found = run_attack(attack, model, Argmax(), x, y, EPS, stream=stream, seed=0, copy=low, exact=exact)
+    assert (of_model, len(of_exact) > 0) == ([], True)
+    lost = margins(model, found.images, y) < 0
+    assert 0 < lost.float().mean() < 1
+    of_model.clear()
+    of_exact.clear()
+    alone = run_attack(attack, model, Argmax(), x, y, EPS, stream=stream, seed=0, copy=exact, exact=exact)
+    assert of_model == []
+    assert sum(of_exact) == round(32 * alone.forwards), "every pass is the attack's own"
+    assert ((margins(model, alone.images, y) < 0) == lost).float().mean() > 0.9
 
 
 def test_surrogates_are_judged_by_the_deployed_network() -> None:

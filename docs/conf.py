@@ -17,6 +17,7 @@ include_patterns = [
     "docs/**.md",
     "*/README.md",
     "models/released/README.md",
+    "reports/reference/README.md",
     "models/released/*/README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",

@@ -99,28 +99,35 @@ class SilentSuccess(OnRight):
 
 @dataclass
 class Notes:
-    """What a mode said over the steps of an attack, of B images.
+    """What a mode said over the steps of an attack, which asks it about the images part by part.
 
     Attributes:
-        values, margins: of each step, (B,).
-        best: (B, C, H, W) the iterate with the lowest margin.
-        lowest: (B,) that margin.
+        values, margins: of each step, those of its parts (b,).
+        best: of each part (b, C, H, W) the iterates with the lowest margins.
+        lowest: of each part (b,) these margins.
     """
 
-    values: list[Tensor] = field(default_factory=list)
-    margins: list[Tensor] = field(default_factory=list)
-    best: Tensor | None = None
-    lowest: Tensor | None = None
+    values: list[list[Tensor]] = field(default_factory=list)
+    margins: list[list[Tensor]] = field(default_factory=list)
+    best: list[Tensor] = field(default_factory=list)
+    lowest: list[Tensor] = field(default_factory=list)
+    _progress: float = -1.0
 
-    def add(self, adv: Tensor, found: Estimate) -> None:
-        """One more step, at images (B, C, H, W)."""
-        self.values.append(found.value)
-        self.margins.append(found.margin)
-        if self.best is None or self.lowest is None:
-            self.best, self.lowest = adv.detach(), found.margin
-        better = found.margin < self.lowest
-        self.best = torch.where(better.view(-1, 1, 1, 1), adv.detach(), self.best)
-        self.lowest = torch.minimum(found.margin, self.lowest)
+    def add(self, adv: Tensor, found: Estimate, progress: float) -> None:
+        """One more part (b, C, H, W) of the step that `progress` tells from the others."""
+        if progress != self._progress:
+            self._progress = progress
+            self.values.append([])
+            self.margins.append([])
+        place = len(self.values[-1])
+        self.values[-1].append(found.value)
+        self.margins[-1].append(found.margin)
+        if place == len(self.best):
+            self.best.append(adv.detach())
+            self.lowest.append(found.margin)
+        better = found.margin < self.lowest[place]
+        self.best[place] = torch.where(better.view(-1, 1, 1, 1), adv.detach(), self.best[place])
+        self.lowest[place] = torch.minimum(found.margin, self.lowest[place])
 
 
 @dataclass(frozen=True)
@@ -148,7 +155,7 @@ class Recorded(Mode):
         if mode.needs_clean and problem.clean is None:
             problem = problem.with_clean()
         found = mode(problem, objective, adv, stream, progress)
-        self.notes.add(adv, found)
+        self.notes.add(adv, found, progress)
         return found
 
 
@@ -187,8 +194,7 @@ def way_of(case: Case, attack: GradientAttack, images: Images) -> Way:
         wired = replace(attack, mode=recorded)
         returned.append(whole(wired, case.results(wired, some, case.threat, copy=False)))
         notes = recorded.notes
-        assert notes.best is not None
-        values.append(torch.stack(notes.values))
-        margins.append(torch.stack(notes.margins))
-        best.append(notes.best)
+        values.append(torch.stack([torch.cat(step) for step in notes.values]))
+        margins.append(torch.stack([torch.cat(step) for step in notes.margins]))
+        best += notes.best
     return Way(torch.cat(values, 1), torch.cat(margins, 1), torch.cat(best), torch.cat(returned))

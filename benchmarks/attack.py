@@ -39,7 +39,7 @@ def measure(
     Speed is that of the first `batch` images. Where weights are trained (no gates forced), `verdicts` tells of all
     images what the ways leave of them.
     """
-    device = setting.x.device
+    device, batch = setting.x.device, min(batch, len(setting.x))
     acts = _acts(setting.of(slice(batch)), threat)
     ways = {key: Way(_endless(act), lead=0) for key, act in acts.items()}
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None

@@ -128,7 +128,7 @@ def test_of_a_trained_network_it_says_what_each_way_leaves(where: Path, monkeypa
     """The verdicts are those of an evaluation: clean accuracy equals the run's own, and stronger attacks leave less."""
     monkeypatch.setattr(attacked, "STEPS", 3)
     list(train(job(where / "runs" / "plain", gated=False)))
-    arguments = ["--run", "plain", "--eps", "1/255", "--eps", "128/255", "--limit", "50", "--batch", "20"]
+    arguments = ["--run", "plain", "--eps", "1/255", "--eps", "128/255", "--limit", "50", "--batch", "700"]
     ran = aigrob_here(where, "bench", "attack", *arguments, "--steps", "1", "--device", "cpu", "--json", "--quiet")
     assert ran.returncode == 0, ran.stderr
     near, far = json.loads(ran.stdout)["models"]
@@ -136,13 +136,15 @@ def test_of_a_trained_network_it_says_what_each_way_leaves(where: Path, monkeypa
         ("plain", "linf 1/255", None),
         ("plain", "linf 128/255", None),
     ]
-    images = load_data("digits", seed=0).test.limit(50, 0)
+    few = len(load_data("digits", seed=0).test)
+    assert near["batch"] == far["batch"] == few < 700, "there are no more images"
+    images = load_data("digits", seed=0).test.limit(700, 0)
     with gating(model := load_model(where / "runs" / "plain"), Argmax()):
         clean = float((model(images.batch(slice(None))).argmax(1) == images.labels).float().mean())
     ways = {"torchattacks", "fp32", "bf16", "fp32_dropping", "bf16_dropping"}
     for part in (near, far):
         found = part["verdicts"]
-        assert (found["images"], found["clean_accuracy"]) == (50, pytest.approx(clean))
+        assert (found["images"], found["clean_accuracy"]) == (few, pytest.approx(clean))
         assert set(found["robust_accuracy"]) == set(found["same_verdict"]) == ways
         assert max(found["robust_accuracy"].values()) <= clean
         assert min(found["same_verdict"].values()) > 0.9

@@ -21,8 +21,8 @@ _AT_ONCE, _AT_ONCE_HALF = 43, 64
 
 def parts(count: int, model: nn.Module, device: torch.device) -> list[slice]:
     """The parts, of nearly equal size, in which so many images go through a network: one, but on a CPU."""
-    half = any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
-    most = _AT_ONCE_HALF if half else _AT_ONCE
+    first = next(model.parameters(), None)
+    most = _AT_ONCE_HALF if first is not None and first.dtype == torch.bfloat16 else _AT_ONCE
     number = max(1, -(-count // most)) if device.type == "cpu" else 1
     edges = [count * place // number for place in range(number + 1)]
     return [slice(start, end) for start, end in pairwise(edges)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +19,8 @@ from robustbench_aig.threat import Threat
 from robustbench_aig.zoo import find_model
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from benchmarks.attacked import Setting
@@ -59,7 +60,7 @@ _DEFAULT = ("cifar10/resnet20", "cifar10/aig20")
     "--batch", type=click.IntRange(min=1), default=128, show_default=True, metavar="N", help="Images at a time."
 )
 @click.option("--run", "runs", multiple=True, metavar="RUN", help="A trained network and its test images, repeatable.")
-@click.option("--data", metavar="NAME|DIR", help="Where a RUN's images are, if they have moved since the training.")
+@options.moved_data_option
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -68,14 +69,7 @@ _DEFAULT = ("cifar10/resnet20", "cifar10/aig20")
     metavar="N",
     help="Test images of a RUN that verdicts are compared on.",
 )
-@click.option(
-    "--runs",
-    "runs_root",
-    type=click.Path(path_type=Path, file_okay=False),
-    default="runs",
-    show_default=True,
-    help="Folder that runs are looked for in.",
-)
+@options.runs_option
 @measuring
 def attack(
     models: tuple[str, ...],

@@ -13,6 +13,7 @@ from robustbench_aig.recipes.foreign_attacks import (
     PyautoattackRecipe,
     TorchattacksAutoAttackRecipe,
 )
+from robustbench_aig.recipes.gradients import OBJECTIVES_OF_GATES
 from robustbench_aig.records import ModelRecord
 
 _STOCK = "straight-through"
@@ -21,7 +22,6 @@ _LOOKING = {"argmax", "sampled", "expected"}
 _BLIND = "no gate looks at the image"
 _NO_GATES = "there are no gates"
 _NOT_RANDOM = "nothing is random"
-_OF_GATES = {"gate-flip", "joint", "other-path"}
 _OF_LOGITS = {"bpda", "leaded", "smoothed", "expected", "score-function"}
 """Modes that change something only where a gate's logits matter."""
 
@@ -69,7 +69,7 @@ def _unfit(attack: AttackSettings, model: ModelRecord, policy: str) -> str | Non
 
 def _aimless(attack: GradientRecipe, family: Family, policy: str) -> str | None:
     """Why one of our gradient attacks has no aim; the logits of gates that don't look are none of the network."""
-    of_gates = attack.objective.name in _OF_GATES
+    of_gates = attack.objective.name in OBJECTIVES_OF_GATES
     if family == "plain":
         return _NO_GATES if of_gates else None
     return _BLIND if policy not in _LOOKING and (of_gates or attack.gates.mode in _OF_LOGITS) else None

@@ -99,6 +99,9 @@ class OtherPathObjective(Section):
     weight: Positive = 1.0
 
 
+OBJECTIVES_OF_GATES = {"gate-flip", "joint", "other-path"}
+"""Names of those that are about gates."""
+
 Objective = Annotated[
     ClassObjective | GateFlipObjective | JointObjective | OtherPathObjective, Field(discriminator="name")
 ]

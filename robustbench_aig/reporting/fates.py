@@ -90,12 +90,6 @@ def fates(report: Report, evidence: Evidence, series: list[Series]) -> Fates | N
     return Fates(shown, strengths, lines, rows.image.size)
 
 
-def told_images(report: Report, evidence: Evidence, series: list[Series]) -> Ints:
-    """The images of the table, so that their pictures may be kept; none without a table."""
-    table = fates(report, evidence, series)
-    return np.array([line.image for line in table.lines] if table else [], dtype=np.int64)
-
-
 def _strengths(report: Report) -> list[ThreatRecord]:
     """The epsilons of the first norm, from the smallest."""
     found = threats(report)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from robustbench_aig.records import ClassShift, Evaluation, Gates, Report
 from robustbench_aig.reporting import words
+from robustbench_aig.reporting.series import threats
 
 MOST_CLASSES = 24
 _DROPPED = f" Of all classes, the {MOST_CLASSES} whose rates change most are shown."
@@ -61,9 +62,11 @@ def choice(evaluation: Evaluation, labels: Labels) -> tuple[str, str, str]:
 
 
 def choices(report: Report, labels: Labels) -> list[list[str]]:
-    """The options of the three select boxes."""
-    chosen = [choice(e, labels) for e in report.evaluations if e.gates is not None and e.threat is not None]
-    return [list(dict.fromkeys(options)) for options in zip(*chosen, strict=True)]
+    """The options of the two select boxes, and those of the slider, from the smallest epsilon."""
+    shown = [e for e in report.evaluations if e.gates is not None and e.threat is not None]
+    names = [list(dict.fromkeys(options)) for options in zip(*(choice(e, labels)[:2] for e in shown), strict=True)]
+    met = {e.threat for e in shown}
+    return [*names, [words.threat_text(threat) for threat in threats(report) if threat in met]] if shown else []
 
 
 def _heat_map(gates: Gates) -> dict[str, Any]:

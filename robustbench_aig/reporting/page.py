@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Plan, Report
 from robustbench_aig.reporting import charts, corruptions, gallery, heatmap, shifts, words
-from robustbench_aig.reporting.fates import fates
+from robustbench_aig.reporting.fates import Fates
 from robustbench_aig.reporting.ladder import step_rows
 from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.reporting.palette import heat_css
@@ -68,7 +68,7 @@ class Panel(NamedTuple):
     svg: str
 
 
-def render(report: Report, evidence: Evidence, directory: Path) -> str:
+def render(report: Report, evidence: Evidence, directory: Path, table: Fates | None) -> str:
     """The report as HTML; a function of its arguments and of `directory`/images.
 
     Raises:
@@ -116,7 +116,7 @@ def render(report: Report, evidence: Evidence, directory: Path) -> str:
             if e.compute and e.role == "clean"
         },
         ladder_steps=step_rows(report, [None, *threats(report)], [*_single(report), "union"]),
-        fates=fates(report, evidence, series),
+        fates=table,
         thumbnails=load_thumbnails(directory),
         shelves=gallery.shelves(report, evidence, directory, series),
         unfinished=[e.id for e in evidence.plan.evaluations if e.id not in {r.id for r in report.evaluations}],

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from robustbench_aig.recipes.gradients import OBJECTIVES_OF_GATES
 from robustbench_aig.records import EvaluationPlan, Plan, ThreatRecord, WorstCase
 from robustbench_aig.reporting.accuracy import Scores, accuracy
 from robustbench_aig.reporting.loading import Evidence
@@ -15,8 +16,6 @@ from robustbench_aig.reporting.rows import Bools, Floats, Ints, Rows
 T = TypeVar("T")
 
 _OURS = "aigrob"
-_OF_GATES = {"gate-flip", "joint", "other-path"}
-"""Objectives that are about gates."""
 
 
 class Union(NamedTuple):
@@ -109,7 +108,7 @@ def _knows_gates(settings: Mapping[str, Any]) -> bool:
     """Whether an attack's gradient or objective is other than the deployed network's in one draw."""
     gates, objective = settings.get("gates", {}), settings.get("objective", {})
     stock = gates.get("mode", "straight-through") == "straight-through" and gates.get("draws", 1) == 1
-    return not stock or objective.get("name") in _OF_GATES
+    return not stock or objective.get("name") in OBJECTIVES_OF_GATES
 
 
 def _others(members: list[EvaluationPlan], *, cascade: bool) -> Bools | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
 from robustbench_aig.errors import RunError
 from robustbench_aig.files import write_atomic
 from robustbench_aig.records import Report, report_json_schema
 from robustbench_aig.reporting.aggregation import summarise
-from robustbench_aig.reporting.fates import told_images
+from robustbench_aig.reporting.fates import fates
 from robustbench_aig.reporting.loading import load_evidence
 from robustbench_aig.reporting.page import render
 from robustbench_aig.reporting.series import all_series
@@ -28,11 +30,12 @@ def write_report(directory: Path, originals: Originals | None = None) -> Report:
     """
     evidence = load_evidence(directory)
     report = summarise(evidence)
-    if originals is not None:
-        keep_thumbnails(directory, told_images(report, evidence, all_series(report)), originals)
+    table = fates(report, evidence, all_series(report))
+    if originals is not None and table is not None:
+        keep_thumbnails(directory, np.array([line.image for line in table.lines], dtype=np.int64), originals)
     write_atomic(directory / "report.json", _json(report.model_dump(), directory))
     write_atomic(directory / "report.schema.json", _json(report_json_schema(), directory))
-    write_atomic(directory / "report.html", render(report, evidence, directory))
+    write_atomic(directory / "report.html", render(report, evidence, directory, table))
     return report
 
 

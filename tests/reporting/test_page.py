@@ -12,10 +12,10 @@ import pytest
 from robustbench_aig.errors import RunError
 from robustbench_aig.records import Report, report_json_schema
 from robustbench_aig.reporting import aggregate, charts, words, write_report
-from robustbench_aig.reporting.heatmap import MOST_CLASSES, cell, heat_maps
+from robustbench_aig.reporting.heatmap import MOST_CLASSES, cell, choices, heat_maps
 from robustbench_aig.reporting.palette import contrast, steps
 from robustbench_aig.reporting.series import all_series, headline
-from tests.reporting.synthetic import EPSILONS, Study, evaluation, fail, with_many_attacks
+from tests.reporting.synthetic import EPSILONS, Study, evaluation, fail, threat, with_many_attacks
 
 PGD = evaluation("aig-digits", "argmax", "pgd", "attack", "8/255").id
 
@@ -221,6 +221,12 @@ def test_heat_maps_hold_the_rates(report: Report) -> None:
     assert found["attacked"][3][0] == round(1000 * gates.per_gate[3].rate_adv)
     assert found["clean"][3][2] == round(1000 * gates.per_class[1].rates_clean[3])
     assert len(found["columns"]) <= MOST_CLASSES + 1
+
+
+def test_epsilons_of_the_slider_go_upwards_whatever_their_order(report: Report) -> None:
+    backwards = report.model_copy(update={"evaluations": report.evaluations[::-1]})
+    labels = {(one.model, one.policy): one.label for one in all_series(report)}
+    assert choices(backwards, labels)[2] == [words.threat_text(threat(eps)) for eps in EPSILONS]
 
 
 @pytest.mark.parametrize(

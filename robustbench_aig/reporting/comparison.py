@@ -143,11 +143,11 @@ def results_of(evidence: Evidence, unions: list[Union], means: list[Mean]) -> Re
     """
     results: Results = {}
     for e in evidence.finished():
-        if evidence.rows[e.id].skipped.any():
+        rows = evidence.rows[e.id]
+        if rows.skipped.any():
             continue
         condition = CLEAN if e.role == "clean" else Condition(e.attack, e.provider, e.threat)
-        scores = Scores.of(evidence.rows[e.id])
-        results.setdefault((e.model, e.policy), {}).setdefault(condition, scores)
+        results.setdefault((e.model, e.policy), {}).setdefault(condition, Scores.of(rows))
     for union in unions:
         condition = Condition("union", "", union.record.threat)
         results[union.record.model, union.record.gate_policy][condition] = union.scores

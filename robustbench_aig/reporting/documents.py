@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from robustbench_aig.errors import RunError
+from robustbench_aig.errors import RunError, first_line
 from robustbench_aig.records import Plan, Report
 from robustbench_aig.reporting.migrations import Kind, upgrade
 
@@ -50,8 +50,7 @@ def read_json(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        raise RunError(f"{path}: is not JSON ({reason}): delete it and attack again") from None
+        raise RunError(f"{path}: is not JSON ({first_line(error)}): delete it and attack again") from None
 
 
 def _upgraded(path: Path, kind: Kind) -> dict[str, object]:

@@ -67,6 +67,12 @@ class _Track(NamedTuple):
         stages = np.vstack([self.wrong, self.lost, np.ones_like(self.wrong)])
         return np.asarray(stages.argmax(axis=0), dtype=np.int64)
 
+    def met(self, image: int) -> EvaluationPlan | None:
+        """The evaluation that an image fell to, or the worst at the largest epsilon; None if it's wrong unattacked."""
+        place = int(self.places[image])
+        at = min(place, len(self.members)) - 1
+        return self.members[at][self.chosen[at, image]] if place else None
+
 
 def fates(report: Report, evidence: Evidence, series: list[Series]) -> Fates | None:
     """The table of a report; None without a finished worst case."""
@@ -78,14 +84,16 @@ def fates(report: Report, evidence: Evidence, series: list[Series]) -> Fates | N
     ordered = [tracks[one.model, one.policy] for one in shown]
     rows = evidence.rows[ordered[0].members[0][0].id]
     places = np.stack([track.places for track in ordered])
+    images = _telling(places, evidence.plan)
+    told = zip(*(_fates_of(track, strengths, images, evidence) for track in ordered), strict=True)
     lines = [
         Told(
             int(rows.image[n]),
             evidence.plan.data.classes[rows.label[n]],
             _outcome(places[:, n], len(strengths)),
-            [_fate(track, strengths, n, evidence) for track in ordered],
+            list(fates_of),
         )
-        for n in _telling(places, evidence.plan)
+        for n, fates_of in zip(images, told, strict=True)
     ]
     return Fates(shown, strengths, lines, rows.image.size)
 
@@ -110,7 +118,8 @@ def _tracks(
 
 
 def _track(evidence: Evidence, members: list[list[EvaluationPlan]]) -> _Track:
-    chosen, lost = zip(*(worst([evidence.rows[e.id] for e in part]) for part in members), strict=True)
+    parts = ([evidence.rows[e.id].without_gates() for e in part] for part in members)
+    chosen, lost = zip(*(worst(part) for part in parts), strict=True)
     clean = evidence.rows[members[0][0].id]
     return _Track(members, np.stack(chosen), np.stack(lost), clean.choice_score < 0.5)
 
@@ -135,16 +144,18 @@ def _outcome(places: Ints, strengths: int) -> str:
     return "held by all" if held.all() else "held by some" if held.any() else "lost by all"
 
 
-def _fate(track: _Track, strengths: list[ThreatRecord], image: int, evidence: Evidence) -> Fate:
-    place = int(track.places[image])
-    if place == 0:
-        return Fate(place, "unattacked", "", [])
-    at = min(place, len(strengths)) - 1
-    evaluation = track.members[at][track.chosen[at, image]]
-    rows = evidence.rows[evaluation.id]
-    names = [gate.name for gate in evidence.model(evaluation.model).gates]
-    gates = [
-        GateChange(name, bool(new), bool(old != new))
-        for name, old, new in zip(names, rows.gates_clean[image], rows.gates_adv[image], strict=True)
+def _fates_of(track: _Track, strengths: list[ThreatRecord], images: list[int], evidence: Evidence) -> list[Fate]:
+    """Of some images under one series. Table after table is read: images in their order would go to and fro."""
+    met = {image: track.met(image) for image in images}
+    changes: dict[int, list[GateChange]] = {}
+    for evaluation in {e.id: e for e in met.values() if e is not None}.values():
+        rows, gates = evidence.rows[evaluation.id], evidence.model(evaluation.model).gates
+        for image in (image for image, e in met.items() if e is evaluation):
+            decisions = zip(gates, rows.gates_clean[image], rows.gates_adv[image], strict=True)
+            changes[image] = [GateChange(gate.name, bool(new), bool(old != new)) for gate, old, new in decisions]
+    places = ["unattacked", *(threat.eps for threat in strengths), "held"]
+    return [
+        Fate(place, places[place], "" if e is None else e.attack, changes.get(image, []))
+        for image, e in met.items()
+        for place in [int(track.places[image])]
     ]
-    return Fate(place, "held" if place > len(strengths) else strengths[at].eps, evaluation.attack, gates)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from robustbench_aig.errors import RunError
+from robustbench_aig.errors import RunError, first_line
 from robustbench_aig.records import Checkup, EvaluationPlan, Latency, ModelRecord, Pace, Plan
 from robustbench_aig.reporting.documents import read_json, read_plan
 from robustbench_aig.reporting.rows import Ints, Rows
+from robustbench_aig.reporting.sample_tables import SampleTables
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ class Evidence:
 
     Attributes:
         plan: what was to be measured.
-        rows: evaluation id -> its rows; unfinished evaluations are absent.
+        rows: evaluation id -> its rows; unfinished ones are absent. Hold few at once: a report may have millions.
         seconds: evaluation id -> wall time.
         latency: evaluation id -> what was measured with a clock; not every evaluation has it.
         pace: the same, of unattacked evaluations of gated networks, beside a plain one.
@@ -39,7 +39,7 @@ class Evidence:
     """
 
     plan: Plan
-    rows: dict[str, Rows]
+    rows: Mapping[str, Rows]
     seconds: dict[str, float]
     latency: dict[str, Latency]
     pace: dict[str, Pace] = field(default_factory=dict)
@@ -51,8 +51,8 @@ class Evidence:
 
     def clean(self, model: str, policy: str) -> Rows | None:
         """The unattacked rows of a model under a policy; None while unfinished."""
-        ids = (e.id for e in self.plan.evaluations if (e.model, e.policy, e.role) == (model, policy, "clean"))
-        return next((self.rows[i] for i in ids if i in self.rows), None)
+        found = self._clean_id(model, policy)
+        return None if found is None else self.rows[found]
 
     def control(self, beside: EvaluationPlan, algorithm: str) -> Rows | None:
         """Rows of the first control of that algorithm, of the same model, policy and threat; None where none ran."""
@@ -68,7 +68,12 @@ class Evidence:
 
     def finished(self) -> list[EvaluationPlan]:
         """Evaluations, in the plan's order, whose rows and whose clean rows are there."""
-        return [e for e in self.plan.evaluations if e.id in self.rows and self.clean(e.model, e.policy) is not None]
+        clean = {(e.model, e.policy): self._clean_id(e.model, e.policy) for e in self.plan.evaluations}
+        return [e for e in self.plan.evaluations if e.id in self.rows and clean[e.model, e.policy] is not None]
+
+    def _clean_id(self, model: str, policy: str) -> str | None:
+        ids = (e.id for e in self.plan.evaluations if (e.model, e.policy, e.role) == (model, policy, "clean"))
+        return next((one for one in ids if one in self.rows), None)
 
 
 @dataclass(frozen=True)
@@ -99,21 +104,17 @@ def load_plan(directory: Path) -> Plan:
 
 
 def load_evidence(directory: Path) -> Evidence:
-    """Read the plan and every finished sample table.
+    """Read the plan and all that is small; sample tables are read when they are asked for.
 
     Raises:
-        RunError: naming the first damaged file and the way out.
+        RunError: naming the first damaged file and the way out; who asks for a damaged table gets one, too.
     """
     plan = load_plan(directory)
-    rows: dict[str, Rows] = {}
-    for evaluation in plan.evaluations:
-        path = directory / "samples" / f"{evaluation.id}.parquet"
-        if path.is_file():
-            rows[evaluation.id] = _load_rows(path, evaluation, plan)
-    _check_same_images(rows, directory)
     seconds = _load_times(directory / "times.json", TypeAdapter(dict[str, float]), "seconds")
     latency = _load_times(directory / "latency.json", TypeAdapter(dict[str, Latency]), "latency")
-    return Evidence(plan, rows, seconds, latency, load_paces(directory), _load_checks(directory / CHECKS))
+    return Evidence(
+        plan, SampleTables(directory, plan), seconds, latency, load_paces(directory), _load_checks(directory / CHECKS)
+    )
 
 
 def load_paces(directory: Path) -> dict[str, Pace]:
@@ -134,7 +135,7 @@ def load_images(directory: Path, evaluation_id: str) -> Images | None:
         tensors = load_file(path)
         return Images(tensors["ids"].astype(np.int64), tensors["images"].astype(np.float32))
     except (SafetensorError, KeyError, OSError) as error:
-        raise RunError(f"{path}: cannot be read ({_line(error)}): delete it, or attack again") from None
+        raise RunError(f"{path}: cannot be read ({first_line(error)}): delete it, or attack again") from None
 
 
 def _load_times(path: Path, adapter: TypeAdapter[dict[str, T]], what: str) -> dict[str, T]:
@@ -157,36 +158,6 @@ def _load_checks(folder: Path) -> list[Checkup]:
     return found
 
 
-def _load_rows(path: Path, evaluation: EvaluationPlan, plan: Plan) -> Rows:
-    model = next(model for model in plan.models if model.name == evaluation.model)
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise RunError(
-            f"{path}: cannot be read ({_line(error)}): delete it and run the same attack with --resume"
-        ) from None
-    try:
-        _check_size(table, plan)
-        rows = Rows.of(table, evaluation, len(model.gates))
-        _check_skipped(rows, evaluation, plan)
-    except RunError as error:
-        raise RunError(f"{path}: {error}") from None
-    return rows
-
-
-def _check_skipped(rows: Rows, evaluation: EvaluationPlan, plan: Plan) -> None:
-    if rows.skipped.any() and not (plan.cascade and evaluation.role == "attack"):
-        raise RunError("has skipped images, which only attacks of a cascade may have: attack again")
-
-
-def _check_size(table: pa.Table, plan: Plan) -> None:
-    if table.num_rows != plan.data.n:
-        raise RunError(f"has {table.num_rows} rows for {plan.data.n} images: delete it and use --resume")
-    labels = set(table["label"].unique().to_pylist()) if "label" in table.column_names else set()
-    if not labels <= set(range(len(plan.data.classes))):
-        raise RunError("has labels beyond the plan's classes: the file is from another data set")
-
-
 def _check_plan(plan: Plan, path: Path) -> None:
     models = {model.name for model in plan.models}
     ids = [evaluation.id for evaluation in plan.evaluations]
@@ -202,17 +173,3 @@ def _check_plan(plan: Plan, path: Path) -> None:
         if [name for name, value in beside.items() if value is not None] != expected:
             needs = " and ".join(expected) or "neither threat nor corruption"
             raise RunError(f"{path}: {evaluation.id} has the role '{evaluation.role}' and must have {needs}")
-
-
-def _check_same_images(rows: dict[str, Rows], directory: Path) -> None:
-    if not rows:
-        return
-    first, reference = next(iter(rows.items()))
-    for name, other in rows.items():
-        if not (np.array_equal(other.image, reference.image) and np.array_equal(other.label, reference.label)):
-            raise RunError(f"{directory}: {first} and {name} hold different images: attack again from scratch")
-
-
-def _line(error: BaseException) -> str:
-    """The first line of a library's message: the rest is for its developers."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from robustbench_aig.errors import RunError
@@ -106,6 +107,20 @@ class Rows:
             choice_p_adv=_if_recorded(column["choice_p_adv"], gates, ok),
         )
 
+    def without_gates(self) -> Rows:
+        """The same of a model without gates: for who needs many evaluations at once, and of their scores alone."""
+        none = np.zeros((self.image.size, 0))
+        closed = none.astype(np.bool_)
+        return replace(
+            self, gates_clean=closed, gates_adv=closed, p_clean=none, p_adv=none, mean_p_adv=None, choice_p_adv=None
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the columns take."""
+        columns = (getattr(self, field.name) for field in fields(self))
+        return sum(column.nbytes for column in columns if column is not None)
+
 
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
@@ -157,20 +172,16 @@ def _check_numbers(numbers: dict[str, NDArray[Any]], ok: Bools) -> None:
         raise RunError("counts images as right that failed or were skipped: attack again")
 
 
-def _fill(parts: list[NDArray[Any]], width: int, ok: Bools, what: str) -> NDArray[Any]:
-    """Stack the rows that are ok, each of `width`; the others, which may hold nothing, become zeros."""
-    if any(part.size != width for part in parts):
-        raise RunError(f"has {what} that do not fit the model's gates: the file is from another model")
-    out = np.zeros((ok.size, width), parts[0].dtype if parts else np.uint8)
-    if parts:
-        out[ok] = np.stack(parts)
-    return out
-
-
 def _decisions(column: pa.Array, gates: int, ok: Bools) -> Bools:
-    packed = [np.frombuffer(cell, np.uint8) for cell in column.filter(pa.array(ok)).to_pylist()]
-    filled = _fill(packed, (gates + 7) // 8, ok, "gate decisions")
-    return np.unpackbits(filled, axis=1, count=gates).astype(np.bool_)
+    """Those of rows that are ok; the others, which may hold nothing, become closed gates."""
+    kept = column.filter(pa.array(ok))
+    width = (gates + 7) // 8
+    if (pc.binary_length(kept).to_numpy() != width).any():
+        raise RunError("has gate decisions that do not fit the model's gates: the file is from another model")
+    packed = np.frombuffer(b"".join(kept.to_pylist()), np.uint8).reshape(len(kept), width)
+    out = np.zeros((ok.size, gates), np.bool_)
+    out[ok] = np.unpackbits(packed, axis=1, count=gates)
+    return out
 
 
 def _probabilities(column: pa.Array, gates: int, ok: Bools) -> Floats:

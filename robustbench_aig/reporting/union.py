@@ -50,7 +50,7 @@ def members_of(plan: Plan) -> list[tuple[ThreatRecord, list[EvaluationPlan]]]:
 
 
 def _union(threat: ThreatRecord, members: list[EvaluationPlan], evidence: Evidence) -> Union:
-    rows = [evidence.rows[member.id] for member in members]
+    rows = [evidence.rows[member.id].without_gates() for member in members]
     chosen, ok, scores = _worst(rows)
     seed = evidence.plan.seed
     others = _others(members, cascade=evidence.plan.cascade)

@@ -237,8 +237,8 @@ def test_it_is_measured_on_the_stored_images_that_did_not_fail(
     def with_a_failure(directory: Path) -> Evidence:
         evidence = load_evidence(directory)
         rows = evidence.rows[attack.id]
-        evidence.rows[attack.id] = replace(rows, ok=rows.image != failed)
-        return evidence
+        failing = replace(rows, ok=rows.image != failed)
+        return replace(evidence, rows={**evidence.rows, attack.id: failing})
 
     monkeypatch.setattr(clocking, "load_evidence", with_a_failure)
     monkeypatch.setattr(clocking, "clocked", lambda _: [attack])

@@ -1,0 +1,103 @@
+"""The sample tables of a report directory, one at a time: a report may have more rows than fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from robustbench_aig.errors import RunError, first_line
+from robustbench_aig.records import EvaluationPlan, Plan
+from robustbench_aig.reporting.rows import Ints, Rows
+
+KEPT_BYTES = 128 * 2**20
+"""Memory for tables that were read; beyond it the one that was asked for longest ago is read again."""
+
+
+class SampleTables(Mapping[str, Rows]):
+    """Evaluation id -> its rows, for the evaluations whose table was there at the start; in the plan's order.
+
+    A table is read and checked when it's asked for.
+
+    Args:
+        directory: of the report.
+        plan: of the report.
+
+    Raises:
+        RunError: when a table is asked for that is damaged or foreign, with the way out.
+    """
+
+    def __init__(self, directory: Path, plan: Plan) -> None:
+        paths = {e.id: directory / "samples" / f"{e.id}.parquet" for e in plan.evaluations}
+        self._plan = plan
+        self._evaluations = {e.id: e for e in plan.evaluations if paths[e.id].is_file()}
+        self._paths = paths
+        self._kept: dict[str, Rows] = {}
+        self._images: tuple[str, Ints, Ints] | None = None
+
+    def __getitem__(self, name: str) -> Rows:
+        """The rows of an evaluation; KeyError where it's unfinished."""
+        rows = self._kept.pop(name, None) or self._read(self._evaluations[name])
+        self._kept[name] = rows
+        self._forget()
+        return rows
+
+    def __contains__(self, name: object) -> bool:
+        """Whether an evaluation is finished; reads nothing."""
+        return name in self._evaluations
+
+    def __iter__(self) -> Iterator[str]:
+        """The finished evaluations."""
+        return iter(self._evaluations)
+
+    def __len__(self) -> int:
+        """How many are finished."""
+        return len(self._evaluations)
+
+    def _forget(self) -> None:
+        """Keep no more than there is memory for, but the last one always."""
+        used = sum(rows.nbytes for rows in self._kept.values())
+        while used > KEPT_BYTES and len(self._kept) > 1:
+            used -= self._kept.pop(next(iter(self._kept))).nbytes
+
+    def _read(self, evaluation: EvaluationPlan) -> Rows:
+        path = self._paths[evaluation.id]
+        rows = _load_rows(path, evaluation, self._plan)
+        first, image, label = self._images = self._images or (evaluation.id, rows.image, rows.label)
+        if not (np.array_equal(rows.image, image) and np.array_equal(rows.label, label)):
+            folder = path.parent.parent
+            raise RunError(f"{folder}: {first} and {evaluation.id} hold different images: attack again from scratch")
+        return rows
+
+
+def _load_rows(path: Path, evaluation: EvaluationPlan, plan: Plan) -> Rows:
+    model = next(model for model in plan.models if model.name == evaluation.model)
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(
+            f"{path}: cannot be read ({first_line(error)}): delete it and run the same attack with --resume"
+        ) from None
+    try:
+        _check_size(table, plan)
+        rows = Rows.of(table, evaluation, len(model.gates))
+        _check_skipped(rows, evaluation, plan)
+    except RunError as error:
+        raise RunError(f"{path}: {error}") from None
+    return rows
+
+
+def _check_skipped(rows: Rows, evaluation: EvaluationPlan, plan: Plan) -> None:
+    if rows.skipped.any() and not (plan.cascade and evaluation.role == "attack"):
+        raise RunError("has skipped images, which only attacks of a cascade may have: attack again")
+
+
+def _check_size(table: pa.Table, plan: Plan) -> None:
+    if table.num_rows != plan.data.n:
+        raise RunError(f"has {table.num_rows} rows for {plan.data.n} images: delete it and use --resume")
+    labels = set(table["label"].unique().to_pylist()) if "label" in table.column_names else set()
+    if not labels <= set(range(len(plan.data.classes))):
+        raise RunError("has labels beyond the plan's classes: the file is from another data set")

@@ -31,9 +31,15 @@ def show(report: Report, directory: Path, *, as_json: bool) -> None:
     for rung in report.ladder.rungs if report.ladder else []:
         note = f" ({rung.note})" if rung.note else ""
         to.print(f"{rung.key:<4}{rung.title}{note}", markup=False, highlight=False, soft_wrap=True)
-    for line in _verdicts(report):
+    for line in (*_guessing(report), *_verdicts(report)):
         to.print(line, markup=False, highlight=False, soft_wrap=True)
     to.print(f"report: {directory / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _guessing(report: Report) -> list[str]:
+    """A line for each network whose numbers mean nothing yet."""
+    told = "is not told from always guessing the most frequent class: train it longer, or look for wrong weights"
+    return [f"{e.model} ({e.gate_policy}) {told}" for e in report.guessing]
 
 
 def _verdicts(report: Report) -> list[str]:

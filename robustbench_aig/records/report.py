@@ -33,6 +33,13 @@ class Report(Record):
     ladder: Ladder | None = None
     checks: list[Checkup] = Field(default_factory=list, description="of networks of the report, under its policies")
     claims: list[Claim] = Field(default_factory=list)
+    commonest: float | None = Field(None, description="share of images in the largest class: what guessing is right on")
+
+    @property
+    def guessing(self) -> list[Evaluation]:
+        """Evaluations on unattacked images that are not told from always guessing the largest class."""
+        clean = [e for e in self.evaluations if e.role == "clean"]
+        return [e for e in clean if self.commonest is not None and e.clean_accuracy.low <= self.commonest]
 
     @property
     def several_gated(self) -> bool:

@@ -18,7 +18,7 @@ from robustbench_aig.records import (
     ModelRecord,
     Report,
 )
-from robustbench_aig.reporting.accuracy import Scores, accuracy
+from robustbench_aig.reporting.accuracy import Scores, accuracy, commonest
 from robustbench_aig.reporting.claims import claims
 from robustbench_aig.reporting.comparison import comparisons, results_of
 from robustbench_aig.reporting.corruptions import means
@@ -64,6 +64,7 @@ def summarise(evidence: Evidence) -> Report:
         ladder=ladder(plan, results),
         checks=evidence.checks,
         claims=claims(evidence, results, [find_claim(name) for name in claim_names()]),
+        commonest=commonest(evidence.rows[evaluations[0].id].label) if evaluations else None,
     )
 
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from robustbench_aig.cli.tables import compute_table
+from robustbench_aig.cli.tables import compute_table, show
 from robustbench_aig.reporting import aggregate
 from tests.reporting.synthetic import Study, make_study
 
@@ -27,3 +28,10 @@ def test_compute_is_told_of_gated_networks_alone_beside_the_controls(tmp_path: P
     before, after = (np.mean([row[key] for row in rows]) for key in ("macs_clean", "macs_adv"))
     saved = next(model.total_macs for model in report.models if model.name == "aig-digits") - before
     assert argmax[0] == f"{100 * (after / before - 1):+.1f} ({round(100 * (after - before) / saved)} %)"
+
+
+def test_a_network_that_guesses_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = aggregate(make_study().write(tmp_path, images=False))
+    for commonest, lines in ((0.2, 0), (0.99, 3)):
+        show(report.model_copy(update={"commonest": commonest}), tmp_path, as_json=False)
+        assert capsys.readouterr().out.count("is not told from always guessing") == lines

@@ -19,13 +19,14 @@ from robustbench_aig.recipes import (
     UnderPolicies,
 )
 from robustbench_aig.records import CheckState, Claim, Measurement
+from robustbench_aig.reporting.accuracy import accuracy, commonest
 from robustbench_aig.reporting.claims.costs import measure_overhead, measure_pace, measure_training_speed
 from robustbench_aig.reporting.claims.gates import measure_movement, measure_specificity, measure_transitions
 from robustbench_aig.reporting.claims.groups import Group, groups
 from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.robustness import measure_accuracy, measure_robustness, strengths_needed
 from robustbench_aig.reporting.claims.verdicts import Ruling, combine
-from robustbench_aig.reporting.comparison import Results
+from robustbench_aig.reporting.comparison import CLEAN, Results
 from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.statistics.seeds import FEWEST_SEEDS
 
@@ -73,6 +74,9 @@ def _claim(name: str, recipe: ClaimRecipe, asked: Question, found: list[Measurem
     deciding = combine(found)
     at = f"at {deciding.threat}: " if deciding.threat else ""
     ruling = _held(Ruling(deciding.verdict, f"{at}{deciding.reason}"), checked, _lacking(recipe, group, found))
+    guessing = _guessing(asked, plain=compares) if isinstance(recipe.claim, UnderPolicies) else []
+    if guessing:
+        ruling = Ruling("inconclusive", f"{', '.join(guessing)}: not told from guessing, unattacked")
     return Claim(
         id=name,
         sentence=recipe.sentence,
@@ -87,6 +91,18 @@ def _claim(name: str, recipe: ClaimRecipe, asked: Question, found: list[Measurem
         failed_checks=list(checked.failed),
         measurements=found,
     )
+
+
+def _guessing(asked: Question, *, plain: bool) -> list[str]:
+    """The networks that no more is known of than that they name the largest class; they carry no claim."""
+    of_each = [(model.name, asked.policy) for model in asked.group.gated]
+    of_each += [(model.name, "none") for model in asked.group.plain if plain]
+    found = []
+    for name, policy in of_each:
+        scores, rows = asked.results.get((name, policy), {}).get(CLEAN), asked.evidence.clean(name, policy)
+        if scores and rows and accuracy(scores, seed=asked.seed).low <= commonest(rows.label):
+            found.append(name)
+    return found
 
 
 class _Checked(NamedTuple):

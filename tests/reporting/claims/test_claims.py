@@ -13,7 +13,7 @@ from robustbench_aig.reporting.claims.gates import class_spread
 from robustbench_aig.reporting.claims.groups import groups
 from robustbench_aig.reporting.documents import load_report
 from robustbench_aig.reporting.loading import load_evidence
-from tests.reporting.synthetic import DRAWS, EPSILONS, N, Study, evaluation, fail, make_plan, make_study
+from tests.reporting.synthetic import CLASSES, DRAWS, EPSILONS, N, Study, evaluation, fail, make_plan, make_study
 
 HARDENED = {"adversarial": "fast, linf 8/255, best epoch 3", "seed": 0}
 POLICIES = {"resnet-digits": ("none",), "aig-digits": ("argmax", "sampled")}
@@ -164,6 +164,26 @@ def test_the_first_screen_says_what_is_left_of_the_claim_of_robustness(tmp_path:
         claim = found["more-robust", policy]
         assert f"{claim.sentence}, {policy} gates: <strong>{claim.verdict}</strong>" in first
     assert found["as-accurate", "argmax"].sentence not in first
+
+
+@pytest.mark.parametrize(("right", "guesses"), [(0.3, True), (0.35, False)])
+def test_a_network_that_guesses_carries_no_claim(right: float, guesses: bool, tmp_path: Path) -> None:
+    """A fifth of 60 images is in each class. Wilson: 18 right may be .199, 21 may not be less than .242."""
+    study = kept(right / 2, 0.9, 0.9)
+    keeps(study, "none", "clean", right)
+    directory = study.write(tmp_path)
+    check_all(directory)
+    report = write_report(directory)
+    assert report.commonest == pytest.approx(1 / CLASSES)
+    assert [e.model for e in report.guessing] == ["resnet-digits"] * guesses
+    found = {(c.id, c.gate_policy): c for c in report.claims}
+    for claim in ("more-robust", "as-accurate"):
+        asked = found[claim, "argmax"]
+        assert ("resnet-digits: not told from guessing" in asked.reason) == guesses
+        assert (asked.verdict == "inconclusive") == guesses
+    assert found["gates-cost-nothing", None].verdict != "inconclusive", "it rests on no image"
+    assert "guessing" not in found["transitions-open", "argmax"].reason, "it rests on the gated network alone"
+    assert ("Not told from guessing" in (directory / "report.html").read_text()) == guesses
 
 
 def test_noise_that_makes_the_advantage(tmp_path: Path) -> None:

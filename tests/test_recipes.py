@@ -172,6 +172,24 @@ def test_a_recipe_changes_its_base_key_by_key(tmp_path: Path) -> None:
     assert (mine.twin, mine.default, mine.figures, mine.published) == (None, [], None, None)
 
 
+@pytest.mark.parametrize(
+    ("base", "schedule"),
+    [
+        ("imagenet/aig50", {"kind": "triangular", "peak": 0.1}),
+        ("digits/aig14", {"kind": "steps", "at": [2], "factor": 0.5}),
+    ],
+)
+def test_another_kind_of_schedule_takes_no_keys_of_the_base_s(
+    base: str, schedule: dict[str, object], tmp_path: Path
+) -> None:
+    keys = ", ".join(f'{key} = "{value}"' if key == "kind" else f"{key} = {value}" for key, value in schedule.items())
+    path = tmp_path / "mine.toml"
+    path.write_text(f'base = "{base}"\nsummary = "changed"\ntraining = {{ schedule = {{ {keys} }} }}\n')
+    training = zoo.find_model(str(path))[1].training
+    assert training is not None
+    assert training.schedule.model_dump() == schedule
+
+
 @pytest.mark.parametrize(("base", "words"), [("cifar10/aig-20", "did you mean 'cifar10/aig20'"), ("3", "is unknown")])
 def test_a_base_that_is_not_there(tmp_path: Path, base: str, words: str) -> None:
     path = tmp_path / "mine.toml"

@@ -16,7 +16,12 @@ _INHERITED = ("reference", "model", "training", "presets")
 
 
 def merged(base: Table, changes: Table) -> Table:
-    """`base` with `changes` on top: tables are merged key by key, anything else is replaced."""
+    """`base` with `changes` on top: tables are merged key by key, anything else is replaced.
+
+    A table that is given another `kind` begins anew, since another kind has other keys.
+    """
+    if changes.get("kind", base.get("kind")) != base.get("kind"):
+        return changes
     both = {
         key: merged(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
         for key, value in changes.items()

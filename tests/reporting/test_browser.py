@@ -54,6 +54,25 @@ def test_page_fits_and_is_accessible(browser: Browser, written: Path, width: int
     page.context.close()
 
 
+def test_on_paper_nothing_is_cut_off_and_what_is_folded_says_so(browser: Browser, study: Study, tmp_path: Path) -> None:
+    plan = study.plan.model_copy(update={"command": "aigrob attack " + "--attack pgd:steps=10,step=0.25 " * 20})
+    write_report(Study(plan, study.rows).write(tmp_path))
+    page = open_page(browser, tmp_path, width=718)  # 190 mm
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 718
+    command = page.locator("#provenance pre")
+    assert command.evaluate("one => one.scrollWidth <= one.clientWidth")
+    box = command.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 718
+    folded = page.locator("details:not([open]) > summary")
+    said = folded.evaluate_all("all => all.map(one => getComputedStyle(one, '::after').content)")
+    assert said
+    assert all("folded here" in one for one in said)
+    assert not page.locator("#fates-shown").is_visible()
+    page.context.close()
+
+
 def test_long_names_of_many_attacks_fit_a_phone(browser: Browser, tmp_path: Path) -> None:
     write_report(with_many_attacks(make_study()).write(tmp_path))
     page = open_page(browser, tmp_path, width=390)

@@ -185,7 +185,7 @@ def test_another_kind_of_schedule_takes_no_keys_of_the_base_s(
     keys = ", ".join(f'{key} = "{value}"' if key == "kind" else f"{key} = {value}" for key, value in schedule.items())
     path = tmp_path / "mine.toml"
     path.write_text(f'base = "{base}"\nsummary = "changed"\ntraining = {{ schedule = {{ {keys} }} }}\n')
-    training = zoo.find_model(str(path))[1].training
+    training = zoo.find_model(str(path))[1].chosen("paper").training
     assert training is not None
     assert training.schedule.model_dump() == schedule
 

@@ -20,6 +20,9 @@ from robustbench_aig.records import (
 
 NBSP = "\u00a0"
 
+_NAMED = 2
+"""Attacks before another one that are named and not counted."""
+
 
 def number(value: float, digits: int = 1) -> str:
     """A fixed number of digits with a true minus sign, and no negative zero."""
@@ -161,7 +164,9 @@ def left(evaluation: Evaluation, earlier: Sequence[str]) -> str:
     """Which images an attack was run on that skipped what others had won: `the 40 images left by fgsm and pgd`."""
     count = evaluation.n - evaluation.skipped
     images = {0: "no image", 1: "the one image"}.get(count, f"the {count} images")
-    return f"{images} left by {listing(earlier)}" if earlier else f"{images} not lost unattacked"
+    if not earlier:
+        return f"{images} not lost unattacked"
+    return f"{images} left by {listing(earlier) if len(earlier) <= _NAMED else f'the {len(earlier)} attacks before it'}"
 
 
 def kept_of_left(evaluation: Evaluation, earlier: Sequence[str]) -> str:

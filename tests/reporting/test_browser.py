@@ -54,6 +54,17 @@ def test_page_fits_and_is_accessible(browser: Browser, written: Path, width: int
     page.context.close()
 
 
+def test_every_setting_is_read_without_scrolling(browser: Browser, study: Study, tmp_path: Path) -> None:
+    training = {"mean execution rate, test": {"argmax": 1 / 3}, "validation accuracy": {"sampled": 2 / 3}}
+    models = [model.model_copy(update={"training": training}) for model in study.plan.models]
+    write_report(Study(study.plan.model_copy(update={"models": models}), study.rows).write(tmp_path))
+    page = open_page(browser, tmp_path, width=1280)
+    tables = page.locator("#provenance .scroll:has(.pairs)")
+    assert tables.count() > 2
+    assert tables.evaluate_all("all => all.every(one => one.scrollWidth <= one.clientWidth)")
+    page.context.close()
+
+
 def test_on_paper_nothing_is_cut_off_and_what_is_folded_says_so(browser: Browser, study: Study, tmp_path: Path) -> None:
     plan = study.plan.model_copy(update={"command": "aigrob attack " + "--attack pgd:steps=10,step=0.25 " * 20})
     write_report(Study(plan, study.rows).write(tmp_path))

@@ -8,8 +8,20 @@ import pytest
 from robustbench_aig.records import Evaluation, Report, ThreatRecord
 from robustbench_aig.reporting import aggregate, write_report
 from robustbench_aig.reporting.series import accuracy_of, all_series, before, headline, remainder_of
-from robustbench_aig.reporting.words import kept_of_left, movement
-from tests.reporting.synthetic import ATTACKS, EPSILONS, MODELS, N, Row, cascaded, evaluation, make_study, skip, threat
+from robustbench_aig.reporting.words import kept_of_left, left, movement
+from tests.reporting.synthetic import (
+    ATTACKS,
+    EPSILONS,
+    MODELS,
+    N,
+    Row,
+    cascaded,
+    evaluation,
+    make_study,
+    skip,
+    threat,
+    with_many_attacks,
+)
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +157,8 @@ def test_words(report: Report) -> None:
     assert before(report, e) == ["fgsm"]
     kept = 100 * e.robust_accuracy.value * N / count
     assert kept_of_left(e, ["fgsm"]) == f"{kept:.1f}\u00a0% of the {count} images left by fgsm"
+    assert left(e, ["fgsm", "pgd"]) == f"the {count} images left by fgsm and pgd"
+    assert left(e, ["fgsm", "pgd", "apgd"]) == f"the {count} images left by the 3 attacks before it"
     assert f", on the {count} images" not in movement("the model", e, report.models[1], [])
     assert f" on the {count} images left by fgsm, the model goes" in movement(
         "the model", e, report.models[1], ["fgsm"]
@@ -161,6 +175,13 @@ def test_the_page_says_so(tmp_path: Path) -> None:
     assert "This is a cascade" in page
     assert "images left by fgsm" in page
     assert "Every attack ran on every image" not in page
+
+
+def test_where_only_the_union_is_drawn_no_attack_is_said_to_be(tmp_path: Path) -> None:
+    for name, study in (("all", make_study()), ("cascade", cascaded(make_study()))):
+        write_report(with_many_attacks(study).write(tmp_path / name))
+    drawn = {name: "Drawn are" in (tmp_path / name / "report.html").read_text() for name in ("all", "cascade")}
+    assert drawn == {"all": True, "cascade": False}
 
 
 def test_an_attack_that_nothing_was_left_for(tmp_path: Path) -> None:

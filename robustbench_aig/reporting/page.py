@@ -9,6 +9,7 @@ from typing import NamedTuple
 from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Plan, Report
 from robustbench_aig.reporting import charts, corruptions, gallery, heatmap, shifts, words
 from robustbench_aig.reporting.fates import Fates
+from robustbench_aig.reporting.forced import forced
 from robustbench_aig.reporting.ladder import step_rows
 from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.reporting.palette import heat_css
@@ -84,6 +85,8 @@ def render(report: Report, evidence: Evidence, directory: Path, table: Fates | N
         threats=threats(report),
         attacks=attacks(report),
         attacked=not corrupted or any(e.threat for e in evidence.plan.evaluations),
+        on_accuracy=any(e.role == "attack" for e in evidence.plan.evaluations),
+        forced=forced(report, evidence.plan, series),
         corrupted=corrupted,
         corruptions=corruptions,
         beside={e.attack: e.role for e in report.evaluations if e.role in words.BESIDE},

@@ -156,13 +156,12 @@ def headline(report: Report, series: Series) -> Evaluation | None:
     """The attack at the largest epsilon (of the first norm) that cost a series most; None if none finished.
 
     An attack that failed on some images is taken only where no other is there. In a cascade it's the one that saw most
-    images, since the others' costs are those of the images that it left.
+    images, since the others' costs are those of the images that it left. Where no attack was on the accuracy, it's the
+    one that raised the executed compute most.
     """
-    mine = [
-        e
-        for e in report.evaluations
-        if (e.model, e.gate_policy, e.role) == (series.model, series.policy, "attack") and e.threat
-    ]
+    of_series = [e for e in report.evaluations if (e.model, e.gate_policy) == (series.model, series.policy)]
+    by_role = ([e for e in of_series if e.role == role and e.threat] for role in ("attack", "compute"))
+    mine = next((found for found in by_role if found), [])
     order = threats(report)
     first = [e for e in mine if e.threat and e.threat.norm == order[0].norm]
     return min(
@@ -171,7 +170,7 @@ def headline(report: Report, series: Series) -> Evaluation | None:
             e.status == "error",
             -order.index(e.threat) if e.threat else 0,
             e.skipped,
-            e.robust_accuracy.value,
+            e.robust_accuracy.value if e.role == "attack" else -e.compute.change if e.compute else 0.0,
         ),
         default=None,
     )

@@ -130,7 +130,8 @@ def reading(comparison: Comparison) -> str:
     if comparison.status == "error":
         return "has failed images"
     if comparison.p_value is not None and comparison.p_value >= 0.05:
-        return "not distinguishable"
+        apart = comparison.low > 0 or comparison.high < 0
+        return f"not distinguishable (exact p = {comparison.p_value:.2f})" if apart else "not distinguishable"
     if comparison.low > 0:
         return "gated keeps more"
     if comparison.high < 0:
@@ -150,13 +151,13 @@ def verdict(comparison: Comparison, gated: tuple[str, Accuracy], plain: tuple[st
         "has failed images": "failed images count as lost, so this is no verdict",
         "gated keeps more": "the gated model keeps more",
         "plain keeps more": "the plain model keeps more",
-        "not distinguishable": f"not distinguishable on {comparison.n} images",
     }
+    read = reading(comparison)
     under = f"Under the strongest of these attacks at {threat_text(comparison.threat)}"
     return (
         f"{under if comparison.threat else 'On average over these corruptions'} {gated[0]} keeps "
         f"{accuracy_text(gated[1])}, {plain[0]} {accuracy_text(plain[1])}: difference {signed(comparison.difference)} "
-        f"points {bracket(comparison.low, comparison.high)}, {endings[reading(comparison)]}."
+        f"points {bracket(comparison.low, comparison.high)}, {endings.get(read, f'{read} on {comparison.n} images')}."
     )
 
 
@@ -229,14 +230,19 @@ _FEW = 4
 _LISTED = 20
 
 
-def limits(attacks: Sequence[str], gate_modes: Sequence[str], *, corrupted: bool = False) -> list[str]:
+def limits(
+    attacks: Sequence[str], gate_modes: Sequence[str], *, corrupted: bool = False, compute: bool = False
+) -> list[str]:
     """What the numbers do not show; said on the first screen of every report.
 
     Args:
         attacks: that the worst case is over.
         gate_modes: how they look past gates, but for the stock way.
         corrupted: whether there are common corruptions.
+        compute: whether the compute was attacked.
     """
+    if compute and not attacks:
+        return [_COMPUTE_ALONE, _INTERVALS]
     if corrupted and not attacks:
         return [_NO_ATTACK, _INTERVALS]
     over = listing(attacks) if attacks else "no attack"
@@ -254,6 +260,10 @@ _STRONGER = "A stronger attack can lower every number, and need not lower them e
 _BLIND = (
     "None of these attacks aims at the gates. A gated model that keeps more here may owe it to a hidden gradient or to "
     "the randomness of its gates; the suite `adaptive` is made to tell."
+)
+_COMPUTE_ALONE = (
+    "Only the compute was attacked: what these networks keep of their accuracy under attack is another report's "
+    "question. A stronger attack on the compute can raise it further."
 )
 _NO_ATTACK = (
     "Nobody attacked: common corruptions are not chosen to mislead a network, so what it keeps under them says nothing "

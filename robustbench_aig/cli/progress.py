@@ -67,7 +67,7 @@ def follow(events: Iterator[Event], name: str, to: Console) -> RunRecord:
 
 
 def _state(epoch: int, epochs: int, loss: float, accuracy: float, rate: float | None) -> str:
-    gates = "" if rate is None else f"  gates {rate:.2f}"
+    gates = "" if rate is None else f"  gates open {rate:.2f}"
     return f"epoch {epoch}/{epochs}  loss {loss:.3f}  accuracy {accuracy:.1%}{gates}"
 
 
@@ -81,7 +81,8 @@ def _epoch_line(event: EpochEvent) -> str:
     )
     if record.robust is not None:
         found += f", attacked {record.robust.pgd:.1%}"
-    return f"{state}  validation {found}  {record.images_per_second:.0f} images/s"
+    left = timedelta(seconds=round((event.epochs - record.epoch) * record.seconds))
+    return f"{state}  validation {found}  {record.images_per_second:.0f} images/s  {left} left"
 
 
 def count_images(evaluator: Evaluator, to: Console) -> list[str]:

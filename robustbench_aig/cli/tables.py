@@ -31,9 +31,21 @@ def show(report: Report, directory: Path, *, as_json: bool) -> None:
     for rung in report.ladder.rungs if report.ladder else []:
         note = f" ({rung.note})" if rung.note else ""
         to.print(f"{rung.key:<4}{rung.title}{note}", markup=False, highlight=False, soft_wrap=True)
-    for line in (*_guessing(report), *_verdicts(report)):
+    for line in (*_guessing(report), *_verdicts(report), *_unchecked(report, directory)):
         to.print(line, markup=False, highlight=False, soft_wrap=True)
     to.print(f"report: {directory / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _unchecked(report: Report, directory: Path) -> list[str]:
+    """The way on, where claims wait for checks."""
+    claims = [claim for claim in report.claims if claim.checks == "not run"]
+    waiting = {(name, claim.gate_policy) for claim in claims for name in claim.gated}
+    waiting |= {(name, None) for claim in claims for name in claim.plain}
+    have = {(checkup.run, None if checkup.policy == "none" else checkup.policy) for checkup in report.checks}
+    return [
+        f"next: aigrob check {name}{f' --policy {policy}' if policy else ''} --into {directory}"
+        for name, policy in sorted(waiting - have, key=str)
+    ]
 
 
 def _guessing(report: Report) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -110,6 +111,9 @@ def train(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
         stdout().print(_table(finished))
         for job in jobs:
             stdout().print(f"page: {job.directory / PAGE}", markup=False, highlight=False, soft_wrap=True)
+        names = " ".join(job.directory.name for job in jobs)
+        where = "" if request.out == Path("runs") else f" --runs {request.out}"
+        stdout().print(f"next: aigrob attack {names}{where}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _train(job: Job, request: Request, shown: Console) -> RunRecord:

@@ -35,3 +35,17 @@ def test_a_network_that_guesses_is_named(tmp_path: Path, capsys: pytest.CaptureF
     for commonest, lines in ((0.2, 0), (0.99, 3)):
         show(report.model_copy(update={"commonest": commonest}), tmp_path, as_json=False)
         assert capsys.readouterr().out.count("is not told from always guessing") == lines
+
+
+def test_the_way_on_is_named_for_every_network_that_a_claim_waits_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = aggregate(make_study().write(tmp_path, images=False))
+    named = {"aig-digits --policy argmax", "aig-digits --policy sampled", "resnet-digits"}
+    for state, lines in (("not needed", set[str]()), ("no fail", set[str]()), ("not run", named)):
+        claims = [one.model_copy(update={"checks": state}) for one in report.claims if one.gate_policy and one.plain]
+        assert claims
+        show(report.model_copy(update={"claims": claims}), tmp_path, as_json=False)
+        found = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next: ")]
+        assert {line.removeprefix("next: aigrob check ").removesuffix(f" --into {tmp_path}") for line in found} == lines
+        assert len(found) == len(lines)

@@ -22,9 +22,9 @@ from robustbench_aig.records import CheckState, Claim, Measurement
 from robustbench_aig.reporting.accuracy import accuracy, commonest
 from robustbench_aig.reporting.claims.costs import measure_overhead, measure_pace, measure_training_speed
 from robustbench_aig.reporting.claims.gates import measure_movement, measure_specificity, measure_transitions
-from robustbench_aig.reporting.claims.groups import Group, groups
+from robustbench_aig.reporting.claims.groups import groups
 from robustbench_aig.reporting.claims.question import Question
-from robustbench_aig.reporting.claims.robustness import measure_accuracy, measure_robustness, strengths_needed
+from robustbench_aig.reporting.claims.robustness import measure_accuracy, measure_robustness, unmeasured
 from robustbench_aig.reporting.claims.verdicts import Ruling, combine
 from robustbench_aig.reporting.comparison import CLEAN, Results
 from robustbench_aig.reporting.loading import Evidence
@@ -73,7 +73,8 @@ def _claim(name: str, recipe: ClaimRecipe, asked: Question, found: list[Measurem
     checked = _checked(recipe, asked, plain=compares)
     deciding = combine(found)
     at = f"at {deciding.threat}: " if deciding.threat else ""
-    ruling = _held(Ruling(deciding.verdict, f"{at}{deciding.reason}"), checked, _lacking(recipe, group, found))
+    lacking = unmeasured(recipe.claim, group, found) if isinstance(recipe.claim, Strengths) else None
+    ruling = _held(Ruling(deciding.verdict, f"{at}{deciding.reason}"), checked, lacking)
     guessing = _guessing(asked, plain=compares) if isinstance(recipe.claim, UnderPolicies) else []
     if guessing:
         ruling = Ruling("inconclusive", f"{', '.join(guessing)}: not told from guessing, unattacked")
@@ -126,18 +127,12 @@ def _checked(recipe: ClaimRecipe, asked: Question, *, plain: bool) -> _Checked:
     return _Checked("no fail" if all(of_each) else "not run")
 
 
-def _lacking(recipe: ClaimRecipe, group: Group, found: Sequence[Measurement]) -> int:
-    """At how many strengths the claim still has to be measured."""
-    needed = strengths_needed(recipe.claim, group) if isinstance(recipe.claim, Strengths) else 0
-    return max(needed - len(found), 0)
-
-
-def _held(ruling: Ruling, checked: _Checked, lacking: int) -> Ruling:
+def _held(ruling: Ruling, checked: _Checked, lacking: str | None) -> Ruling:
     """The ruling, but that nothing is supported by half of the evidence, or by one that fails a check or had none."""
     if ruling.verdict != "supported":
         return ruling
     if lacking:
-        return Ruling("inconclusive", f"{ruling.reason}, but it takes {lacking} more of its strengths")
+        return Ruling("inconclusive", f"{ruling.reason}, but it has to be measured {lacking}, too")
     if checked.state == "failed":
         return Ruling("inconclusive", f"{ruling.reason}, but checks of this evidence fail: {', '.join(checked.failed)}")
     if checked.state == "not run":

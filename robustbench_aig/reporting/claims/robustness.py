@@ -16,6 +16,7 @@ from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.verdicts import Contest, Estimate, Ruling, judge_bound, judge_contest, measurement
 from robustbench_aig.reporting.comparison import CLEAN, Condition, Results
 from robustbench_aig.reporting.rows import Bools, Floats
+from robustbench_aig.reporting.words import listing
 from robustbench_aig.statistics import MARGIN, bootstrap_difference, mcnemar, seed_difference
 from robustbench_aig.statistics.seeds import FEWEST_SEEDS
 
@@ -88,11 +89,14 @@ def named(threat: ThreatRecord | None, strengths: Strengths, group: Group) -> bo
     return threat is not None and threat.norm == "linf" and threat.eps in listed
 
 
-def strengths_needed(claim: Strengths, group: Group) -> int:
-    """At how many a claim must have been measured before it can be supported."""
+def unmeasured(claim: Strengths, group: Group, found: Sequence[Measurement]) -> str | None:
+    """What a claim must be measured at besides before it can be supported, in words; None where nothing lacks."""
+    met = {one.threat.eps for one in found if one.threat}
     if isinstance(claim, RobustnessClaim) and claim.every_strength:
-        return _SEVERAL
-    return len(claim.hardened if group.hardened else claim.undefended)
+        more = _SEVERAL - len(met)
+        return f"at {more} more strength{'s' * (more > 1)}" if more > 0 else None
+    missing = [eps for eps in (claim.hardened if group.hardened else claim.undefended) if eps not in met]
+    return f"at {listing(missing)}" if missing else None
 
 
 def gap_of(first: Side, second: Side, *, paired: bool, seed: int, among: Bools | None = None) -> Estimate:
@@ -180,7 +184,10 @@ def _at(condition: Condition, claim: RobustnessClaim, asked: Question, among: _A
     told |= {"argmax gates": found.argmax}
     beside = {name: one.value for name, one in told.items() if one is not None}
     what = f"gated − plain, {claim.attack}, {among.words}"
-    return measurement(what, found.gap, judge_contest(found, claim.margin), threat=condition.threat, beside=beside)
+    ruling = judge_contest(found, claim.margin)
+    if not among.images.all():
+        ruling = ruling._replace(reason=f"{ruling.reason} (of the {found.gap.n} images that all get right)")
+    return measurement(what, found.gap, ruling, threat=condition.threat, beside=beside)
 
 
 def _under_fgsm(asked: Question, threat: ThreatRecord | None) -> tuple[Side, Side] | None:

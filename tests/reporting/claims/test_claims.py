@@ -223,8 +223,8 @@ def test_half_of_the_strengths_support_nothing(tmp_path: Path) -> None:
     directory = study.write(tmp_path)
     check_all(directory)
     found = claims(directory)
-    assert "it takes 1 more of its strengths" in found["more-robust", "argmax"].reason
-    assert "it takes 2 more of its strengths" in found["any-fgsm-strength", "argmax"].reason
+    assert "it has to be measured at 8/255, too" in found["more-robust", "argmax"].reason
+    assert "it has to be measured at 2 more strengths, too" in found["any-fgsm-strength", "argmax"].reason
 
 
 def test_a_less_accurate_network_is_compared_where_both_are_right(tmp_path: Path) -> None:
@@ -234,6 +234,7 @@ def test_a_less_accurate_network_is_compared_where_both_are_right(tmp_path: Path
     (first, _) = found["more-robust", "argmax"].measurements
     assert first.n == round(0.6 * N)
     assert "images that all get right, since unattacked it keeps −40.0 points" in first.what
+    assert f"(of the {first.n} images that all get right)" in found["more-robust", "argmax"].reason
     assert found["as-accurate", "argmax"].verdict == "unsupported"
     assert found["as-accurate", "sampled"].measurements[0].value == 0
 

@@ -22,6 +22,7 @@ from robustbench_aig.errors import Interrupted
 from robustbench_aig.recipes import PRESETS
 from robustbench_aig.reporting.run import write_run_page
 from robustbench_aig.runs import PAGE, RunRecord, clear_run
+from robustbench_aig.statistics import commonest, wilson
 from robustbench_aig.training import Job
 from robustbench_aig.training import train as train_network
 
@@ -109,6 +110,8 @@ def train(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
         click.echo(json.dumps({"runs": [_as_json(job, record) for job, record in zip(jobs, finished, strict=True)]}))
     elif finished:
         stdout().print(_table(finished))
+        for note in (note for job, record in zip(jobs, finished, strict=True) for note in _guesses(job, record)):
+            shown.print(note, markup=False)
         for job in jobs:
             stdout().print(f"page: {job.directory / PAGE}", markup=False, highlight=False, soft_wrap=True)
         names = " ".join(job.directory.name for job in jobs)
@@ -135,6 +138,18 @@ def _train(job: Job, request: Request, shown: Console) -> RunRecord:
     if world.leads:
         write_run_page(job.directory)
     return record
+
+
+def _guesses(job: Job, record: RunRecord) -> list[str]:
+    """A line for each policy under which a network is not told from one that names the largest class always."""
+    assert record.metrics is not None
+    share = commonest(job.data.test.labels.cpu().numpy())
+    return [
+        f"{record.name}{'' if policy == 'none' else f' ({policy})'}: {tested.accuracy:.1%} of the test images, and "
+        f"{share:.1%} have the most frequent class: nothing is learned yet; try more --epochs, more images, or --init"
+        for policy, tested in record.metrics.test.items()
+        if wilson(round(tested.accuracy * tested.n), tested.n)[0] <= share
+    ]
 
 
 def _as_json(job: Job, record: RunRecord) -> dict[str, Any]:

@@ -47,11 +47,6 @@ class Scores:
         return bool((self.draws == 1).all())
 
 
-def commonest(labels: Ints) -> float:
-    """The share of images (N,) in the largest class: what a network that names it for every image gets right."""
-    return float(np.unique(labels, return_counts=True)[1].max() / labels.size)
-
-
 def accuracy(scores: Scores, *, seed: int) -> Accuracy:
     """The accuracy over at least one image: Wilson on the count, or a bootstrap over images where draws vary.
 

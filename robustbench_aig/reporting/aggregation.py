@@ -18,7 +18,7 @@ from robustbench_aig.records import (
     ModelRecord,
     Report,
 )
-from robustbench_aig.reporting.accuracy import Scores, accuracy, commonest
+from robustbench_aig.reporting.accuracy import Scores, accuracy
 from robustbench_aig.reporting.claims import claims
 from robustbench_aig.reporting.comparison import comparisons, results_of
 from robustbench_aig.reporting.corruptions import means
@@ -27,6 +27,7 @@ from robustbench_aig.reporting.ladder import ladder
 from robustbench_aig.reporting.loading import Evidence, load_evidence
 from robustbench_aig.reporting.rows import Bools, Rows
 from robustbench_aig.reporting.union import unions
+from robustbench_aig.statistics import commonest
 from robustbench_aig.zoo import claim_names, find_claim
 
 

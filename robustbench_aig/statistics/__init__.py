@@ -9,6 +9,7 @@ from robustbench_aig.statistics.bootstrap import RESAMPLES, bootstrap_mean
 from robustbench_aig.statistics.equivalence import EQUIVALENCE_CONFIDENCE, MARGIN, Equivalence, equivalence_of
 from robustbench_aig.statistics.families import Family, holm
 from robustbench_aig.statistics.few_seeds import cannot_carry
+from robustbench_aig.statistics.guessing import commonest
 from robustbench_aig.statistics.intervals import CONFIDENCE, Floats, Interval, wilson
 from robustbench_aig.statistics.jackknife import jackknife
 from robustbench_aig.statistics.medians import Median, coverage, interval_rank, median_with_interval
@@ -39,6 +40,7 @@ __all__ = [
     "bootstrap_difference",
     "bootstrap_mean",
     "cannot_carry",
+    "commonest",
     "connor_power",
     "coverage",
     "detectable_difference",

@@ -33,11 +33,27 @@ def test_a_recipe_of_ones_own_on_a_folder(where: Path) -> None:
     run = where / "runs" / "mine"
     assert {path.name for path in run.iterdir()} == {"run.json", "model.safetensors", "history.jsonl", "run.html"}
     assert str(Path("runs", "mine", "run.html")) in trained.stdout
+    assert trained.stdout.rstrip().endswith("next: aigrob attack mine")
     for line in (run / HISTORY).read_text().splitlines():
         epoch = json.loads(line)
         assert len(epoch["train_rates"]) == len(epoch["validation"]["argmax"]["rates"]) == 3
     attacked = aigrob_here(where, "attack", "mine", "--eps", "8/255", "--attack", "fgsm")
     assert attacked.returncode == 0, attacked.stderr
+
+
+def test_networks_that_have_learned_nothing_are_named(where: Path) -> None:
+    """Six images, half of them of one class: 6 right are told from guessing (Wilson's 61 %), 5 aren't (44 %)."""
+    named = []
+    for epochs in ("1", "30"):
+        trained = aigrob_here(
+            where, "train", "tiny.toml", "--data", "photos", "--epochs", epochs, "--name", f"e{epochs}"
+        )
+        tested = json.loads((where / "runs" / f"e{epochs}" / "run.json").read_text())["metrics"]["test"]
+        for policy, score in tested.items():
+            said = f"e{epochs} ({policy}): {score['accuracy']:.1%} of the test images, and 50.0% have" in trained.stderr
+            assert said == (score["accuracy"] * 6 < 5.5), (policy, score)
+            named.append(said)
+    assert len(set(named)) == 2, "one epoch is too few, thirty are enough"
 
 
 def test_names_epochs_and_json(where: Path) -> None:

@@ -19,7 +19,7 @@ from robustbench_aig.recipes import (
     UnderPolicies,
 )
 from robustbench_aig.records import CheckState, Claim, Measurement
-from robustbench_aig.reporting.accuracy import accuracy, commonest
+from robustbench_aig.reporting.accuracy import accuracy
 from robustbench_aig.reporting.claims.costs import measure_overhead, measure_pace, measure_training_speed
 from robustbench_aig.reporting.claims.gates import measure_movement, measure_specificity, measure_transitions
 from robustbench_aig.reporting.claims.groups import groups
@@ -28,6 +28,7 @@ from robustbench_aig.reporting.claims.robustness import measure_accuracy, measur
 from robustbench_aig.reporting.claims.verdicts import Ruling, combine
 from robustbench_aig.reporting.comparison import CLEAN, Results
 from robustbench_aig.reporting.loading import Evidence
+from robustbench_aig.statistics import commonest
 from robustbench_aig.statistics.seeds import FEWEST_SEEDS
 
 _MEASURES: dict[type, Callable[[Any, Question], list[Measurement]]] = {

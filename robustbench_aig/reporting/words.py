@@ -131,7 +131,7 @@ def reading(comparison: Comparison) -> str:
         return "has failed images"
     if comparison.p_value is not None and comparison.p_value >= 0.05:
         apart = comparison.low > 0 or comparison.high < 0
-        return f"not distinguishable (exact p = {comparison.p_value:.2f})" if apart else "not distinguishable"
+        return f"not distinguishable (exact p = {comparison.p_value:.3f})" if apart else "not distinguishable"
     if comparison.low > 0:
         return "gated keeps more"
     if comparison.high < 0:

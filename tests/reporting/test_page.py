@@ -277,7 +277,7 @@ def test_epsilons_of_the_first_picture_go_upwards(report: Report) -> None:
 @pytest.mark.parametrize(
     ("low", "high", "p_value", "said"),
     [
-        (0.001, 0.009, 0.25, "not distinguishable (exact p = 0.25)"),  # three discordant images of 1000
+        (0.001, 0.009, 0.25, "not distinguishable (exact p = 0.250)"),  # three discordant images of 1000
         (0.007, 0.057, 0.019, "gated keeps more"),
         (-0.088, -0.033, 3e-5, "plain keeps more"),
         (0.097, 0.144, None, "gated keeps more"),

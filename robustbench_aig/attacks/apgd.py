@@ -29,11 +29,13 @@ class Apgd(GradientAttack):
         steps: number of gradient steps.
         restarts: how often to begin, from random points of the ball.
         keep: which iterate to return; published: the first that is lost.
+        exact: whether to compute in float32, even where others don't.
     """
 
     steps: int = 100
     restarts: int = 1
     keep: Keep = "first"
+    exact: bool = False
 
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """The iterate that `keep` says."""

@@ -72,11 +72,13 @@ class Attack(ABC):
         own_noise: whether all its randomness comes from the images' streams. If not, it draws from torch's global
             generator, which the guard seeds once per chunk.
         norms: the balls it can search.
+        exact: whether it wants a copy of the network in float32 where a faster one is coarser.
     """
 
     provider: ClassVar[str]
     own_noise: ClassVar[bool]
     norms: tuple[Norm, ...] = ("linf", "l2")
+    exact: bool = False
 
     def refuse(self, classes: int, shape: Shape, norm: Norm) -> None:  # noqa: B027 - most refuse nothing
         """Say why this attack can't work on a network of so many classes, on images (C, H, W), in a norm.

@@ -141,7 +141,7 @@ class Worker:
             stream=Stream.of(batch.ids, "attack", *what),
             # Foreign attacks draw per batch: one of its own for every part of a chunk that was too large.
             seed=seed_of("foreign", *what, *(place if place[1] else place[:1])),
-            copy=subject.copy if attack.provider == "aigrob" else subject.exact,
+            copy=subject.copy if attack.provider == "aigrob" and not attack.exact else subject.exact,
             exact=subject.exact,
             routes=subject.routes,
             costs=subject.profile.costs(batch.pixels.device),

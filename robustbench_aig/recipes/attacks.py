@@ -60,6 +60,10 @@ class ApgdRecipe(GradientRecipe):
     steps: Count = 100
     restarts: Count = 1
     keep: Keep = "first"
+    exact: bool = Field(
+        False,
+        description="in float32, even where others compute in bfloat16, which tells no margins under about 0.01",
+    )
 
 
 class CornersRecipe(Section):

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Attack, Fgsm
+from robustbench_aig.attacks.build import build_attack
 from robustbench_aig.errors import RunError
 from robustbench_aig.evaluation import Store, plan_evaluations
 from robustbench_aig.gating import Argmax, gating
@@ -216,3 +217,17 @@ def test_each_provider_works_on_its_copy_and_the_network_alone_judges(tmp_path: 
             [row["prediction"] for row in table(d, evaluation)] for d in (tmp_path / evaluation, finished)
         )
         assert verdicts == wanted
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_an_attack_of_ours_may_ask_for_float32(tmp_path: Path, exact: bool) -> None:
+    subject = subjects()["plain", "none"]
+    fast, fine = Asked(lean(subject.model)), Asked(lean(subject.model))
+    plan = make(["fgsm"])
+    only = plan.model_copy(update={"evaluations": [e for e in plan.evaluations if e.model == "plain" and e.threat][:1]})
+    attacks = {"fgsm": build_attack(find_attack(f"apgd:steps=2,keep=last,exact={str(exact).lower()}")[1].attack)}
+    networks = {("plain", "none"): replace(subject, copy=fast, exact=fine)}
+    list(evaluator(tmp_path, only, attacks=attacks, networks=networks))
+    used, unused = (fine, fast) if exact else (fast, fine)
+    assert used.images >= COUNT
+    assert unused.images == 0

@@ -34,6 +34,11 @@ def why_no_gates(of: Inspection) -> str | None:
         )
     if of.gates.selective:
         return None
+    if of.policy == "none":
+        return (
+            f"The gates of {of.model.name} are soft: every block is executed for every image and scaled, so neither "
+            "classes nor images differ in the blocks that they use."
+        )
     scaled = "scaled by its open probability, " if of.policy == "expected" else ""
     blind = " Its gates do not look at the image." if of.model.family == "stochastic" else ""
     return (

@@ -144,6 +144,16 @@ def test_a_plain_network_says_so_and_keeps_its_lesion_study() -> None:
     assert len(tables(page)[0]) == 11
 
 
+def test_soft_gates_are_not_said_to_be_a_policy() -> None:
+    of = inspection()
+    assert of.gates is not None
+    gates = of.gates.model_copy(update={"rates": [1.0] * 9, "histogram": [0] * 9 + [of.gates.n], "history": None})
+    of = of.model_copy(update={"gates": gates, "policy": "none"})
+    words = text_of(render_inspection(of, pixels(of)))
+    assert f"The gates of {of.model.name} are soft: every block is executed for every image and scaled" in words
+    assert "Under none gates" not in words
+
+
 def test_where_every_block_runs_for_every_image_nothing_is_compared() -> None:
     of = inspection()
     assert of.gates is not None

@@ -46,6 +46,9 @@ _MEASURES: dict[type, Callable[[Any, Question], list[Measurement]]] = {
 _ATTACKED = (RobustnessClaim, MovementClaim)
 """What rests on attacks, and so on every check."""
 
+_OF_COSTS = (OverheadClaim, PaceClaim, TrainingSpeedClaim)
+"""What is the same whatever a network has learned."""
+
 
 def claims(evidence: Evidence, results: Results, recipes: Sequence[tuple[str, ClaimRecipe]]) -> list[Claim]:
     """Every claim on every gated recipe, under each policy that it names, those about robustness first.
@@ -76,7 +79,7 @@ def _claim(name: str, recipe: ClaimRecipe, asked: Question, found: list[Measurem
     at = f"at {deciding.threat}: " if deciding.threat else ""
     lacking = unmeasured(recipe.claim, group, found) if isinstance(recipe.claim, Strengths) else None
     ruling = _held(Ruling(deciding.verdict, f"{at}{deciding.reason}"), checked, lacking)
-    guessing = _guessing(asked, plain=compares) if isinstance(recipe.claim, UnderPolicies) else []
+    guessing = [] if isinstance(recipe.claim, _OF_COSTS) else _guessing(asked, plain=compares)
     if guessing:
         ruling = Ruling("inconclusive", f"{', '.join(guessing)}: not told from guessing, unattacked")
     return Claim(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -64,6 +65,11 @@ class Evaluation(Record):
     gates: Gates | None = Field(description="null for a plain model")
     compute: Compute | None = Field(description="null where every image failed")
     cost: Cost
+
+
+def guessing(evaluations: Sequence[Evaluation], commonest: float) -> list[Evaluation]:
+    """Those on unattacked images that are not told from always naming the largest class, which has that share."""
+    return [e for e in evaluations if e.role == "clean" and e.clean_accuracy.low <= commonest]
 
 
 class WorstCase(Record):

@@ -10,7 +10,7 @@ from robustbench_aig.records.base import SCHEMA_VERSION, Record
 from robustbench_aig.records.checks import Checkup
 from robustbench_aig.records.claims import Claim
 from robustbench_aig.records.comparison import Comparison, Ladder
-from robustbench_aig.records.evaluation import CorruptionMean, Evaluation, WorstCase
+from robustbench_aig.records.evaluation import CorruptionMean, Evaluation, WorstCase, guessing
 from robustbench_aig.records.plan import DataRecord, ModelRecord
 
 
@@ -38,8 +38,7 @@ class Report(Record):
     @property
     def guessing(self) -> list[Evaluation]:
         """Evaluations on unattacked images that are not told from always guessing the largest class."""
-        clean = [e for e in self.evaluations if e.role == "clean"]
-        return [e for e in clean if self.commonest is not None and e.clean_accuracy.low <= self.commonest]
+        return [] if self.commonest is None else guessing(self.evaluations, self.commonest)
 
     @property
     def several_gated(self) -> bool:

@@ -18,6 +18,7 @@ from robustbench_aig.records import (
     ModelRecord,
     Report,
 )
+from robustbench_aig.records.evaluation import guessing
 from robustbench_aig.reporting.accuracy import Scores, accuracy
 from robustbench_aig.reporting.claims import claims
 from robustbench_aig.reporting.comparison import comparisons, results_of
@@ -49,6 +50,8 @@ def summarise(evidence: Evidence) -> Report:
     evaluations = [_evaluation(evidence, planned) for planned in evidence.finished()]
     united, corrupted = unions(evidence), means(evidence)
     results = results_of(evidence, united, corrupted)
+    share = commonest(evidence.rows[evaluations[0].id].label) if evaluations else None
+    guesses = {(e.model, e.gate_policy) for e in guessing(evaluations, share)} if share is not None else set()
     return Report(
         status=_status(plan.evaluations, evaluations),
         created=plan.created,
@@ -64,8 +67,8 @@ def summarise(evidence: Evidence) -> Report:
         comparisons=comparisons(evidence, results),
         ladder=ladder(plan, results),
         checks=evidence.checks,
-        claims=claims(evidence, results, [find_claim(name) for name in claim_names()]),
-        commonest=commonest(evidence.rows[evaluations[0].id].label) if evaluations else None,
+        claims=claims(evidence, results, [find_claim(name) for name in claim_names()], guesses),
+        commonest=share,
     )
 
 

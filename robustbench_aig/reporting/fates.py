@@ -67,9 +67,8 @@ class _Track(NamedTuple):
         stages = np.vstack([self.wrong, self.lost, np.ones_like(self.wrong)])
         return np.asarray(stages.argmax(axis=0), dtype=np.int64)
 
-    def met(self, image: int) -> EvaluationPlan | None:
+    def met(self, image: int, place: int) -> EvaluationPlan | None:
         """The evaluation that an image fell to, or the worst at the largest epsilon; None if it's wrong unattacked."""
-        place = int(self.places[image])
         at = min(place, len(self.members)) - 1
         return self.members[at][self.chosen[at, image]] if place else None
 
@@ -146,7 +145,8 @@ def _outcome(places: Ints, strengths: int) -> str:
 
 def _fates_of(track: _Track, strengths: list[ThreatRecord], images: list[int], evidence: Evidence) -> list[Fate]:
     """Of some images under one series. Table after table is read: images in their order would go to and fro."""
-    met = {image: track.met(image) for image in images}
+    placed = dict(zip(images, track.places[images].tolist(), strict=True))
+    met = {image: track.met(image, place) for image, place in placed.items()}
     changes: dict[int, list[GateChange]] = {}
     for evaluation in {e.id: e for e in met.values() if e is not None}.values():
         rows, gates = evidence.rows[evaluation.id], evidence.model(evaluation.model).gates
@@ -155,7 +155,6 @@ def _fates_of(track: _Track, strengths: list[ThreatRecord], images: list[int], e
             changes[image] = [GateChange(gate.name, bool(new), bool(old != new)) for gate, old, new in decisions]
     places = ["unattacked", *(threat.eps for threat in strengths), "held"]
     return [
-        Fate(place, places[place], "" if e is None else e.attack, changes.get(image, []))
+        Fate(placed[image], places[placed[image]], "" if e is None else e.attack, changes.get(image, []))
         for image, e in met.items()
-        for place in [int(track.places[image])]
     ]

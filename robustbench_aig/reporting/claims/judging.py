@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from robustbench_aig.recipes import (
@@ -19,16 +19,14 @@ from robustbench_aig.recipes import (
     UnderPolicies,
 )
 from robustbench_aig.records import CheckState, Claim, Measurement
-from robustbench_aig.reporting.accuracy import accuracy
 from robustbench_aig.reporting.claims.costs import measure_overhead, measure_pace, measure_training_speed
 from robustbench_aig.reporting.claims.gates import measure_movement, measure_specificity, measure_transitions
 from robustbench_aig.reporting.claims.groups import groups
 from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.robustness import measure_accuracy, measure_robustness, unmeasured
 from robustbench_aig.reporting.claims.verdicts import Ruling, combine
-from robustbench_aig.reporting.comparison import CLEAN, Results
+from robustbench_aig.reporting.comparison import Results
 from robustbench_aig.reporting.loading import Evidence
-from robustbench_aig.statistics import commonest
 from robustbench_aig.statistics.seeds import FEWEST_SEEDS
 
 _MEASURES: dict[type, Callable[[Any, Question], list[Measurement]]] = {
@@ -50,7 +48,12 @@ _OF_COSTS = (OverheadClaim, PaceClaim, TrainingSpeedClaim)
 """What is the same whatever a network has learned."""
 
 
-def claims(evidence: Evidence, results: Results, recipes: Sequence[tuple[str, ClaimRecipe]]) -> list[Claim]:
+def claims(
+    evidence: Evidence,
+    results: Results,
+    recipes: Sequence[tuple[str, ClaimRecipe]],
+    guesses: Collection[tuple[str, str]],
+) -> list[Claim]:
     """Every claim on every gated recipe, under each policy that it names, those about robustness first.
 
     Claims without any measurement are left out.
@@ -59,6 +62,7 @@ def claims(evidence: Evidence, results: Results, recipes: Sequence[tuple[str, Cl
         evidence: of the report.
         results: its scores.
         recipes: names and recipes of the claims.
+        guesses: (model, policy) of those that are not told from guessing.
     """
     kinds, compared = list(_MEASURES), groups(evidence.plan)
     found = []
@@ -67,11 +71,17 @@ def claims(evidence: Evidence, results: Results, recipes: Sequence[tuple[str, Cl
             for policy in recipe.claim.policies if isinstance(recipe.claim, UnderPolicies) else [""]:
                 asked = Question(group, policy, evidence, results)
                 measured = _MEASURES[type(recipe.claim)](recipe.claim, asked)
-                found += [_claim(name, recipe, asked, measured)] if measured else []
+                found += [_claim(name, recipe, asked, measured, guesses)] if measured else []
     return found
 
 
-def _claim(name: str, recipe: ClaimRecipe, asked: Question, found: list[Measurement]) -> Claim:
+def _claim(
+    name: str,
+    recipe: ClaimRecipe,
+    asked: Question,
+    found: list[Measurement],
+    guesses: Collection[tuple[str, str]],
+) -> Claim:
     group = asked.group
     compares = not isinstance(recipe.claim, MovementClaim | TransitionClaim | SpecificityClaim)
     checked = _checked(recipe, asked, plain=compares)
@@ -79,7 +89,7 @@ def _claim(name: str, recipe: ClaimRecipe, asked: Question, found: list[Measurem
     at = f"at {deciding.threat}: " if deciding.threat else ""
     lacking = unmeasured(recipe.claim, group, found) if isinstance(recipe.claim, Strengths) else None
     ruling = _held(Ruling(deciding.verdict, f"{at}{deciding.reason}"), checked, lacking)
-    guessing = [] if isinstance(recipe.claim, _OF_COSTS) else _guessing(asked, plain=compares)
+    guessing = [] if isinstance(recipe.claim, _OF_COSTS) else _guessing(asked, guesses, plain=compares)
     if guessing:
         ruling = Ruling("inconclusive", f"{', '.join(guessing)}: not told from guessing, unattacked")
     return Claim(
@@ -98,16 +108,11 @@ def _claim(name: str, recipe: ClaimRecipe, asked: Question, found: list[Measurem
     )
 
 
-def _guessing(asked: Question, *, plain: bool) -> list[str]:
+def _guessing(asked: Question, guesses: Collection[tuple[str, str]], *, plain: bool) -> list[str]:
     """The networks that no more is known of than that they name the largest class; they carry no claim."""
     of_each = [(model.name, asked.policy) for model in asked.group.gated]
     of_each += [(model.name, "none") for model in asked.group.plain if plain]
-    found = []
-    for name, policy in of_each:
-        scores, rows = asked.results.get((name, policy), {}).get(CLEAN), asked.evidence.clean(name, policy)
-        if scores and rows and accuracy(scores, seed=asked.seed).low <= commonest(rows.label):
-            found.append(name)
-    return found
+    return [one[0] for one in of_each if one in guesses]
 
 
 class _Checked(NamedTuple):

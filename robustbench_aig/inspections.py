@@ -42,9 +42,15 @@ class ClassUse(Record):
     label: str
     n: int
     rates: list[float] = Field(description="execution rate by gate")
+    factors: list[float] | None = Field(default=None, description="mean factor by gate, where blocks are scaled")
     histogram: list[int] = Field(description="images by number of executed blocks, 0 … gates")
     fewest: list[ImageUse] = Field(description="the images that use the fewest blocks, from the fewest")
     most: list[ImageUse] = Field(description="the images that use the most blocks, from the most")
+
+    @property
+    def shares(self) -> list[float]:
+        """By gate: the mean factor where blocks are scaled, else the execution rate."""
+        return self.factors or self.rates
 
 
 class History(Record):
@@ -55,13 +61,29 @@ class History(Record):
     rates: list[list[float]] = Field(description="by epoch and gate")
 
 
+class Factor(Record):
+    """What a gate multiplied its block by, over the images; of a factor per channel or pixel, the mean."""
+
+    mean: float
+    low: float = Field(description="5th percentile over images")
+    high: float = Field(description="95th percentile over images")
+
+
 class GateUse(Record):
     """What the gates did; lists follow the model's gates. A block is executed where its decision isn't 0."""
 
     rates: list[float] = Field(description="execution rate: share of images whose block is executed")
+    factors: list[Factor] | None = Field(
+        default=None, description="by gate, where blocks are scaled; null where they are executed or skipped"
+    )
     histogram: list[int] = Field(description="images by number of executed blocks, 0 … gates")
     per_class: list[ClassUse] = Field(description="classes with at least one image")
     history: History | None = Field(description="null where gates were not trained here")
+
+    @property
+    def shares(self) -> list[float]:
+        """By gate: the mean factor where blocks are scaled, else the execution rate."""
+        return [factor.mean for factor in self.factors] if self.factors else self.rates
 
     @property
     def n(self) -> int:

@@ -139,10 +139,10 @@ def _table(inspection: Inspection) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("block")
     if of.gates:
-        table.add_column("execution rate", justify="right")
+        table.add_column("mean factor" if of.gates.factors else "execution rate", justify="right")
     for column in ("accuracy without it", "95 % interval", "difference"):
         table.add_column(column, justify="right")
-    rates = of.gates.rates if of.gates else []
+    rates = of.gates.shares if of.gates else []
     mean = [f"{100 * sum(rates) / len(rates):.1f} (mean)"] if rates else []
     table.add_row("none (intact)", *mean, *_cells(of.accuracy.value, of.accuracy.low, of.accuracy.high), "")
     table.add_section()

@@ -14,7 +14,7 @@ from robustbench_aig.environment import environment
 from robustbench_aig.evaluation.judge import Judgement, Subject, judge
 from robustbench_aig.evaluation.lesions import accuracy_of, lesion_of, removed
 from robustbench_aig.evaluation.subjects import Network
-from robustbench_aig.inspections import ClassUse, GateUse, History, ImageUse, Inspection
+from robustbench_aig.inspections import ClassUse, Factor, GateUse, History, ImageUse, Inspection
 from robustbench_aig.models.branches import residual_branches
 from robustbench_aig.records import DataRecord
 from robustbench_aig.runs import EpochRecord
@@ -23,6 +23,10 @@ SHOWN = 3
 """Images per class that are told by name as those that use the fewest, and the most, blocks."""
 
 _BATCH = 100
+_SCALING = {"none", "expected"}
+"""Policies under which gates, where there are some, multiply instead of choosing: soft gates know no other."""
+
+_MIDDLE = torch.tensor([0.05, 0.95], dtype=torch.float64)
 _FALLBACK = "sampled"
 
 Progress = Callable[[int, int], None]
@@ -76,7 +80,9 @@ def inspect_network(
         policy=policy,
         accuracy=accuracy_of(intact.right.numpy()),
         lesions=lesions,
-        gates=_gates(intact, images, data.classes, trained) if network.record.gates else None,
+        gates=_gates(intact, images, data.classes, trained, scaled=policy in _SCALING)
+        if network.record.gates
+        else None,
     )
 
 
@@ -118,7 +124,9 @@ class _Passes:
         return verdict
 
 
-def _gates(verdicts: _Verdicts, images: ImageSet, classes: Sequence[str], history: History | None) -> GateUse:
+def _gates(
+    verdicts: _Verdicts, images: ImageSet, classes: Sequence[str], history: History | None, *, scaled: bool
+) -> GateUse:
     per_class = []
     for label, name in enumerate(classes):
         members = (images.labels == label).nonzero()[:, 0]
@@ -133,19 +141,32 @@ def _gates(verdicts: _Verdicts, images: ImageSet, classes: Sequence[str], histor
                 label=name,
                 n=len(members),
                 rates=_rates(executed),
+                factors=_rates(verdicts.probabilities[members]) if scaled else None,
                 histogram=_histogram(executed),
                 fewest=used[:shown],
                 most=used[: -shown - 1 : -1],
             )
         )
     executed = verdicts.executed
-    return GateUse(rates=_rates(executed), histogram=_histogram(executed), per_class=per_class, history=history)
+    return GateUse(
+        rates=_rates(executed),
+        factors=_factors(verdicts.probabilities) if scaled else None,
+        histogram=_histogram(executed),
+        per_class=per_class,
+        history=history,
+    )
 
 
 def _rates(executed: Tensor) -> list[float]:
-    """Share of images (n, G) for which each gate's block is executed."""
+    """Mean over images (n, G) by gate: of decisions, the share for which its block is executed."""
     rates: list[float] = executed.double().mean(0).tolist()
     return rates
+
+
+def _factors(z: Tensor) -> list[Factor]:
+    """By gate, of what it multiplied its block by for each image (n, G)."""
+    ranges = z.double().quantile(_MIDDLE, 0).T.tolist()
+    return [Factor(mean=mean, low=low, high=high) for mean, (low, high) in zip(_rates(z), ranges, strict=True)]
 
 
 def _histogram(executed: Tensor) -> list[int]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import altair as alt
 
-from robustbench_aig.inspections import GateUse, History, Inspection
+from robustbench_aig.inspections import Factor, GateUse, History, Inspection
 from robustbench_aig.reporting.curves import DASHES, Curve, Stroke, over_epochs
 from robustbench_aig.reporting.drawing import ACCENT, FAINT, INK, Datum, chart, svg
-from robustbench_aig.reporting.words import accuracy_text, percent, signed
+from robustbench_aig.reporting.words import accuracy_text, bracket, percent, signed
 
 _COLOURS = [f"var(--s{number})" for number in range(1, 7)]
 _WIDTH, _HEIGHT = 310, 180
@@ -63,6 +64,26 @@ def blocks_per_image(gates: GateUse) -> str:
     return svg(alt.layer(bars).properties(width=_WIDTH, height=_HEIGHT))
 
 
+def factors(of: Sequence[Factor], names: Sequence[str]) -> str:
+    """What each block is multiplied by: mean over images, and the middle 90 % of them."""
+    data: list[Datum] = [
+        {
+            "block": name,
+            "value": factor.mean,
+            "low": factor.low,
+            "high": factor.high,
+            "says": f"block {name}: times {percent(factor.mean)} {bracket(factor.low, factor.high)}",
+        }
+        for name, factor in zip(names, of, strict=True)
+    ]
+    base = chart(data).encode(x=_blocks("block (stage.block)"))
+    spread = base.mark_rule(color=ACCENT, strokeWidth=1.5).encode(y=_share("low", "factor"), y2="high:Q")
+    point = base.mark_point(filled=True, size=60, opacity=1, color=ACCENT).encode(
+        y=_share("value", "factor"), description="says:N"
+    )
+    return svg(alt.layer(spread, point).properties(width=_WIDTH, height=_HEIGHT))
+
+
 def lesions(inspection: Inspection) -> str:
     """Accuracy without each block, with intervals; the intact accuracy as a line with its interval as a band."""
     intact = inspection.accuracy
@@ -78,19 +99,24 @@ def lesions(inspection: Inspection) -> str:
         for lesion in inspection.lesions
     ]
     whole: list[Datum] = [{"value": intact.value, "low": intact.low, "high": intact.high}]
-    axis = alt.Axis(format="%", tickCount=5)
-    y = alt.Y("value:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]), axis=axis)
-    low = alt.Y("low:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]), axis=axis)
+    y, low = _share("value", "accuracy"), _share("low", "accuracy")
     band = chart(whole).mark_rect(color=FAINT, opacity=0.8).encode(y=low, y2="high:Q")
     level = chart(whole).mark_rule(color=INK, strokeDash=[4, 3]).encode(y=y)
-    base = chart(data).encode(
-        x=alt.X(
-            "block:N", sort=None, title="removed block (stage.block)", axis=alt.Axis(labelAngle=0, labelOverlap=True)
-        )
-    )
+    base = chart(data).encode(x=_blocks("removed block (stage.block)"))
     spread = base.mark_rule(color=ACCENT, strokeWidth=1.5).encode(y=low, y2="high:Q")
     shapes = alt.Scale(domain=["identity", "transition"], range=["circle", "triangle-up"])
     point = base.mark_point(filled=True, size=60, opacity=1, color=ACCENT).encode(
         y=y, shape=alt.Shape("kind:N", scale=shapes, legend=None), description="says:N"
     )
     return svg(alt.layer(band, level, spread, point).properties(width=_WIDTH, height=_HEIGHT))
+
+
+def _blocks(title: str) -> alt.X:
+    """An axis of blocks in their order."""
+    return alt.X("block:N", sort=None, title=title, axis=alt.Axis(labelAngle=0, labelOverlap=True))
+
+
+def _share(field: str, title: str) -> alt.Y:
+    """An axis from 0 to 100 %."""
+    axis = alt.Axis(format="%", tickCount=5)
+    return alt.Y(f"{field}:Q", title=title, scale=alt.Scale(domain=[0, 1]), axis=axis)

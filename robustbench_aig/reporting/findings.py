@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robustbench_aig.inspections import ClassUse, GateUse, Inspection
-from robustbench_aig.reporting.words import accuracy_text, listing, number
+from robustbench_aig.inspections import ClassUse, Factor, GateUse, Inspection
+from robustbench_aig.reporting.words import accuracy_text, listing, number, percent
 
 _DISTINCT = 0.05
 _MOST_NAMES = 8
@@ -22,7 +22,14 @@ _INTERVALS = (
 def findings(of: Inspection) -> list[str]:
     """What a reader should know first."""
     intact = f"Intact, {of.model.name} classifies {accuracy_text(of.accuracy)} of {of.data.n} images right."
-    return [intact, *(_use(of.gates, of) if of.gates and of.gates.selective else []), *_worth(of)]
+    return [intact, *_gates(of), *_worth(of)]
+
+
+def _gates(of: Inspection) -> list[str]:
+    """What the gates do, where they don't do the same for every image."""
+    if of.gates and of.gates.factors:
+        return _scaling(of.gates.factors, [gate.name for gate in of.model.gates])
+    return _use(of.gates, of) if of.gates and of.gates.selective else []
 
 
 def why_no_gates(of: Inspection) -> str | None:
@@ -80,6 +87,16 @@ def _use(gates: GateUse, of: Inspection) -> list[str]:
             f"class {fewest.label} the fewest, {number(_mean_of(fewest))}."
         )
     return found
+
+
+def _scaling(factors: Sequence[Factor], names: Sequence[str]) -> list[str]:
+    """How far apart the blocks are, and how far apart the images."""
+    named = list(zip(names, factors, strict=True))
+    least, most = (end(named, key=lambda each: each[1].mean) for end in (min, max))
+    widest = max(named, key=lambda each: each[1].high - each[1].low)
+    blocks = f"Blocks are scaled by {percent(least[1].mean)} ({least[0]}) to {percent(most[1].mean)} ({most[0]})"
+    images = f"the middle 90 % of them have factors from {percent(widest[1].low)} to {percent(widest[1].high)}"
+    return [f"{blocks} on average.", f"Images differ most at block {widest[0]}: {images}."]
 
 
 def _worth(of: Inspection) -> list[str]:

@@ -51,6 +51,7 @@ def render_inspection(inspection: Inspection, pixels: Mapping[int, Pixels]) -> s
         notes=findings.notes(inspection),
         why_no_gates=findings.why_no_gates(inspection),
         lesion_picture=block_charts.lesions(inspection),
+        factor_picture=block_charts.factors(gates.factors, names) if gates and gates.factors else None,
         histogram=block_charts.blocks_per_image(gates) if gates else None,
         epoch_panels=block_charts.epochs(gates.history, names) if gates and gates.history else [],
         strokes=block_charts.strokes(names),
@@ -64,10 +65,10 @@ def render_inspection(inspection: Inspection, pixels: Mapping[int, Pixels]) -> s
 
 
 def kept_classes(gates: GateUse) -> list[ClassUse]:
-    """All classes in their order; of more than 24 those whose rates are farthest from the overall ones."""
+    """All classes in their order; of more than 24 those whose rates, or factors, are farthest from the overall ones."""
 
     def distance(of_class: ClassUse) -> float:
-        return sum(abs(a - b) for a, b in zip(of_class.rates, gates.rates, strict=True))
+        return sum(abs(a - b) for a, b in zip(of_class.shares, gates.shares, strict=True))
 
     return sorted(sorted(gates.per_class, key=distance)[-MOST_CLASSES:], key=gates.per_class.index)
 
@@ -75,7 +76,7 @@ def kept_classes(gates: GateUse) -> list[ClassUse]:
 def _rates(gates: GateUse, names: list[str], kept: list[ClassUse]) -> Map:
     """Gates × classes."""
     rows = [
-        (name, [share(rate) for rate in (gates.rates[gate], *(c.rates[gate] for c in kept))])
+        (name, [share(rate) for rate in (gates.shares[gate], *(c.shares[gate] for c in kept))])
         for gate, name in enumerate(names)
     ]
     return Map(*_columns(gates, kept), rows)

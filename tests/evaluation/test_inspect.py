@@ -6,7 +6,9 @@ import copy
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,11 +18,13 @@ from robustbench_aig.evaluation import Network
 from robustbench_aig.evaluation.inspect import inspect_network
 from robustbench_aig.evaluation.lesions import removed
 from robustbench_aig.gating import Argmax, Policy, PooledGate, Sampled, deployed_policy, gating
+from robustbench_aig.gating.soft import SoftGate
 from robustbench_aig.inspections import Inspection
 from robustbench_aig.models import GatedBlock, profile_macs
 from robustbench_aig.models.branches import residual_branches
 from robustbench_aig.models.preact_resnet import PreActResNet
 from robustbench_aig.models.resnet import ResNet
+from robustbench_aig.models.soft_gates import HighwayResNet, SEResNet
 from robustbench_aig.models.stochastic_depth import StochasticDepthResNet
 from robustbench_aig.models.torchvision import torchvision_resnet
 from robustbench_aig.randomness import Stream
@@ -182,6 +186,52 @@ def test_fewest_and_most_against_sorting_image_by_image(policy: str) -> None:
             assert use.blocks == sum(one.gates)
             assert use.open_probability == pytest.approx(one.probability, abs=1e-4)
             assert (use.prediction, use.correct) == (CLASSES[one.prediction], one.prediction == one.label)
+
+
+@pytest.mark.parametrize(
+    ("model", "layer"),
+    [
+        (SEResNet(14, 10, widths=(8, 12, 16), reduction=4, **CHANNELS), "fc2"),
+        (HighwayResNet(14, 10, widths=(8, 12, 16), gate_bias=-1.0, **CHANNELS), "conv"),
+    ],
+    ids=["squeeze", "highway"],
+)
+def test_factors_of_soft_gates_are_what_their_last_layers_say(model: nn.Module, layer: str) -> None:
+    """Images one by one, the sigmoid taken behind the gates' backs; percentiles by numpy."""
+    stir(model)
+    tested = image_set(70)
+    last = [gate.get_submodule(layer) for gate in model.modules() if isinstance(gate, SoftGate)]
+    for module in last:
+        cast(Tensor, module.weight).data.mul_(100)  # a fresh gate hardly tells images apart
+    found = inspected(network(model), "none", tested).gates
+    assert found is not None
+    assert found.factors is not None
+    seen: list[float] = []
+    for module in last:
+        module.register_forward_hook(lambda *call: seen.append(float(call[2].sigmoid().mean())))
+    with torch.no_grad():
+        for position in range(70):
+            model(tested.images[position : position + 1])
+    by_image = np.array(seen).reshape(70, 6)
+    assert [factor.mean for factor in found.factors] == pytest.approx(by_image.mean(0), abs=1e-5)
+    assert [factor.low for factor in found.factors] == pytest.approx(np.quantile(by_image, 0.05, 0), abs=1e-5)
+    assert [factor.high for factor in found.factors] == pytest.approx(np.quantile(by_image, 0.95, 0), abs=1e-5)
+    assert np.median(by_image.std(0)) > 1e-3
+    for of_class in found.per_class:
+        members = (tested.labels == CLASSES.index(of_class.label)).numpy()
+        assert of_class.factors == pytest.approx(by_image[members].mean(0), abs=1e-5)
+
+
+def test_only_scaled_blocks_have_factors() -> None:
+    model, tested = balanced(gated()), image_set(20)
+    chosen, scaled = (inspected(network(model), policy, tested).gates for policy in ("argmax", "expected"))
+    assert chosen is not None
+    assert scaled is not None
+    assert chosen.factors is None
+    assert {of_class.factors for of_class in chosen.per_class} == {None}
+    assert scaled.factors is not None
+    total = sum(factor.mean for factor in scaled.factors)
+    assert total == pytest.approx(sum(one.probability for one in one_by_one(model, "expected", tested)) / 20, abs=1e-5)
 
 
 def test_equal_images_are_ordered_by_id_and_lone_ones_are_shown_twice() -> None:

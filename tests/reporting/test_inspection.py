@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robustbench_aig.inspections import Inspection
+from robustbench_aig.inspections import Factor, Inspection
 from robustbench_aig.reporting.inspection import kept_classes, render_inspection, write_inspection
 from robustbench_aig.reporting.pictures import thumbnail
 from tests.reporting.inspected import GATES, inspection, pixels
@@ -152,6 +152,28 @@ def test_soft_gates_are_not_said_to_be_a_policy() -> None:
     words = text_of(render_inspection(of, pixels(of)))
     assert f"The gates of {of.model.name} are soft: every block is executed for every image and scaled" in words
     assert "Under none gates" not in words
+
+
+def test_factors_stand_where_rates_would() -> None:
+    of = inspection()
+    assert of.gates is not None
+    factors = [Factor(mean=0.1 * k, low=0.09 * k, high=0.1 * k + 0.01 * (k == 4)) for k in range(1, 10)]
+    per_class = [
+        c.model_copy(update={"rates": [1.0] * 9, "factors": [0.05 * k for k in range(9)]}) for c in of.gates.per_class
+    ]
+    update = {"rates": [1.0] * 9, "histogram": [0] * 9 + [of.gates.n], "factors": factors, "per_class": per_class}
+    of = of.model_copy(update={"gates": of.gates.model_copy(update=update), "policy": "none"})
+    page = render_inspection(of, pixels(of))
+    words = text_of(page)
+    assert "Blocks are scaled by 10.0 % (1.1) to 90.0 % (3.3) on average." in words
+    assert "Images differ most at block 3.3: the middle 90 % of them have factors from 81.0 % to 90.0 %." in words
+    assert page.count("block 2.1: times 40.0") >= 1
+    assert "Execution rate by class" not in words
+    by_class, lesions = tables(page)[:2]
+    assert by_class[1] == ["1.1", "10", *["0"] * 10]
+    assert by_class[9] == ["3.3", "90", *["40"] * 10]
+    assert lesions[0][1] == "Mean factor"
+    assert lesions[2][1] == "10.0 %"
 
 
 def test_where_every_block_runs_for_every_image_nothing_is_compared() -> None:

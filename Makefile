@@ -50,7 +50,7 @@ docs: $(READY)
 
 # What claims rest on and takes long; DATA is a folder of real images, without which some of it is left out.
 evidence: $(READY)
-	AIGROB_EVIDENCE_DATA=$(DATA) $(BIN)/pytest -m evidence
+	AIGROB_EVIDENCE_DATA=$(DATA) OMP_NUM_THREADS=1 $(BIN)/pytest -m evidence -n auto --dist worksteal
 
 figures: $(READY)
 	$(BIN)/python -m robustbench_aig.models.catalogue

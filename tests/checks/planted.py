@@ -1,4 +1,4 @@
-"""Networks, attacks and unions that are wrong in one way each, on digits: what checks are there to find."""
+"""Networks, attacks and unions that are wrong in one way each: what checks are there to find."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from typing import ClassVar
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from robustbench_aig.attacks import Attack, Pgd, View
 from robustbench_aig.checks.worst import Worst
-from robustbench_aig.data import load_data
+from robustbench_aig.data import DataSet
 from robustbench_aig.evaluation import Judgement
 from robustbench_aig.gating import PooledGate, Sampled
 from robustbench_aig.models.resnet import Normalise
@@ -88,9 +89,10 @@ class Dropping(Wrapped):
         return super().forward(F.dropout(x, 0.1, training=True))
 
 
-def normalised_twice(model: nn.Module) -> nn.Module:
+def normalised_twice(model: nn.Module, known: Tensor) -> nn.Module:
     """Mean and standard deviation are the network's affair, and here somebody else's as well."""
-    return nn.Sequential(Normalise([0.3], [0.38]), model).eval()
+    mean, std = known.mean((0, 2, 3)).tolist(), known.std((0, 2, 3)).tolist()
+    return nn.Sequential(Normalise(mean, std), model).eval()
 
 
 class CutGate(PooledGate):
@@ -157,14 +159,20 @@ class WinnersTakeAll(nn.Module):
         return x * (x >= least.view(-1, 1, 1, 1))
 
 
-def winners_take_all() -> nn.Module:
-    """A small network of such layers, trained on digits for two seconds."""
-    data = load_data("digits", seed=0)
-    x, y = data.train.batch(slice(None)), data.train.labels
+def winners_take_all(data: DataSet) -> nn.Module:
+    """A small network of such layers, trained for seconds."""
+    learnt = data.train.limit(5000, 0)
+    x, y = learnt.batch(slice(None)), learnt.labels
+    channels, height, width = data.shape
+    features = 32 * ceil(height / 2) * ceil(width / 2)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = nn.Sequential(
-            *_layer(1, 16, 1), *_layer(16, 32, 2), *_layer(32, 32, 1), nn.Flatten(), nn.Linear(512, 10)
+            *_layer(channels, 16, 1),
+            *_layer(16, 32, 2),
+            *_layer(32, 32, 1),
+            nn.Flatten(),
+            nn.Linear(features, len(data.classes)),
         )
         optimizer = torch.optim.SGD(model.parameters(), 0.05, 0.9, nesterov=True, weight_decay=5e-4)
         for _ in range(6):

@@ -26,8 +26,8 @@ from robustbench_aig.gating import Argmax
 from robustbench_aig.models import lean
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Norm, Threat
+from tests.checks.grounds import digits
 from tests.checks.toys import Lottery, toy_case
-from tests.checks.trained import case_of
 
 Trained = Callable[[str], Network]
 
@@ -66,7 +66,7 @@ def test_a_point_that_lies_among_the_others_is_not_planted() -> None:
 
 @pytest.mark.parametrize("policy", ["argmax", "sampled"])
 def test_planted_networks_answer_as_they_were_made_to(trained: Trained, policy: str) -> None:
-    case = case_of(trained("gated-0"), policy)
+    case = digits().case(trained("gated-0"), policy)
     images = case.sample(20)
     made = planted(case, images, 30)
     assert not isinstance(made, str)
@@ -134,7 +134,7 @@ def test_random_search_returns_its_best_point(norm: Norm) -> None:
 @pytest.mark.parametrize("mode", [StraightThrough(), Leaded(), SoftExpected()])
 @pytest.mark.parametrize("name", ["plain", "gated-0"])
 def test_to_record_an_attack_changes_nothing(trained: Trained, name: str, mode: Mode) -> None:
-    case = case_of(trained(name), "argmax" if name != "plain" else "none", Pgd(steps=6, mode=mode))
+    case = digits().case(trained(name), "argmax" if name != "plain" else "none", Pgd(steps=6, mode=mode))
     images = case.sample(70)
     way = way_of(case, Pgd(steps=6, mode=mode), images)
     torch.testing.assert_close(way.returned, torch.cat([each.images for each in case.attacked(images, case.threat)]))
@@ -144,7 +144,7 @@ def test_to_record_an_attack_changes_nothing(trained: Trained, name: str, mode: 
 
 
 def test_the_best_iterate_is_the_one_with_the_lowest_margin(trained: Trained) -> None:
-    case = case_of(trained("plain"), "none", Pgd(steps=6))
+    case = digits().case(trained("plain"), "none", Pgd(steps=6))
     images = case.sample(30)
     way = way_of(case, Pgd(steps=6), images)
     with torch.no_grad():
@@ -152,7 +152,7 @@ def test_the_best_iterate_is_the_one_with_the_lowest_margin(trained: Trained) ->
 
 
 def test_losses_and_their_gradients(trained: Trained) -> None:
-    model, case = trained("plain").model, case_of(trained("plain"), "none")
+    model, case = trained("plain").model, digits().case(trained("plain"), "none")
     x, y = case.images.pixels[:6], case.images.labels[:6]
     for loss in (cross_entropy, margin_loss):
         leaf = x.clone().requires_grad_()
@@ -192,7 +192,7 @@ def test_growing_balls_are_each_taken_once() -> None:
 def test_the_faster_copy_is_what_attacks_work_on(trained: Trained) -> None:
     network = trained("gated-0")
     fast = replace(network, copy=lean(network.model))
-    case, plain = (case_of(of, "argmax", Pgd(steps=5)) for of in (fast, network))
+    case, plain = (digits().case(of, "argmax", Pgd(steps=5)) for of in (fast, network))
     calls = []
     assert case.subject.copy is not None
     case.subject.copy.register_forward_pre_hook(lambda *_: calls.append(1))
@@ -205,7 +205,7 @@ def test_the_faster_copy_is_what_attacks_work_on(trained: Trained) -> None:
 
 
 def test_in_l2_checks_work_as_well(trained: Trained) -> None:
-    case = case_of(trained("plain"), "none", Apgd(steps=10, keep="best"))
+    case = digits().case(trained("plain"), "none", Apgd(steps=10, keep="best"))
     case = replace(case, threat=Threat.parse("0.7", "l2"), images=case.images.pick(slice(40)))
     cheap = [check for check in QUICK if check.name != "black-box"]
     for finding in run_checks(case, [*cheap, MoreSteps(), Monotone(), Binarization()]):
@@ -228,7 +228,7 @@ def test_a_network_without_float64_is_spared_what_needs_it() -> None:
 
 
 def test_a_view_is_counted_in_a_planted_network(trained: Trained) -> None:
-    case = case_of(trained("gated-0"), "argmax")
+    case = digits().case(trained("gated-0"), "argmax")
     made = planted(case, case.sample(10), 20)
     assert not isinstance(made, str)
     assert View(made.subject.model).gated

@@ -1,6 +1,6 @@
 """Every planted defect is found by a check that is named here, and honest networks fail none."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,10 +14,10 @@ from robustbench_aig.checks import ALL, QUICK, Case, Check, Finding, reference_a
 from robustbench_aig.checks.blackbox import BlackBox
 from robustbench_aig.checks.worst import Union
 from robustbench_aig.evaluation import Network
+from robustbench_aig.gating import PooledGate
 from robustbench_aig.models import lean
 from tests.checks import planted
-from tests.checks.planted import with_gates
-from tests.checks.trained import case_of, digits
+from tests.checks.grounds import Ground, digits
 
 Trained = Callable[[str], Network]
 CHECKS = {check.name: check for check in ALL}
@@ -28,42 +28,53 @@ class Defect:
     """What is wrong, and the checks that must say so.
 
     Attributes:
-        make: from an honest network to a wrong one.
+        make: from an honest network, and the ground that it stands on, to a wrong one.
         found_by: names of checks.
         of: the honest network.
         policy: under which the wrong one is checked.
     """
 
-    make: Callable[[nn.Module], nn.Module]
+    make: Callable[[nn.Module, Ground], nn.Module]
     found_by: tuple[str, ...]
     of: str = "plain"
     policy: str = "none"
 
 
+def alone(make: Callable[[nn.Module], nn.Module]) -> Callable[[nn.Module, Ground], nn.Module]:
+    """Whatever the ground."""
+    return lambda model, _: make(model)
+
+
+def gates(kind: type[PooledGate]) -> Callable[[nn.Module, Ground], nn.Module]:
+    """Other gates with the same weights."""
+    return lambda model, _: planted.with_gates(model, kind)
+
+
 NETWORKS = {
-    "scaled logits": Defect(planted.ScaledLogits, ("cross-entropy-underflow", "step-saturation", "high-epsilon")),
-    "softmax output": Defect(planted.SoftmaxOutput, ("logits",)),
-    "gates cut from the gradient": Defect(
-        lambda model: with_gates(model, planted.CutGate), ("gate-path",), "gated-0", "argmax"
+    "scaled logits": Defect(
+        alone(planted.ScaledLogits), ("cross-entropy-underflow", "step-saturation", "high-epsilon")
     ),
-    "the same, sampled": Defect(lambda model: with_gates(model, planted.CutGate), ("gate-path",), "gated-0", "sampled"),
-    "sampled gates presented as deterministic": Defect(
-        lambda model: with_gates(model, planted.SecretGate), ("randomness",), "gated-0", "argmax"
+    "softmax output": Defect(alone(planted.SoftmaxOutput), ("logits",)),
+    "gates cut from the gradient": Defect(gates(planted.CutGate), ("gate-path",), "gated-0", "argmax"),
+    "the same, sampled": Defect(gates(planted.CutGate), ("gate-path",), "gated-0", "sampled"),
+    "sampled gates presented as deterministic": Defect(gates(planted.SecretGate), ("randomness",), "gated-0", "argmax"),
+    "noise of the batch": Defect(gates(planted.BatchNoiseGate), ("noise-scope",), "gated-0", "sampled"),
+    "dropout left on": Defect(alone(planted.Dropping), ("randomness",)),
+    "quantised input": Defect(alone(planted.Rounded), ("zero-gradient", "finite-differences", "unbounded")),
+    "quantised input, straight through": Defect(alone(planted.RoundedStraightThrough), ("finite-differences",)),
+    "k winners take all": Defect(
+        lambda _, ground: planted.winners_take_all(ground.setting.data), ("shattered-gradient", "binarization")
     ),
-    "noise of the batch": Defect(
-        lambda model: with_gates(model, planted.BatchNoiseGate), ("noise-scope",), "gated-0", "sampled"
-    ),
-    "dropout left on": Defect(planted.Dropping, ("randomness",)),
-    "quantised input": Defect(planted.Rounded, ("zero-gradient", "finite-differences", "unbounded")),
-    "quantised input, straight through": Defect(planted.RoundedStraightThrough, ("finite-differences",)),
-    "k winners take all": Defect(lambda _: planted.winners_take_all(), ("shattered-gradient", "binarization")),
-    "batch-norm stuck in training mode": Defect(planted.stuck_in_training, ("mode",)),
-    "network left in training mode": Defect(planted.left_in_training, ("mode",)),
-    "input's gradient ignored": Defect(planted.IgnoresGradient, ("zero-gradient", "single-step")),
+    "batch-norm stuck in training mode": Defect(alone(planted.stuck_in_training), ("mode",)),
+    "network left in training mode": Defect(alone(planted.left_in_training), ("mode",)),
+    "input's gradient ignored": Defect(alone(planted.IgnoresGradient), ("zero-gradient", "single-step")),
     "NaN for whatever is changed": Defect(
-        lambda model: planted.NotANumber(model, digits().pixels), ("single-step", "finite-differences")
+        lambda model, ground: planted.NotANumber(model, ground.setting.images.pixels),
+        ("single-step", "finite-differences"),
     ),
-    "normalised twice": Defect(planted.normalised_twice, ("clean-accuracy",)),
+    "normalised twice": Defect(
+        lambda model, ground: planted.normalised_twice(model, ground.setting.images.pixels), ("clean-accuracy",)
+    ),
 }
 
 ATTACKS: dict[str, tuple[Attack, tuple[str, ...]]] = {
@@ -83,37 +94,33 @@ def found(case: Case, name: str) -> Finding:
     return next(run_checks(case, [CHECKS[name]]))
 
 
-def planted_case(trained: Trained, defect: Defect) -> Case:
-    of = trained(defect.of)
-    case = case_of(of, defect.policy, recorded=recorded(of))
-    return replace(case, subject=replace(case.subject, model=defect.make(of.model), copy=None))
+def assert_found(case: Case, found_by: Sequence[str], ground: Ground) -> None:
+    """By every check that is named, but for those that are blunt on this ground."""
+    statuses = {check: found(case, check).status for check in found_by if check not in ground.setting.blunt}
+    assert set(statuses.values()) == {"fail"}, statuses
 
 
-def recorded(of: Network) -> tuple[int, int]:
-    """What its run says of the test set."""
-    accuracy = next(iter(of.record.training["test accuracy"].values()))
-    return round(accuracy * 364), 364
+def planted_case(ground: Ground, defect: Defect) -> Case:
+    of = ground.network(defect.of)
+    case = ground.setting.case(of, defect.policy, recorded=ground.setting.recorded(of))
+    return replace(case, subject=replace(case.subject, model=defect.make(of.model, ground), copy=None))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_wrong_network_is_found(trained: Trained, name: str) -> None:
-    case = planted_case(trained, NETWORKS[name])
-    statuses = {check: found(case, check).status for check in NETWORKS[name].found_by}
-    assert set(statuses.values()) == {"fail"}, statuses
+def test_a_wrong_network_is_found(ground: Ground, name: str) -> None:
+    assert_found(planted_case(ground, NETWORKS[name]), NETWORKS[name].found_by, ground)
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_a_wrong_attack_is_found(trained: Trained, name: str) -> None:
+def test_a_wrong_attack_is_found(ground: Ground, name: str) -> None:
     attack, found_by = ATTACKS[name]
-    case = case_of(trained("plain"), "none", attack)
-    statuses = {check: found(case, check).status for check in found_by}
-    assert set(statuses.values()) == {"fail"}, statuses
+    assert_found(ground.setting.case(ground.network("plain"), "none", attack), found_by, ground)
 
 
 @pytest.mark.parametrize("union", [planted.lucky_draw, planted.noisy_minimum])
-def test_a_wrong_union_is_found(trained: Trained, union: Union) -> None:
+def test_a_wrong_union_is_found(ground: Ground, union: Union) -> None:
     attack = Apgd(steps=10, keep="best", mode=StraightThrough(draws=5))
-    case = replace(case_of(trained("gated-0"), "sampled", attack), union=union)
+    case = replace(ground.setting.case(ground.network("gated-0"), "sampled", attack), union=union)
     finding = found(case, "fresh-draws")
     assert finding.status == "fail"
     assert finding.numbers["union"] < finding.numbers["fresh"]
@@ -124,7 +131,7 @@ def honest_case(trained: Trained, name: str, policy: str) -> Case:
     own = replace(trained(name), copy=lean(trained(name).model))
     twin = trained("plain" if name != "plain" else "gated-0")
     other = twin.subject("none" if name != "plain" else "argmax")
-    return case_of(own, policy, recorded=recorded(own), others=(other,))
+    return digits().case(own, policy, recorded=digits().recorded(own), others=(other,))
 
 
 def lighter(check: Check) -> Check:

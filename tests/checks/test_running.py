@@ -19,8 +19,8 @@ from robustbench_aig.evaluation import Network
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
 from tests.checks import planted
+from tests.checks.grounds import digits
 from tests.checks.toys import Lottery, toy_case
-from tests.checks.trained import case_of
 
 Trained = Callable[[str], Network]
 
@@ -80,7 +80,9 @@ class Passes:
 def test_the_estimated_cost_is_a_bound(trained: Trained, check: Check) -> None:
     """But for the choice of images, which all checks share; a pass without a gradient may stand for one with."""
     attack = Apgd(steps=4, keep="best", mode=StraightThrough(draws=2))
-    case = case_of(trained("gated-0"), "sampled", attack, others=(trained("plain").subject("none"),), recorded=(1, 2))
+    case = digits().case(
+        trained("gated-0"), "sampled", attack, others=(trained("plain").subject("none"),), recorded=(1, 2)
+    )
     small = replace(check, images=12)
     if isinstance(small, BlackBox):
         small = replace(small, queries=20, pairs=2)
@@ -104,7 +106,7 @@ def test_checks_share_what_they_cost() -> None:
 
 
 def test_the_informative_ball_leaves_about_half(trained: Trained) -> None:
-    case = case_of(trained("plain"), "none", Apgd(steps=10, keep="best"))
+    case = digits().case(trained("plain"), "none", Apgd(steps=10, keep="best"))
     threat = informative(replace(case, threat=Threat.parse("1/255")))
     lost = case.outcome(case.attack, case.sample(48), threat).lost.double().mean()
     assert 0.2 < lost < 0.8
@@ -114,6 +116,6 @@ def test_the_informative_ball_leaves_about_half(trained: Trained) -> None:
 
 
 def test_a_network_that_cannot_be_attacked_keeps_its_ball(trained: Trained) -> None:
-    case = case_of(trained("plain"), "none")
+    case = digits().case(trained("plain"), "none")
     broken = replace(case, subject=replace(case.subject, model=planted.IgnoresGradient(case.subject.model)))
     assert informative(broken) == case.threat

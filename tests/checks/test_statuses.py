@@ -17,10 +17,10 @@ from robustbench_aig.evaluation import Images, Network
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
 from tests.checks import planted
+from tests.checks.grounds import digits
 from tests.checks.planted import Ours
 from tests.checks.test_planted import ATTACKS, NETWORKS
 from tests.checks.toys import BetweenLevels, Lottery, OneGate, ThroughTheGate, toy_case
-from tests.checks.trained import case_of
 
 Trained = Callable[[str], Network]
 Make = Callable[[Trained], Case]
@@ -65,15 +65,15 @@ def changed(case: Case, make: Callable[..., torch.nn.Module], *arguments: object
 
 
 def plain(trained: Trained) -> Case:
-    return case_of(trained("plain"), "none", QUICK_SEARCH, recorded=(358, 364))
+    return digits().case(trained("plain"), "none", QUICK_SEARCH, recorded=(358, 364))
 
 
 def gated(trained: Trained) -> Case:
-    return case_of(trained("gated-0"), "argmax", QUICK_SEARCH)
+    return digits().case(trained("gated-0"), "argmax", QUICK_SEARCH)
 
 
 def sampled(trained: Trained) -> Case:
-    return case_of(trained("gated-0"), "sampled", Apgd(steps=10, keep="best", mode=StraightThrough(draws=5)))
+    return digits().case(trained("gated-0"), "sampled", Apgd(steps=10, keep="best", mode=StraightThrough(draws=5)))
 
 
 def settled(_: Trained) -> Case:
@@ -95,7 +95,7 @@ PASS: dict[str, Make] = {
     **dict.fromkeys(("noise-scope", "fixed-randomness", "fresh-draws"), sampled),
     "gate-path": gated,
     "gate-modes": lambda _: toy_case(ThroughTheGate(OneGate(50.0, 0.52)), "argmax", Pgd()),
-    "more-steps": lambda trained: case_of(trained("plain"), "none"),
+    "more-steps": lambda trained: digits().case(trained("plain"), "none"),
     "eot-signal": steady,
     "binarization": lambda trained: replace(plain(trained), threat=Threat.parse("16/255")),
     "draw-variance": settled,
@@ -163,7 +163,7 @@ def test_too_few_images_are_never_a_pass(trained: Trained, name: str) -> None:
 
 @pytest.mark.parametrize("policy", ["argmax", "sampled"])
 def test_nothing_is_asked_of_a_network_that_is_never_right(trained: Trained, policy: str) -> None:
-    case = case_of(trained("gated-0"), policy)
+    case = digits().case(trained("gated-0"), policy)
     wrong = Images(case.images.pixels, (case.images.labels + 1) % 10, case.images.ids)
     case = replace(case, images=wrong)
     assert len(case.held) < 5

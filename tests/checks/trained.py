@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from robustbench_aig.attacks import Attack
-from robustbench_aig.checks import Case, reference_attack
 from robustbench_aig.data import load_data
-from robustbench_aig.evaluation import Images, Network, network_of_run
+from robustbench_aig.evaluation import Network, network_of_run
 from robustbench_aig.recipes import ModelRecipe, validate
 from robustbench_aig.runs import read_run
-from robustbench_aig.threat import Threat
 from robustbench_aig.training import Job, load_model, train
-
-HALF = Threat.parse("24/255")
-"""Where attacks leave about half of the images of those that weren't trained against them."""
 
 _ADVERSARY = {"method": "fast", "eps": "24/255"}
 
@@ -59,16 +52,3 @@ def train_into(directory: Path, name: str) -> None:
 def network(directory: Path) -> Network:
     """The network of a run."""
     return network_of_run(read_run(directory), load_model(directory))
-
-
-@cache
-def digits(count: int = 200) -> Images:
-    """Test images."""
-    test = load_data("digits", seed=0).test.limit(count, 0)
-    return Images(test.batch(slice(None)), test.labels, test.ids)
-
-
-def case_of(of: Network, policy: str, attack: Attack | None = None, **more: Any) -> Case:
-    """A case of it in the usual ball."""
-    subject = of.subject(policy)
-    return Case(subject, digits(), HALF, attack or reference_attack(random=subject.random), **more)

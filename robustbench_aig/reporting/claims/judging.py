@@ -88,7 +88,8 @@ def _claim(
     deciding = combine(found)
     at = f"at {deciding.threat}: " if deciding.threat else ""
     lacking = unmeasured(recipe.claim, group, found) if isinstance(recipe.claim, Strengths) else None
-    ruling = _held(Ruling(deciding.verdict, f"{at}{deciding.reason}"), checked, lacking)
+    what = "" if isinstance(recipe.claim, RobustnessClaim) else f"{deciding.what}: "
+    ruling = _held(Ruling(deciding.verdict, f"{at}{what}{deciding.reason}"), checked, lacking)
     guessing = [] if isinstance(recipe.claim, _OF_COSTS) else _guessing(asked, guesses, plain=compares)
     if guessing:
         ruling = Ruling("inconclusive", f"{', '.join(guessing)}: not told from guessing, unattacked")

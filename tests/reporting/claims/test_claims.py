@@ -182,7 +182,9 @@ def test_a_network_that_guesses_carries_no_claim(right: float, guesses: bool, tm
         assert ("resnet-digits: not told from guessing" in asked.reason) == guesses
         assert (asked.verdict == "inconclusive") == guesses
     assert found["gates-cost-nothing", None].verdict != "inconclusive", "costs are the same"
-    assert "guessing" not in found["transitions-open", "argmax"].reason, "it rests on the gated network alone"
+    alone = found["transitions-open", "argmax"]
+    assert "guessing" not in alone.reason, "it rests on the gated network alone"
+    assert alone.reason.startswith(f"{alone.measurements[0].what}: ")
     assert ("Not told from guessing" in (directory / "report.html").read_text()) == guesses
 
 

@@ -12,6 +12,7 @@ from robustbench_aig.reporting.fates import Fates
 from robustbench_aig.reporting.forced import forced
 from robustbench_aig.reporting.ladder import step_rows
 from robustbench_aig.reporting.loading import Evidence
+from robustbench_aig.reporting.over_seeds import over_seeds
 from robustbench_aig.reporting.palette import heat_css
 from robustbench_aig.reporting.series import (
     Series,
@@ -100,6 +101,7 @@ def render(report: Report, evidence: Evidence, directory: Path, table: Fates | N
         comparisons=_comparisons(report),
         picture=charts.worst_case(report, series) if series else None,
         verdicts=_verdicts(report, series),
+        over_seeds=over_seeds(report),
         movements=_movements(report, evidence, series),
         shift_blocks=shifts.blocks(report, series),
         shift_sides=shifts.SIDES,

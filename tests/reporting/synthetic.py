@@ -163,6 +163,24 @@ def with_many_attacks(study: Study) -> Study:
     return Study(study.plan.model_copy(update={"evaluations": many}), rows)
 
 
+def with_seeds(study: Study, seeds: int) -> Study:
+    """Several trainings of each network, against an adversary of 8/255, with rows of their own."""
+    rng, plan = np.random.default_rng(6), study.plan
+    trained = {"adversarial": "fast, linf 8/255, best epoch 3"}
+    models = [
+        m.model_copy(update={"name": f"{m.name}-s{seed}", "training": trained | {"seed": seed}})
+        for seed in range(seeds)
+        for m in plan.models
+    ]
+    planned = [
+        e.model_copy(update={"model": f"{e.model}-s{seed}", "id": f"{e.id}-s{seed}"})
+        for seed in range(seeds)
+        for e in plan.evaluations
+    ]
+    changed = plan.model_copy(update={"models": models, "evaluations": planned})
+    return Study(changed, {e.id: _rows(e, rng) for e in planned})
+
+
 def corrupted(
     study: Study, kinds: Mapping[str, Sequence[int]], *, alone: bool = False, source: str = "computed"
 ) -> Study:

@@ -1,0 +1,44 @@
+"""What training seeds say together, where there are enough of them; one pair of networks would be picked from many."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from robustbench_aig.records import Claim, Measurement, Report, WorstCase
+from robustbench_aig.reporting.words import bracket, percent, signed, threat_text
+from robustbench_aig.statistics.seeds import FEWEST_SEEDS
+
+
+def over_seeds(report: Report) -> list[str]:
+    """A sentence on gated against plain networks for every policy and strength that three seeds of both have met.
+
+    The difference and its interval are the claim's: over further seeds, and where both are not equally accurate
+    unattacked, among the images that all of them get right.
+    """
+    claims = (claim for claim in report.claims if claim.id == "more-robust")
+    several = [claim for claim in claims if min(len(claim.gated), len(claim.plain)) >= FEWEST_SEEDS]
+    return [_sentence(report, claim, one) for claim in several for one in claim.measurements if one.threat]
+
+
+def _sentence(report: Report, claim: Claim, one: Measurement) -> str:
+    met = [worst for worst in report.worst_case if worst.threat == one.threat]
+    gated = [w for w in met if w.model in claim.gated and w.gate_policy == claim.gate_policy]
+    plain = [w for w in met if w.model in claim.plain]
+    who = f"gated networks ({claim.gate_policy} gates{_named(claim.gated) if report.several_gated else ''})"
+    among = "" if one.n == report.data.n else f" among the {one.n} images that all of them get right unattacked"
+    failed = any(w.status != "ok" for w in gated + plain)
+    end = "; failed images count as lost, so this is no verdict." if failed else "."
+    return (
+        f"At {threat_text(one.threat)}, over {min(len(claim.gated), len(claim.plain))} training seeds, {who} keep "
+        f"{_mean(gated)} on average, plain ones {_mean(plain)}: difference {signed(one.value)} points "
+        f"{bracket(one.low, one.high)}{among}{end}"
+    )
+
+
+def _named(models: Collection[str]) -> str:
+    return f"; {', '.join(models)}"
+
+
+def _mean(worst: Collection[WorstCase]) -> str:
+    """Of the unions' accuracies."""
+    return percent(sum(w.accuracy.value for w in worst) / len(worst))

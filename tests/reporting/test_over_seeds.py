@@ -1,0 +1,71 @@
+"""With three training seeds the first screen speaks of them together, and not of the first pair."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robustbench_aig.records import Report
+from robustbench_aig.reporting import aggregate, write_report
+from robustbench_aig.reporting.over_seeds import over_seeds
+from tests.reporting.synthetic import EPSILONS, make_study, with_seeds
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = with_seeds(make_study(), 3).write(tmp_path_factory.mktemp("seeds"), images=False)
+    write_report(path)
+    return path
+
+
+def mean(report: Report, network: str, policy: str, eps: str) -> float:
+    """Of the unions' accuracies over the seeds, in percent."""
+    names = {f"{network}-s{seed}" for seed in range(3)}
+    found = [
+        w.accuracy.value
+        for w in report.worst_case
+        if w.model in names and (w.gate_policy, w.threat.eps) == (policy, eps)
+    ]
+    assert len(found) == 3
+    return 100 * float(np.mean(found))
+
+
+def test_every_policy_and_strength_has_its_means_and_difference(directory: Path) -> None:
+    report = aggregate(directory)
+    told = [sentence.replace("\xa0", " ") for sentence in over_seeds(report)]
+    assert len(told) == 2 * len(EPSILONS)
+    for policy in ("argmax", "sampled"):
+        (claim,) = (c for c in report.claims if (c.id, c.gate_policy) == ("more-robust", policy))
+        for eps, one in zip(EPSILONS, claim.measurements, strict=True):
+            (sentence,) = (s for s in told if f"ε = {eps} " in s and f"({policy} gates)" in s)
+            keeps = [mean(report, "aig-digits", policy, eps), mean(report, "resnet-digits", "none", eps)]
+            assert re.findall(r"([\d.]+) %", sentence) == [f"{value:.1f}" for value in keeps]
+            assert "over 3 training seeds" in sentence
+            assert f"{abs(100 * one.value):.1f} points" in sentence
+            assert (one.n == report.data.n) == ("that all of them get right" not in sentence)
+
+
+def test_the_first_screen_says_these_and_nothing_of_one_pair(directory: Path) -> None:
+    page = (directory / "report.html").read_text().replace("&nbsp;", " ").replace("\xa0", " ")
+    screen = page.partition('id="answer"')[2].partition("How far this goes")[0]
+    assert screen.count("over 3 training seeds") == 2 * len(EPSILONS)
+    assert "Under the strongest of these attacks" not in screen
+    moved = set(re.findall(r"(aig-digits-s\d) \(\w+ gates\) goes from", screen))
+    assert moved == {"aig-digits-s0"}
+    assert "The other seeds: see" in screen
+
+
+def test_failed_images_are_no_verdict(directory: Path) -> None:
+    report = aggregate(directory)
+    worst = [w.model_copy(update={"status": "error"}) if w.model == "aig-digits-s2" else w for w in report.worst_case]
+    failed = over_seeds(report.model_copy(update={"worst_case": worst}))
+    assert all("this is no verdict" in sentence for sentence in failed)
+    assert not any("no verdict" in sentence for sentence in over_seeds(report))
+
+
+def test_two_seeds_are_too_few(tmp_path: Path) -> None:
+    report = aggregate(with_seeds(make_study(), 2).write(tmp_path, images=False))
+    assert over_seeds(report) == []

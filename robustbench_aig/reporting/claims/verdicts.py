@@ -148,11 +148,18 @@ _FIRST: tuple[ClaimVerdict, ...] = (
 def combine(found: Sequence[Measurement]) -> Measurement:
     """The measurement that decides on a sentence which says something of every strength: one exception refutes it.
 
-    Strengths at the floor decide nothing where others do. That a claim must hold at all of them needs no correction for
-    their number (intersection-union test: R. L. Berger, Technometrics 24, 1982).
+    Strengths at the floor decide nothing where others do. What holds at all of them is told by the largest. That a
+    claim must hold at all of them needs no correction for their number (intersection-union test: R. L. Berger,
+    Technometrics 24, 1982).
     """
     deciding = [one for one in found if one.decides] or list(found)
-    return min(deciding, key=lambda one: _FIRST.index(one.verdict))
+    return min(deciding, key=_precedence)
+
+
+def _precedence(one: Measurement) -> tuple[int, float]:
+    """First in order decides."""
+    hardest = one.threat.value if one.threat and one.verdict == "supported" else 0.0
+    return _FIRST.index(one.verdict), -hardest
 
 
 def measurement(

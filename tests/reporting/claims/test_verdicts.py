@@ -106,3 +106,10 @@ def test_one_exception_refutes(rulings: list[Ruling], combined: ClaimVerdict) ->
     eps = [ThreatRecord(norm="linf", eps=f"{n}/255", value=n / 255) for n in range(1, len(rulings) + 1)]
     found = [measurement("gap", UP, ruling, threat=one) for ruling, one in zip(rulings, eps, strict=True)]
     assert combine(found).verdict == combined
+
+
+def test_what_holds_everywhere_is_told_by_the_hardest_strength() -> None:
+    eps = [ThreatRecord(norm="linf", eps=f"{n}/255", value=n / 255) for n in (1, 4, 2)]
+    found = [measurement("gap", UP, Ruling("supported", "it keeps more"), threat=one) for one in eps]
+    assert combine(found).threat == eps[1]
+    assert combine([measurement("rate", UP, Ruling("supported", "it is open"))]).threat is None

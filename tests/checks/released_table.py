@@ -12,13 +12,14 @@ from robustbench_aig.records import Checkup, FindingRecord
 
 DOCUMENTS = Path(__file__).parents[2] / "reports" / "checks"
 
+_STATUSES = ("pass", "warn", "fail", "n/a")
 _FAMILIES = {"resnet20": "plain", "aig20": "gated", "sd20": "stochastic depth"}
 
 
 def table(checkups: Iterable[Checkup]) -> str:
     """A row per check, a column per kind of network and policy; what no network showed takes a row together."""
     columns: dict[str, list[Checkup]] = defaultdict(list)
-    for checkup in checkups:
+    for checkup in sorted(checkups, key=_order):
         columns[_column(checkup)].append(checkup)
     names = [finding.check for finding in next(iter(columns.values()))[0].findings]
     cells = {name: [_cell([_of(checkup, name) for checkup in column]) for column in columns.values()] for name in names}
@@ -28,11 +29,18 @@ def table(checkups: Iterable[Checkup]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     everywhere = ", ".join(f"`{name}`" for name in clear)
     return (
-        "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\nPass everywhere without an image: {everywhere}."
+        "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        + f"\n\nNo image, and a pass wherever there was something to ask: {everywhere}."
     )
 
 
 _CLEAR = "0 pass"
+
+
+def _order(checkup: Checkup) -> tuple[int, str]:
+    """Plain networks first; adversarial training after none."""
+    column = _column(checkup)
+    return list(_FAMILIES.values()).index(column.partition(",")[0]), column.replace(", adversarial", "~")
 
 
 def _column(checkup: Checkup) -> str:
@@ -55,9 +63,10 @@ def _cell(findings: Sequence[FindingRecord]) -> str:
     counts, sizes = ([getattr(finding, field) for finding in asked] for field in ("count", "n"))
     if not any(counts) and {finding.status for finding in findings} == {"pass"}:
         return _CLEAR
-    statuses = Counter(finding.status for finding in asked)
-    said = next(iter(statuses)) if len(statuses) == 1 else ", ".join(f"{n} {status}" for status, n in statuses.items())
-    return f"{_range(counts)} of {_range(sizes)} {said}"
+    statuses = Counter[str](finding.status for finding in asked)
+    each = [f"{statuses[status]} {status}" for status in _STATUSES if statuses[status]]
+    said = ", ".join(each) if len(each) > 1 else next(iter(statuses))
+    return f"{_range(counts)} of {_range(sizes)}{':' if len(statuses) > 1 else ''} {said}"
 
 
 def _range(values: Sequence[int]) -> str:

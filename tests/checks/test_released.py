@@ -1,15 +1,14 @@
 """The released networks on real images: none fails a check. What was found is left in `reports/checks/`."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from robustbench_aig.records import Checkup
 from robustbench_aig.runs import RECORD, read_run, released
+from tests.checks.grounds import DATA
 from tests.command import aigrob_here
 
-DATA = os.environ.get("AIGROB_EVIDENCE_DATA", "")
 OUT = Path(__file__).parents[2] / "reports" / "checks"
 POLICIES = {"plain": ["none"], "gated": ["argmax", "sampled"], "stochastic": ["random", "expected"]}
 RUNS = [

@@ -6,7 +6,7 @@ from robustbench_aig.models.defence import defended
 from robustbench_aig.models.figures import matched_depth, measure
 from robustbench_aig.models.gated_resnet import GatedBlock, GatedResNet, shares_draws
 from robustbench_aig.models.lean import lean
-from robustbench_aig.models.macs import MacProfile, adapted_blocks, profile_macs
+from robustbench_aig.models.macs import MacProfile, UnknownMacs, adapted_blocks, profile_macs
 from robustbench_aig.models.own import load_own
 from robustbench_aig.models.resnet import ResNet
 
@@ -16,6 +16,7 @@ __all__ = [
     "GatedResNet",
     "MacProfile",
     "ResNet",
+    "UnknownMacs",
     "adapt",
     "adapted_blocks",
     "build_model",

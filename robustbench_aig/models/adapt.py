@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from inspect import Parameter, signature
 from typing import Any
 
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Gate
 
-Read = Callable[[tuple[Any, ...], Any], Tensor]
+Read = Callable[..., Tensor]
 Write = Callable[[Any, Tensor], Any]
 NAME = "aigrob_gate"
 """Of the submodule that a network is adapted with."""
@@ -22,23 +24,31 @@ class ForeignGate(Gate):
 
     `replace` is a forward hook of the gate modules. Being the bound method of a submodule, it follows a deep copy.
 
+    Attributes:
+        blocks: for each decision the modules that it can skip; None where nobody knows.
+        shared: whether a module may serve several decisions.
+
     Args:
-        blocks: for each decision the modules that it can skip.
+        blocks: the same.
         read: see `adapt`.
         write: see `adapt`.
+        shared: the same.
     """
 
-    def __init__(self, blocks: Sequence[tuple[nn.Module, ...]], read: Read, write: Write) -> None:
+    def __init__(
+        self, blocks: Sequence[tuple[nn.Module, ...]] | None, read: Read, write: Write, *, shared: bool
+    ) -> None:
         super().__init__()
         # A tuple, because modules in one aren't registered a second time.
-        self.blocks = tuple(blocks)
-        self._read, self._write = read, write
+        self.blocks = None if blocks is None else tuple(blocks)
+        self.shared = shared
+        self._read, self._write = _told_the_gate(read), write
 
     def replace(self, gate: nn.Module, inputs: tuple[Any, ...], output: object) -> object:
         """Forward hook of a foreign gate: what it returned, with the policy's decisions in place of its own."""
         if self.trace is None:
             return output
-        difference = self._read(inputs, output)
+        difference = self._read(inputs, output, self.trace.gates)
         if difference.dim() not in (1, 2):
             raise InputError(
                 f"read must return (B,) or (B, K), got {tuple(difference.shape)} from {type(gate).__name__}"
@@ -52,6 +62,20 @@ class ForeignGate(Gate):
         return x
 
 
+def _told_the_gate(read: Read) -> Read:
+    """`read` as a function of three arguments, whether it asks for the third or not."""
+    try:
+        parameters = signature(read).parameters
+    except (TypeError, ValueError):  # some of C's have none
+        return lambda inputs, output, _: read(inputs, output)
+    if "gate" in parameters and parameters["gate"].kind is not Parameter.POSITIONAL_ONLY:
+        return lambda inputs, output, gate: read(inputs, output, gate=gate)
+    positional = {Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD}
+    if sum(one.kind in positional and one.default is Parameter.empty for one in parameters.values()) > 2:
+        return read
+    return lambda inputs, output, _: read(inputs, output)
+
+
 def only_logits(network: nn.Module, inputs: tuple[Any, ...], output: object) -> object:  # noqa: ARG001 - a hook
     """Forward hook of a network: the first entry where it returns several."""
     return output[0] if isinstance(output, tuple | list) else output
@@ -61,15 +85,19 @@ def adapt(
     model: nn.Module,
     *,
     gates: Sequence[nn.Module],
-    blocks: Sequence[nn.Module | Sequence[nn.Module]],
+    blocks: Sequence[nn.Module | Sequence[nn.Module]] | None,
     read: Read,
     write: Write,
+    shared: bool = False,
 ) -> nn.Module:
     """Let a gated network whose code is not ours be traced, attacked and measured like our own.
 
     Inside a `gating` context its gates are asked as ever, but the network goes on with the policy's decisions.
     Outside one it decides as its own code does. It computes densely under either execution; its
     multiply-accumulates are those that its decisions would leave to be done.
+
+    Nothing of this is believed untried: when the network enters an evaluation, `models.trial` holds it to what is said
+    here, on some of the images.
 
     Give `read` the logits where the network has them: a probability in float32 saturates, and so does its gradient.
     On CUDA, torch differentiates `nn.LSTM` and `nn.GRU` in eval mode only under `torch.backends.cudnn.enabled = False`.
@@ -80,29 +108,57 @@ def adapt(
         gates: the modules that decide. One that all blocks share is asked once for each block, however often it is
             named here.
         blocks: for each decision, in the order in which they are made, the module or modules that it can skip; an
-            empty sequence where a decision skips nothing.
+            empty sequence where a decision skips nothing. None where nobody knows: the compute is then unknown.
         read: from a gate module's positional inputs and its output to the logit difference D = run - skip, (B,), or
             (B, K) for a gate that makes K decisions in one call. D > 0 must be where the network itself runs the
-            block: for a probability p with threshold 0.5, `p.logit(1e-6)`.
+            block: for a probability p with threshold 0.5, `p.logit(1e-6)`. With a third parameter, or one named
+            `gate`, it is told the number of the decision, from 0 in the order in which they are made; of the first
+            of K.
         write: from the gate module's output and the decisions z, shaped as D, to what the network goes on with.
+        shared: several decisions may name the same module, which then costs each of them an equal share.
 
     Returns:
         The same `model`.
 
     Raises:
-        InputError: a gate or block is no part of the network, or it is adapted already. Blocks that don't match the
-            decisions come to light in `profile_macs`.
+        InputError: a gate or block is no part of the network, a module is named for two decisions, or the network is
+            adapted already. Blocks that don't match the decisions come to light in `profile_macs`.
     """
-    grouped = [(block,) if isinstance(block, nn.Module) else tuple(block) for block in blocks]
-    own = set(model.modules())
-    for module in (*gates, *(member for group in grouped for member in group)):
+    grouped = None if blocks is None else [(b,) if isinstance(b, nn.Module) else tuple(b) for b in blocks]
+    own = {module: name for name, module in model.named_modules()}
+    for module in (*gates, *(member for group in grouped or () for member in group)):
         if module not in own:
             raise InputError(f"adapt: a {type(module).__name__} among gates and blocks is no part of the network")
     if any(isinstance(module, ForeignGate) for module in own):
         raise InputError(f"adapt: the {type(model).__name__} is adapted already")
-    foreign = ForeignGate(grouped, read, write)
+    if not gates:
+        raise InputError("adapt: name at least one gate")
+    _refuse_twice(own, grouped or (), shared=shared)
+    foreign = ForeignGate(grouped, read, write, shared=shared)
     model.add_module(NAME, foreign)
     for gate in dict.fromkeys(gates):
         gate.register_forward_hook(foreign.replace)
     model.register_forward_hook(only_logits)
     return model
+
+
+def _refuse_twice(names: dict[nn.Module, str], groups: Iterable[tuple[nn.Module, ...]], *, shared: bool) -> None:
+    """InputError where the cost of a module would be saved twice."""
+    decisions: dict[nn.Module, list[int]] = {}
+    for number, group in enumerate(groups):
+        for module, times in Counter(group).items():
+            if times > 1:
+                raise InputError(f"adapt: block {number} names '{names[module]}' {times} times")
+            decisions.setdefault(module, []).append(number)
+    for module, numbers in decisions.items():
+        if len(numbers) > 1 and not shared:
+            raise InputError(
+                f"adapt: '{names[module]}' is named for the decisions {', '.join(map(str, numbers))}: where one module "
+                "does serve several, say shared=True"
+            )
+        for inner in module.modules():
+            if inner is not module and inner in decisions:
+                raise InputError(
+                    f"adapt: '{names[inner]}' of decision {decisions[inner][0]} lies inside '{names[module]}' of "
+                    f"decision {numbers[0]}: name a module once"
+                )

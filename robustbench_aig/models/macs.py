@@ -13,17 +13,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from robustbench_aig.errors import InputError
+from robustbench_aig.errors import InputError, first_line
 from robustbench_aig.gating import Gate, Open, gating
+from robustbench_aig.models import counting
 from robustbench_aig.models.adapt import ForeignGate
 from robustbench_aig.modes import in_eval_mode
+from robustbench_aig.records import MacsUnknown
 
 
 @dataclass(frozen=True)
 class MacProfile:
-    """Multiply-accumulates per image of convolutions and linear layers (batch-norm, ReLU, pooling not counted).
+    """Multiply-accumulates per image of convolutions, linear layers and attention (no batch-norm, ReLU, pooling).
 
     Attributes:
         fixed: what runs for every image, the gates themselves included.
@@ -47,6 +48,24 @@ class MacProfile:
         return _on(device, self.blocks)
 
 
+class UnknownMacs(InputError):
+    """There is no one count of a network, or it can't be had.
+
+    Args:
+        cause: why, for the record.
+        text: the same in a sentence.
+        decisions: that the network makes in a pass.
+    """
+
+    def __init__(self, cause: MacsUnknown, text: str, decisions: int = 0) -> None:
+        super().__init__(text)
+        self.cause, self.decisions = cause, decisions
+
+
+class _FailsError(InputError):
+    """The network fails on one image and on two."""
+
+
 @cache
 def _on(device: torch.device, costs: tuple[int, ...]) -> Tensor:
     """(G,) on a device: copied there once, not at every pass."""
@@ -55,47 +74,95 @@ def _on(device: torch.device, costs: tuple[int, ...]) -> Tensor:
 
 def adapted_blocks(model: nn.Module) -> list[tuple[nn.Module, ...]]:
     """For each decision of an adapted network, in the order in which they are made, the modules that it can skip."""
-    return [group for module in model.modules() if isinstance(module, ForeignGate) for group in module.blocks]
+    return [group for module in model.modules() if isinstance(module, ForeignGate) for group in module.blocks or ()]
 
 
-def profile_macs(model: nn.Module, shape: tuple[int, int, int]) -> MacProfile:
-    """Count on the meta device, without computing anything.
+def profile_macs(model: nn.Module, shape: tuple[int, int, int], images: Tensor | None = None) -> MacProfile:
+    """Count on the meta device, without computing anything, and on images one by one where there are some.
 
-    A network that can't run there, say because it looks at values to decide what to call, computes one black image
-    on its own device instead. `nn.LSTM` is then counted as nothing, its fused kernels being unknown to torch's
-    counter; `nn.LSTMCell` is always counted.
+    A network that can't run on the meta device, say because it looks at values to decide what to call, is counted on
+    the images alone; without any, on a black one, of which nobody knows whether others cost the same. A network that
+    fails on one image is given it twice.
 
     Args:
         model: any network, ours, adapted or plain; in any mode, which is left as it was.
         shape: (C, H, W) of one image.
+        images: (N, C, H, W) real ones, on the network's device.
 
     Raises:
-        InputError: the decisions that the network makes and the blocks that gates are given, or that `adapt` was told,
-            don't match.
+        UnknownMacs: images differ in what they cost with all gates open, so that the network decides something that no
+            gate is known of; it runs an operation whose cost isn't known; or blocks were named for no decision.
+        InputError: the network fails; or the decisions that it makes and the blocks that gates are given, or that
+            `adapt` was told, don't match.
     """
-    try:
-        counted = copy.deepcopy(model).to("meta").eval()
-        return _count(counted, torch.empty(1, *shape, device="meta"))
-    except (RuntimeError, TypeError):  # torch raises either for a value that isn't there
-        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    found = _on_meta(model, shape)
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    if images is None:
+        if found is not None:
+            return found
+        images = torch.zeros(1, *shape, device=device)
     with in_eval_mode(model):
-        return _count(model, torch.zeros(1, *shape, device=device))
+        counts = {_count(model, image) for image in torch.split(images, 1)} | ({found} if found else set())
+    if len(counts) > 1:
+        low, high = min(one.total for one in counts), max(one.total for one in counts)
+        gates = len(next(iter(counts)).blocks)
+        raise UnknownMacs(
+            "differs",
+            f"{type(model).__name__} runs between {low:,} and {high:,} multiply-accumulates for different images with "
+            "all its gates open: it makes decisions that no gate is known of",
+            gates,
+        )
+    return counts.pop()
+
+
+def _on_meta(model: nn.Module, shape: tuple[int, int, int]) -> MacProfile | None:
+    """The count on the meta device; None where the network can't run there, for whatever reason."""
+    try:
+        moved = copy.deepcopy(model).to("meta").eval()
+        return _count(moved, torch.empty(1, *shape, device="meta"))
+    except _FailsError:
+        return None
+    except InputError:
+        raise
+    except Exception:  # noqa: BLE001 - torch and foreign code raise anything for a value that isn't there
+        return None
 
 
 def _count(model: nn.Module, image: Tensor) -> MacProfile:
+    """Of one image (1, C, H, W), or half of the same twice where the network fails on one."""
+    try:
+        return _count_batch(model, image)
+    except InputError:
+        raise
+    except Exception as alone:  # noqa: BLE001 - foreign code may fail in any way
+        try:
+            return _count_batch(model, image.repeat(2, 1, 1, 1))
+        except InputError:
+            raise
+        except Exception as twice:  # noqa: BLE001
+            failed = f"{type(alone).__name__}: {first_line(alone)}"
+            other = f"{type(twice).__name__}: {first_line(twice)}"
+            also = "and the same on two" if failed == other else f"and on two {other}"
+            raise _FailsError(
+                f"{type(model).__name__} can't be counted: on one image it fails with {failed}; {also}"
+            ) from None
+
+
+def _count_batch(model: nn.Module, images: Tensor) -> MacProfile:
     blocks = adapted_blocks(model)
     # A module that serves several decisions costs each of them an equal share.
     shares = Counter(module for group in blocks for module in group)
     with ExitStack() as stack:
-        counter = stack.enter_context(FlopCounterMode(display=False))
+        counter = stack.enter_context(counting.counting())
         trace = stack.enter_context(gating(model, Open()))
-        stack.enter_context(torch.no_grad())
-        calls = {module: stack.enter_context(_metered(module, counter)) for module in shares}
+        calls = {module: stack.enter_context(counting.metered(module, counter)) for module in shares}
         own = stack.enter_context(_metered_residuals(model, counter))
-        model(image)
-    # torch counts a multiply-accumulate as two operations.
-    adapted = [sum(sum(calls[m]) // (2 * shares[m]) for m in group) for group in blocks]
-    conditional = (*adapted, *(sum(each) // 2 for each in own))
+        output = model(images)
+    if not counting.leads(output, len(images)):
+        raise ValueError(f"no row of logits for each of {len(images)} images")
+    adapted = [sum(sum(calls[m]) // (shares[m] * len(images)) for m in group) for group in blocks]
+    conditional = (*adapted, *(sum(each) // len(images) for each in own))
+    _refuse_unknown(model, counter.uncounted, trace.gates, named=len(conditional))
     silent = [not all(calls[m] for m in group) for group in blocks] + [not each for each in own]
     if trace.gates != len(conditional) or (blocks and own):
         raise InputError(
@@ -107,26 +174,24 @@ def _count(model: nn.Module, image: Tensor) -> MacProfile:
         raise InputError(
             f"block {silent.index(True)} of {type(model).__name__} was never called: name the modules inside it"
         )
-    return MacProfile(counter.get_total_flops() // 2 - sum(conditional), conditional)
+    return MacProfile(counter.macs // len(images) - sum(conditional), conditional)
+
+
+def _refuse_unknown(model: nn.Module, uncounted: set[str], decisions: int, *, named: int) -> None:
+    name = type(model).__name__
+    if decisions and not named:
+        raise UnknownMacs(
+            "unnamed",
+            f"no block is named for any of the {decisions} decisions of {name}: give adapt() an entry of `blocks` for "
+            "each, or call a Gate as gate(x, skip, residual)",
+            decisions,
+        )
+    if uncounted:
+        raise UnknownMacs("uncounted", f"{name} runs {', '.join(sorted(uncounted))}, whose cost isn't known", decisions)
 
 
 @contextmanager
-def _metered(module: nn.Module, counter: FlopCounterMode) -> Iterator[list[int]]:
-    """What each call of a module costs inside the context, in operations."""
-    calls: list[int] = []
-
-    def before(*_: object) -> None:
-        calls.append(-counter.get_total_flops())
-
-    def after(*_: object) -> None:
-        calls[-1] += counter.get_total_flops()
-
-    with module.register_forward_pre_hook(before), module.register_forward_hook(after):
-        yield calls
-
-
-@contextmanager
-def _metered_residuals(model: nn.Module, counter: FlopCounterMode) -> Iterator[list[list[int]]]:
+def _metered_residuals(model: nn.Module, counter: counting.Counter) -> Iterator[list[list[int]]]:
     """What the residual branch of each gate costs, in the order in which gates are asked; a list for each gate."""
     found: list[list[int]] = []
 
@@ -138,9 +203,9 @@ def _metered_residuals(model: nn.Module, counter: FlopCounterMode) -> Iterator[l
         found.append(calls)
 
         def metered(x: Tensor) -> Tensor:
-            before = counter.get_total_flops()
+            before = counter.macs
             out: Tensor = residual(x)
-            calls.append(counter.get_total_flops() - before)
+            calls.append(counter.macs - before)
             return out
 
         given.arguments["residual"] = metered

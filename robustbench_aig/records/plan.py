@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -33,6 +33,11 @@ class GateRecord(Record):
 
 TRAINING_SPEED, TRAINED_ON = "images per second", "trained on"
 """Keys of `ModelRecord.training` that decide no number of an evaluation, and so are no part of its digest."""
+
+
+MacsUnknown = Literal["differs", "uncounted", "unnamed"]
+"""Why the compute of a network isn't known: images differ in it with all gates open; an operation of unknown cost; no
+blocks are named for its decisions."""
 
 
 class ModelRecord(Record):

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torchvision.models import resnet18
 from robustbench_aig.attacks import Pgd, run_attack
 from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Argmax, Frozen, Open, Sampled, gating
-from robustbench_aig.models import adapt, adapted_blocks, profile_macs
+from robustbench_aig.models import UnknownMacs, adapt, adapted_blocks, profile_macs
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
 from tests.models.foreign import (
@@ -206,6 +207,7 @@ def test_a_block_that_serves_several_decisions_costs_each_a_share() -> None:
         blocks=[net.block, [], net.block],
         read=lambda _, output: output.flatten(),
         write=lambda output, z: z.view_as(output),
+        shared=True,
     )
     profile = profile_macs(net, (3, SIZE, SIZE))
     conv = 9 * 3 * 3 * SIZE**2
@@ -224,7 +226,7 @@ def test_native_and_plain_networks_have_what_they_had() -> None:
 
 def test_wrong_blocks_are_told_in_one_line() -> None:
     net = recurrent()
-    choices = {
+    choices: dict[str, Any] = {
         "read": lambda _, output: output[1].squeeze(1).logit(1e-6),
         "write": lambda output, z: (z[:, None], output),
     }
@@ -233,7 +235,7 @@ def test_wrong_blocks_are_told_in_one_line() -> None:
         profile_macs(net, (3, SIZE, SIZE))
 
     net = recurrent()
-    adapt(net, gates=[net.gate], blocks=[*list(net.blocks)[:-1], net.blocks], **choices)
+    adapt(net, gates=[net.gate], blocks=[[], [], [], net.blocks], **choices)
     with pytest.raises(InputError, match="block 3 of Recurrent was never called"):
         profile_macs(net, (3, SIZE, SIZE))
 
@@ -264,3 +266,66 @@ def test_a_difference_of_another_shape_is_refused() -> None:
     adapt(net, gates=samplers, blocks=[], read=lambda inputs, _: inputs[0], write=lambda _, z: z)
     with pytest.raises(InputError, match=r"\(B,\) or \(B, K\), got \(1, 2, 1, 1\) from GumbelSampler"):
         profile_macs(net, (3, SIZE, SIZE))
+
+
+def test_a_module_is_named_once_unless_said_so() -> None:
+    net = recurrent()
+    choices: dict[str, Any] = {
+        "gates": [net.gate],
+        "read": lambda _, output: output[1],
+        "write": lambda output, _: output,
+    }
+    with pytest.raises(InputError, match=r"'blocks.0' is named for the decisions 0, 3: .* shared=True"):
+        adapt(net, blocks=[net.blocks[0], net.blocks[1], net.blocks[2], net.blocks[0]], **choices)
+    with pytest.raises(InputError, match=r"'blocks.1' of decision 1 lies inside 'blocks' of decision 0"):
+        adapt(net, blocks=[net.blocks, net.blocks[1]], shared=True, **choices)
+    with pytest.raises(InputError, match=r"block 0 names 'blocks.1' 2 times"):
+        adapt(net, blocks=[[net.blocks[1], net.blocks[1]]], shared=True, **choices)
+    with pytest.raises(InputError, match="at least one gate"):
+        adapt(net, **choices | {"gates": []}, blocks=[])
+
+
+def test_read_is_told_the_gate_where_it_asks() -> None:
+    def by_position(_: object, output: tuple[Tensor, Tensor], number: int) -> Tensor:
+        told.append(number)
+        return output[1].squeeze(1).logit(1e-6)
+
+    def by_name(_: object, output: tuple[Tensor, Tensor], scale: float = 1.0, *, gate: int) -> Tensor:
+        told.append(gate)
+        return scale * output[1].squeeze(1).logit(1e-6)
+
+    x, _, _ = images(5)
+    for read in (by_position, by_name):
+        net, told = recurrent(), list[int]()
+        own = net(x)[0]
+        adapt(
+            net, gates=[net.gate], blocks=list(net.blocks), read=read, write=lambda output, z: (z[:, None], output[1])
+        )
+        with gating(net, Argmax()):
+            assert torch.equal(net(x), own)
+            net(x)
+        assert told == [*range(BLOCKS), *range(BLOCKS)]
+
+
+def test_read_with_a_default_of_its_own_is_asked_as_ever() -> None:
+    net = planned()
+    x, _, _ = images(5)
+    own = net(x)
+    scaled = lambda _, output, scale=2.0: scale * output  # noqa: E731
+    adapt(net, gates=[net.policy], blocks=list(net.blocks), read=scaled, write=lambda _, z: z - 0.5)
+    with gating(net, Argmax()):
+        assert torch.equal(net(x), own)
+
+
+def test_compute_without_named_blocks_is_unknown() -> None:
+    net = recurrent()
+    adapt(
+        net,
+        gates=[net.gate],
+        blocks=None,
+        read=lambda _, output: output[1].squeeze(1).logit(1e-6),
+        write=lambda output, z: (z[:, None], output[1]),
+    )
+    with pytest.raises(UnknownMacs, match=f"no block is named for any of the {BLOCKS} decisions") as told:
+        profile_macs(net, (3, SIZE, SIZE))
+    assert (told.value.cause, told.value.decisions) == ("unnamed", BLOCKS)

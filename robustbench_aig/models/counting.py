@@ -1,0 +1,131 @@
+"""Operations that a network dispatches, counted the same on every device and by whatever kernel it would run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
+
+aten = torch.ops.aten
+
+_FUSED = {
+    aten._scaled_dot_product_flash_attention_for_cpu,  # noqa: SLF001 - torch's own names of its kernels
+    aten._native_multi_head_attention,  # noqa: SLF001
+    aten._transformer_encoder_layer_fwd,  # noqa: SLF001
+    aten._cudnn_rnn,  # noqa: SLF001
+    aten.miopen_rnn,
+    aten.mkldnn_rnn_layer,
+    aten._trilinear,  # noqa: SLF001 - nn.Bilinear
+}
+"""Kernels that multiply and accumulate, and that torch has no formula for."""
+
+_TORCHS = {"aten", "prim", "prims", "profiler", "inductor", "higher_order"}
+"""Namespaces of torch's own operations: whatever else of them has no formula is elementwise, a reduction or a view."""
+
+
+class Counter(FlopCounterMode):
+    """torch's counter with the products by a vector, which it leaves out.
+
+    Attributes:
+        uncounted: names of operations whose cost isn't known.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(display=False, custom_mapping={aten.mv: _product, aten.addmv: _added, aten.dot: _dot})
+        self.uncounted: set[str] = set()
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates so far; torch counts one as two operations."""
+        return int(self.get_total_flops()) // 2
+
+
+def _product(matrix: Any, *_: object, **__: object) -> int:  # noqa: ANN401 - a shape, as torch's formulas have it
+    return int(2 * matrix[0] * matrix[1])
+
+
+def _added(_: object, matrix: Any, *__: object, **___: object) -> int:  # noqa: ANN401
+    return _product(matrix)
+
+
+def _dot(vector: Any, *_: object, **__: object) -> int:  # noqa: ANN401
+    return int(2 * vector[0])
+
+
+class _Unknown(TorchDispatchMode):
+    """Notes operations whose cost nobody knows."""
+
+    def __init__(self, names: set[str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._names = names
+
+    def __torch_dispatch__(
+        self,
+        func: Any,  # noqa: ANN401 - torch's own
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        packet = func.overloadpacket
+        if packet in _FUSED or (func.namespace not in _TORCHS and packet not in flop_registry):
+            self._names.add(str(packet))
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def counting() -> Iterator[Counter]:
+    """Count what runs inside, with attention and recurrent layers taken apart into products that can be counted.
+
+    Fused kernels differ between devices, and torch knows the cost of some: of none for attention on a CPU.
+    """
+    counter = Counter()
+    with ExitStack() as stack:
+        stack.enter_context(_taken_apart())
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(_Unknown(counter.uncounted))
+        stack.enter_context(counter)
+        yield counter
+
+
+@contextmanager
+def _taken_apart() -> Iterator[None]:
+    # Recurrent layers are one kernel of cuDNN and of oneDNN; convolutions are counted before a kernel is chosen.
+    libraries: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.mkldnn)
+    fast, enabled = torch.backends.mha.get_fastpath_enabled(), [library.enabled for library in libraries]
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        for library in libraries:
+            library.enabled = False
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        for library, was in zip(libraries, enabled, strict=True):
+            library.enabled = was
+
+
+@contextmanager
+def metered(module: nn.Module, counter: Counter) -> Iterator[list[int]]:
+    """What each call of a module costs inside the context, in multiply-accumulates."""
+    calls: list[int] = []
+
+    def before(*_: object) -> None:
+        calls.append(-counter.macs)
+
+    def after(*_: object) -> None:
+        calls[-1] += counter.macs
+
+    with module.register_forward_pre_hook(before), module.register_forward_hook(after):
+        yield calls
+
+
+def leads(output: object, images: int) -> bool:
+    """Whether a network returned a row for each image, as one doesn't that loses a batch of one by `squeeze`."""
+    first = output[0] if isinstance(output, tuple | list) and output else output
+    return not isinstance(first, Tensor) or (first.dim() > 0 and len(first) == images)

@@ -25,6 +25,12 @@ class JpegDefence:
         return f"jpeg:{self.quality}"
 
 
+def defended_name(name: str, defence: str) -> str:
+    """What a network behind a defence is called; its own name for `none`."""
+    parsed = parse_defence(defence)
+    return name if parsed is None else f"{name}+{str(parsed).replace(':', '')}"
+
+
 def parse_defence(text: str) -> JpegDefence | None:
     """Read `jpeg:75`; None for `none`.
 

@@ -6,6 +6,7 @@ finished, `last.ckpt` is the state from which an interrupted training continues,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -249,13 +250,36 @@ def released() -> Path:
 def find_run(name: str, root: Path) -> Path:
     """The directory of a run given by path, by its name below `root`, or by that of a released one.
 
-    Whether it's a run, `read_run` tells.
+    A name alone is first that of a run: a folder of the current directory that bears it hides none, and is called
+    ./NAME. Whether there is a run at all, `read_run` tells.
     """
-    path = Path(name)
-    if path.is_dir() or len(path.parts) > 1:
-        return path
-    shipped = released() / name
-    return shipped if shipped.is_dir() and not (root / name).is_dir() else root / name
+    places = _places(name, root)
+    fallback = next((place for place in places if place.is_dir()), places[0])
+    return next((place for place in places if (place / RECORD).is_file()), fallback)
+
+
+def _places(name: str, root: Path) -> list[Path]:
+    """Where a run may be, in the order in which it is looked for."""
+    return [root / name, Path(name), released() / name] if Path(name).name == name else [Path(name)]
+
+
+def ambiguous(names: Sequence[str], root: Path) -> list[str]:
+    """A note for each name of a run that a folder of the current directory bears, too."""
+    notes = []
+    for name in dict.fromkeys(names):
+        here, taken = Path(name), find_run(name, root)
+        runs = [place for place in _places(name, root) if place != here and (place / RECORD).is_file()]
+        if here.is_dir() and any(not here.samefile(run) for run in runs):
+            other = runs[0] if taken == here else f"./{name}"
+            notes.append(f"'{name}' is taken for {taken}, not for {other}: name the directory for the other one")
+    return notes
+
+
+def spelled_run(path: Path, root: Path) -> str:
+    """The shortest text that `find_run` takes for a directory."""
+    if find_run(path.name, root) == path:
+        return path.name
+    return str(path) if path.name != str(path) else f"./{path}"
 
 
 def newest_pair(root: Path) -> list[tuple[Path, RunRecord]]:

@@ -41,6 +41,25 @@ def aigrob_here(where: Path, *arguments: str) -> subprocess.CompletedProcess[str
     return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
 
 
+def words_of(line: str) -> list[str]:
+    """A command line of ours as bash takes it apart, without `aigrob`."""
+    script = f"aigrob() {{ printf '%s\\0' \"$@\"; }}\n{line}"
+    told = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert not told.stderr, told.stderr
+    return told.stdout.split("\0")[:-1]
+
+
+def as_printed(where: Path, line: str) -> subprocess.CompletedProcess[str]:
+    """What comes of a command line that was printed, in this process."""
+    return aigrob_here(where, *words_of(line))
+
+
+def printed(result: subprocess.CompletedProcess[str]) -> list[str]:
+    """The command lines that a command says to go on with."""
+    lines = (line.strip() for line in (result.stdout + result.stderr).splitlines())
+    return [line.removeprefix("next:").strip() for line in lines if line.startswith("next:")]
+
+
 def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
     """Exit 2 and one line on stderr that has the words."""
     assert result.returncode == 2, result.stderr

@@ -13,12 +13,15 @@ from robustbench_aig.runs import (
     RECORD,
     RunRecord,
     Trained,
+    ambiguous,
     clear_run,
     differences,
     find_run,
     newest_pair,
     read_history,
     read_run,
+    released,
+    spelled_run,
     write_run,
 )
 from tests.tiny import recipe
@@ -116,6 +119,37 @@ def test_a_run_is_found_by_name_or_path(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     assert find_run("a", Path("runs")) == find_run("runs/a", Path("elsewhere")) == Path("runs/a")
     assert find_run("b", Path("runs")) == Path("runs/b")
+
+
+def test_a_folder_hides_no_run_that_bears_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    put(Path("runs"), record("a"))
+    root, shipped = Path("runs"), "cifar10-jpeg-aig20-short-s0"
+    for name in ("a", "b", shipped):
+        Path(name).mkdir()
+    assert find_run("a", root) == Path("runs/a")
+    assert find_run("./a", root) == find_run("a/", root) == Path("a")
+    assert find_run(shipped, root) == released() / shipped
+    assert find_run("b", root) == Path("b")
+    (told,) = ambiguous(["a", "b", "./a", "runs/a"], root)
+    assert told.startswith("'a' is taken for runs/a, not for ./a")
+    # A run of the current directory is found by its name only where no other is.
+    put(Path(), record("c"))
+    assert find_run("c", root) == Path("c")
+    assert ambiguous(["c"], root) == []
+    put(Path("runs"), record("c"))
+    assert find_run("c", root) == Path("runs/c")
+    assert "not for ./c" in ambiguous(["c"], root)[0]
+
+
+@pytest.mark.parametrize("place", ["runs/a", "a", "else where/a", "./deep/er/a"])
+def test_a_run_is_spelled_so_that_it_is_found(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    put(Path("runs"), record("a"))
+    if place != "runs/a":
+        put(Path(place).parent, record("a"))
+    assert find_run(spelled_run(Path(place), Path("runs")), Path("runs")) == Path(place)
+    assert spelled_run(Path("runs/a"), Path("runs")) == "a"
 
 
 def test_a_missing_run_names_the_nearest(tmp_path: Path) -> None:

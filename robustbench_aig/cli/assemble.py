@@ -10,6 +10,7 @@ from robustbench_aig.cli.choosing import Choice, Request, Shape, choose
 from robustbench_aig.cli.images import images_of
 from robustbench_aig.corruptions.names import Corruption
 from robustbench_aig.errors import InputError
+from robustbench_aig.records import Asked
 from robustbench_aig.threat import Threat
 from robustbench_aig.zoo import find_attack, find_suite
 
@@ -90,6 +91,14 @@ def assemble(
         keep=data.n if request.keep_images else KEPT,
         runs=request.runs_root,
     )
+    asked = Asked(
+        runs=str(request.runs_root),
+        data=request.data,
+        norm=request.norm,
+        seed=request.seed,
+        device=request.device,
+        networks=loaded.named,
+    )
     evaluator, notes = prepare(
         loaded.networks,
         images,
@@ -102,5 +111,6 @@ def assemble(
         together=together,
         rungs=loaded.rungs,
         files=files,
+        asked=asked,
     )
-    return evaluator, [*notes, *left_out, *loaded.notes]
+    return evaluator, [*choice.notes, *notes, *left_out, *loaded.notes]

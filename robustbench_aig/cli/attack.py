@@ -99,30 +99,8 @@ Examples:
     is_flag=True,
     help="The gated RUN, or the newest, with all its controls: what each cause of its robustness is worth.",
 )
-@click.option(
-    "--model",
-    "factories",
-    multiple=True,
-    metavar="PKG.MODULE:FACTORY",
-    help="A network of your own, repeatable: a function that returns an nn.Module from images in [0, 1] to logits. "
-    "Needs --data where no RUN is named.",
-)
-@click.option(
-    "--weights",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="State dict of the --model in the same place: .safetensors, or saved by torch; no code in it is run.",
-)
-@click.option(
-    "--defence",
-    "defences",
-    multiple=True,
-    default=("none",),
-    show_default=True,
-    metavar="NAME",
-    help="What stands before every network, repeatable: jpeg:75, none. Gradients pass straight through it.",
-)
+@options.own_options
+@options.defence_option
 @options.moved_data_option
 @options.runs_option
 @click.option("--chunk", default=100, show_default=True, metavar="N", help="Images per unit of work.")

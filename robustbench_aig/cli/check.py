@@ -14,21 +14,22 @@ from rich.console import Console
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.checkup import show
+from robustbench_aig.cli.choosing import Choice, Naming, choose_one
 from robustbench_aig.cli.images import images_of
 from robustbench_aig.cli.policies import policy_of
 from robustbench_aig.cli.progress import counting, reading
 from robustbench_aig.cli.terminal import console
+from robustbench_aig.defences import defended_name
 from robustbench_aig.errors import CheckError, InputError, Interrupted
+from robustbench_aig.ladder import Run
 from robustbench_aig.recipes.attacks import TransferRecipe
-from robustbench_aig.records import Checkup, DataRecord, FindingRecord, ThreatRecord
+from robustbench_aig.records import Checkup, DataRecord, FindingRecord, ModelRecord, ThreatRecord
 from robustbench_aig.reporting.checkups import add_checkup, refuse_foreign
-from robustbench_aig.runs import RunRecord, find_run, read_run, twin_of
+from robustbench_aig.runs import find_run, read_run, twin_of
 from robustbench_aig.threat import Norm, Threat
 from robustbench_aig.zoo import find_attack
 
 if TYPE_CHECKING:
-    import torch
-
     from robustbench_aig.checks import Case, Check, Finding
     from robustbench_aig.evaluation import Network
 
@@ -43,6 +44,9 @@ Examples:
   aigrob check photos-aig20-s0 --eps 1/255 --other photos-resnet20-s1
   aigrob check digits-aig14-s0 --policy sampled --into reports/digits-1fe5b2d9
       no claim of that report is supported before
+  aigrob check digits-aig14-s0 --defence jpeg:75 --into reports/digits-1fe5b2d9
+      the network behind a defence, as the report attacks it
+  aigrob check --model examples.skipnet:network --weights skipnet.safetensors --data digits
   aigrob check digits-resnet14-s0 --json | jq '.findings[] | select(.status == "fail")'
 """
 
@@ -54,29 +58,25 @@ _GRADIENT = 2
 """A pass with a gradient takes about as long as so many without."""
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Request(Naming):
     """What the user asked for, as typed."""
 
-    run: str
-    runs_root: Path
     policy: str | None
     attack: str | None
     eps: str | None
-    norm: str
     others: Sequence[str]
     into: Path | None
-    data: str | None
     limit: int | None
-    seed: int
-    device: str
     quick: bool
     quiet: bool
     json: bool
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="[RUN]", required=False)
+@options.own_options
+@options.defence_option
 @click.option("--quick", is_flag=True, help="Only the checks that a few gradients per image suffice for.")
 @options.policy_option
 @click.option(
@@ -115,11 +115,12 @@ def check(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
     the attack (weaker than a single step, than more steps, than random noise, …). The exact interval of their share
     says pass, warn or fail; where there are too few images to tell, the answer is n/a, and never a pass.
 
-    RUN is the name of a run or its directory.
+    RUN is the name of a run or its directory; a --model is checked in its place.
 
     Exit code: 0 no check failed, 1 at least one did, 2 bad usage or input, 3 interrupted.
     """
-    request = Request(**chosen)
+    runs = [name for name in (chosen.pop("run"),) if name is not None]
+    request = Request(**chosen, runs=runs)
     try:
         found = _carry_out(request, console(quiet=request.quiet))
     except KeyboardInterrupt:
@@ -139,15 +140,18 @@ def _carry_out(request: Request, shown: Console) -> Checkup:
     threat = Threat.parse(request.eps, request.norm) if request.eps else None
     if request.attack and isinstance(find_attack(request.attack)[1].attack, TransferRecipe):
         raise InputError("a transfer attacks another network: name an --attack on RUN itself, and that one as --other")
-    path = find_run(request.run, request.runs_root)
-    record = read_run(path)
+    choice = choose_one(request)
     if request.into:
-        refuse_foreign(request.into, record.name, record.weights_digest, request.policy)
-    others = _others(request, path, record)
+        for _, run in choice.runs:
+            name = defended_name(run.name, request.defences[0])
+            refuse_foreign(request.into, name, run.weights_digest, request.policy)
+    for note in choice.notes:
+        shown.print(note, markup=False)
+    others = _others(request, choice)
 
     from robustbench_aig.checks import ALL, QUICK  # noqa: PLC0415 - imports torch
 
-    case, data, attack = _case(request, path, record, others, shown)
+    case, record, data, attack = _case(request, choice, others, shown)
     if request.into:
         refuse_foreign(request.into, record.name, record.weights_digest, case.subject.policy)
     checks = QUICK if request.quick else ALL
@@ -170,62 +174,70 @@ def _carry_out(request: Request, shown: Console) -> Checkup:
     )
 
 
-def _others(request: Request, path: Path, record: RunRecord) -> list[tuple[Path, RunRecord]]:
+def _others(request: Request, choice: Choice) -> list[Run]:
     """The networks to transfer from: those named, else the twin beside the run or in the folder of runs."""
-    if not request.others:
-        twin = twin_of(record, path.parent) or twin_of(record, request.runs_root)
-        return [twin] if twin else []
-    paths = [find_run(name, request.runs_root) for name in dict.fromkeys(request.others)]
-    others = [(found, read_run(found)) for found in paths]
-    for _, other in others:
-        if (other.data.classes, other.data.shape) != (record.data.classes, record.data.shape):
-            raise InputError(f"{other.name} was trained on other data than {record.name}: choose another --other")
-    return others
+    if request.others:
+        paths = [find_run(name, request.runs_root) for name in dict.fromkeys(request.others)]
+        return [(found, read_run(found)) for found in paths]
+    twins = (twin_of(record, root) for path, record in choice.runs for root in (path.parent, request.runs_root))
+    return [twin for twin in twins if twin][:1]
 
 
 def _case(
-    request: Request, path: Path, record: RunRecord, others: Sequence[tuple[Path, RunRecord]], shown: Console
-) -> tuple[Case, DataRecord, str]:
+    request: Request, choice: Choice, others: Sequence[Run], shown: Console
+) -> tuple[Case, ModelRecord, DataRecord, str]:
     """What is checked, in the ball that was named or else is chosen; on which images; the attack's name."""
     from robustbench_aig.attacks import build_attack  # noqa: PLC0415 - imports torch
     from robustbench_aig.checks import Case, reference_name  # noqa: PLC0415
     from robustbench_aig.checks.choosing import informative  # noqa: PLC0415
-    from robustbench_aig.evaluation import Images  # noqa: PLC0415
+    from robustbench_aig.cli.loading import load_one  # noqa: PLC0415
+    from robustbench_aig.evaluation import Images, network_of_run  # noqa: PLC0415
+    from robustbench_aig.training import load_model  # noqa: PLC0415
 
     device = options.resolve_device(request.device)
-    options.suit_threads(record.data.shape)
-    network = _loaded(path, record, device)
-    policy = policy_of(network, request.policy)
-    subject = network.subject(policy)
     limit = request.limit or (QUICK_IMAGES if request.quick else IMAGES)
     with reading(shown) as progress:
-        test, data = images_of(record.data, source=request.data, limit=limit, seed=request.seed, progress=progress)
-    every = Images(test.batch(slice(None)), test.labels, test.ids).chunk(0, len(test), device)
+        test, data = images_of(choice.data, source=request.data, limit=limit, seed=request.seed, progress=progress)
+    options.suit_threads(data.shape)
+    _refuse_others(others, data)
+    images = Images(test.batch(slice(None)), test.labels, test.ids)
+    network = load_one(request, choice, images, data, device)
+    policy = policy_of(network, request.policy)
+    subject = _with_copy(network).subject(policy)
     name, recipe = find_attack(request.attack or reference_name(random=subject.random))
     attack = build_attack(recipe.attack)
-    scores = record.metrics.test.get(policy) if record.metrics else None
-    networks = [_loaded(*other, device) for other in others]
+    networks = [_with_copy(network_of_run(record, load_model(path, device))) for path, record in others]
     norm: Norm = Threat.parse("1/255", request.norm).norm
     case = Case(
         subject=subject,
-        images=every,
+        images=images.chunk(0, len(test), device),
         threat=Threat.parse(request.eps or _UNATTACKABLE[norm], norm),
         attack=attack,
         seed=request.seed,
         others=tuple(other.subject(other.policies([])[0]) for other in networks),
-        recorded=(round(scores.accuracy * scores.n), scores.n) if scores else None,
+        recorded=None if network.record.defence else _recorded(choice, policy),
     )
     attack.refuse(case.classes, data.shape, norm)
-    return (case if request.eps else replace(case, threat=informative(case))), data, name
+    return (case if request.eps else replace(case, threat=informative(case))), network.record, data, name
 
 
-def _loaded(path: Path, record: RunRecord, device: torch.device) -> Network:
-    """The network of a run, with its faster copy for attacks."""
-    from robustbench_aig.evaluation import network_of_run  # noqa: PLC0415 - imports torch
-    from robustbench_aig.models import lean  # noqa: PLC0415
-    from robustbench_aig.training import load_model  # noqa: PLC0415
+def _refuse_others(others: Sequence[Run], data: DataRecord) -> None:
+    """InputError for a network to transfer from that takes other images."""
+    for _, other in others:
+        if (other.data.classes, other.data.shape) != (data.classes, data.shape):
+            raise InputError(f"{other.name} was trained on other data than {data.name}: choose another --other")
 
-    network = network_of_run(record, load_model(path, device))
+
+def _recorded(choice: Choice, policy: str) -> tuple[int, int] | None:
+    """How many of how many test images a run says were right; None where nobody counted."""
+    scores = [record.metrics.test.get(policy) for _, record in choice.runs if record.metrics]
+    return next(((round(score.accuracy * score.n), score.n) for score in scores if score), None)
+
+
+def _with_copy(network: Network) -> Network:
+    """The network with its faster copy for attacks."""
+    from robustbench_aig.models import lean  # noqa: PLC0415 - imports torch
+
     return replace(network, copy=lean(network.model))
 
 

@@ -3,47 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from robustbench_aig.cli.ladder import found_controls
 from robustbench_aig.defences import parse_defence
 from robustbench_aig.errors import InputError
 from robustbench_aig.ladder import Role, Run
-from robustbench_aig.runs import Trained, find_run, list_runs, newest_pair, read_run
+from robustbench_aig.runs import Trained, ambiguous, find_run, list_runs, newest_pair, read_run
 
 Shape = tuple[int, int, int]
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """What a command line calls networks and images."""
+
+    runs: Sequence[str]
+    runs_root: Path
+    factories: Sequence[str]
+    weights: Sequence[Path]
+    defences: Sequence[str]
+    data: str | None
+    norm: str
+    seed: int
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(Naming):
     """What the user asked for, as typed.
 
     `in_balls` is whether attacks in norm balls are among it, or corruptions alone.
     """
 
-    runs: Sequence[str]
-    runs_root: Path
     ladder: bool
-    factories: Sequence[str]
-    weights: Sequence[Path]
-    defences: Sequence[str]
     eps: Sequence[str]
-    norm: str
     attacks: Sequence[str]
     suite: str
     corruptions: Sequence[str]
     corruption_files: Path | None
     in_balls: bool
     policies: Sequence[str]
-    data: str | None
     limit: int
     keep_images: bool
     chunk: int
     draws: int
     amp: bool | None
-    seed: int
-    device: str
     out: Path
     name: str | None
     resume: bool
@@ -58,11 +64,13 @@ class Choice:
         runs: finished runs, trained on the same data.
         ladder: role to run where a ladder is asked for, None where a control is missing; else empty.
         own: factories with their weights.
+        notes: on what was taken for a name that could mean two things.
     """
 
     runs: list[Run]
     ladder: dict[Role, Run | None]
     own: list[tuple[str, Path | None]]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def data(self) -> Trained | None:
@@ -84,7 +92,7 @@ def choose(request: Request) -> Choice:
     """
     for defence in request.defences:
         parse_defence(defence)
-    own = _own(request)
+    own = own_of(request)
     if request.ladder:
         if own:
             raise InputError("--ladder is built from runs: leave out --model")
@@ -92,27 +100,44 @@ def choose(request: Request) -> Choice:
             raise InputError("--ladder and --defence exclude each other: attack the ladder's runs by name instead")
         return _ladder(request)
     if own and not request.runs:
-        if request.data is None:
-            raise InputError("--model needs --data: name the data set or folder whose images it is attacked on")
         return Choice([], {}, own)
-    return Choice(_runs(request), {}, own)
+    return Choice(_runs(request), {}, own, ambiguous(request.runs, request.runs_root))
 
 
-def _own(request: Request) -> list[tuple[str, Path | None]]:
+def choose_one(naming: Naming) -> Choice:
+    """The one network of a command that looks at a single one.
+
+    Raises:
+        RunError: no such run.
+        InputError: none or several, or a contradiction.
+    """
+    own = own_of(naming)
+    if len(naming.runs) + len(own) != 1 or len(naming.defences) != 1:
+        raise InputError("name one network, a RUN or a --model, and at most one --defence (see aigrob check --help)")
+    parse_defence(naming.defences[0])
+    return Choice([] if own else _named_runs(naming), {}, own, ambiguous(naming.runs, naming.runs_root))
+
+
+def own_of(request: Naming) -> list[tuple[str, Path | None]]:
+    """The factories of the user's own networks, each with its file of weights or None."""
     if len(set(request.factories)) < len(request.factories):
         raise InputError("the same --model twice: name each once")
     if request.weights and len(request.weights) != len(request.factories):
         raise InputError(
             f"{len(request.weights)} --weights for {len(request.factories)} --model: give one for each, in their order"
         )
+    if request.factories and not request.runs and request.data is None:
+        raise InputError("--model needs --data: name the data set or folder whose images it is attacked on")
     weights: Sequence[Path | None] = request.weights or [None] * len(request.factories)
     return list(zip(request.factories, weights, strict=True))
 
 
 def _runs(request: Request) -> list[Run]:
     """The named runs, or the newest pair; they must have been trained on the same data."""
-    if not request.runs:
-        return newest_pair(request.runs_root)
+    return _named_runs(request) if request.runs else newest_pair(request.runs_root)
+
+
+def _named_runs(request: Naming) -> list[Run]:
     paths = [find_run(name, request.runs_root) for name in dict.fromkeys(request.runs)]
     runs = [(path, read_run(path)) for path in paths]
     first = runs[0][1]
@@ -140,4 +165,5 @@ def _ladder(request: Request) -> Choice:
         start = max(gated, key=lambda run: run[1].finished or "")
     found = found_controls(start[1], start[0].parent, request.runs_root)
     ladder: dict[Role, Run | None] = {**found, "gated": start}
-    return Choice([run for run in ladder.values() if run is not None], ladder, [])
+    chosen = [run for run in ladder.values() if run is not None]
+    return Choice(chosen, ladder, [], ambiguous(request.runs, request.runs_root))

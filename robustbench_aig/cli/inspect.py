@@ -20,7 +20,7 @@ from robustbench_aig.errors import InputError, Interrupted
 from robustbench_aig.files import make_folder
 from robustbench_aig.inspections import Inspection
 from robustbench_aig.reporting.words import signed
-from robustbench_aig.runs import find_run, history_of, read_run
+from robustbench_aig.runs import ambiguous, find_run, history_of, read_run
 
 if TYPE_CHECKING:
     from robustbench_aig.data import ImageSet
@@ -86,6 +86,8 @@ def _carry_out(request: Request, shown: Console) -> tuple[Inspection, Path]:
     if request.limit < 1:
         raise InputError(f"--limit must be at least 1, got {request.limit}")
     path = find_run(request.run, request.runs_root)
+    for note in ambiguous([request.run], request.runs_root):
+        shown.print(note, markup=False)
     record = read_run(path)
     history = history_of(path)
 

@@ -6,37 +6,62 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 
 import torch
 
-from robustbench_aig.cli.choosing import Choice, Request
+from robustbench_aig.cli.choosing import Choice, Naming, Request
+from robustbench_aig.commands import aigrob
 from robustbench_aig.errors import InputError
-from robustbench_aig.evaluation import Images, behind, network_of_module, network_of_run
+from robustbench_aig.evaluation import Images, Network, behind, network_of_module, network_of_run
 from robustbench_aig.ladder import RUNGS, Key, Role, Run, training_differs
 from robustbench_aig.models import load_own
-from robustbench_aig.records import DataRecord, Rung
-from robustbench_aig.runs import RunRecord, history_of
+from robustbench_aig.records import DataRecord, Named, Rung
+from robustbench_aig.runs import history_of, spelled_run
 from robustbench_aig.study import Chosen
 from robustbench_aig.training import load_model
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Networks, each with the gate policies it is judged under; the rungs of a ladder; notes for the user."""
+    """Networks, each with the gate policies it is judged under; what the user calls them; a ladder's rungs; notes."""
 
     networks: Chosen
+    named: dict[str, Named]
     rungs: Sequence[Rung] = ()
     notes: Sequence[str] = ()
 
 
 def load_networks(request: Request, choice: Choice, images: Images, data: DataRecord, device: torch.device) -> Loaded:
     """Load all that was chosen, every network behind every defence that was asked for."""
-    return _ladder(choice.ladder, device) if choice.ladder else _chosen(request, choice, images, data, device)
+    if choice.ladder:
+        return _ladder(choice.ladder, request.runs_root, device)
+    return _chosen(request, choice, images, data, device)
+
+
+def load_one(naming: Naming, choice: Choice, images: Images, data: DataRecord, device: torch.device) -> Network:
+    """The one network that was chosen, behind the one defence that was asked for."""
+    (network,) = _undefended(choice, images, data, device)
+    (defence,) = naming.defences
+    return behind(network, defence)
 
 
 def _chosen(request: Request, choice: Choice, images: Images, data: DataRecord, device: torch.device) -> Loaded:
     """Runs and networks of the user's own, under the policies that were asked for."""
     policies = list(dict.fromkeys(request.policies))
+    networks = _undefended(choice, images, data, device)
+    called = [Named(run=spelled_run(path, request.runs_root)) for path, _ in choice.runs]
+    called += [Named(model=factory, weights=str(weights) if weights else None) for factory, weights in choice.own]
+    chosen, named = [], {}
+    for (network, name), defence in product(zip(networks, called, strict=True), dict.fromkeys(request.defences)):
+        defended = behind(network, defence)
+        chosen.append((defended, defended.policies(policies)))
+        named[defended.record.name] = name.model_copy(update={"defence": None if defended is network else defence})
+    return Loaded(chosen, named)
+
+
+def _undefended(choice: Choice, images: Images, data: DataRecord, device: torch.device) -> list[Network]:
+    """Runs, then networks of the user's own."""
     networks = [network_of_run(record, load_model(path, device), history_of(path)) for path, record in choice.runs]
     few = images.chunk(0, 2, device)
     for factory, weights in choice.own:
@@ -45,11 +70,10 @@ def _chosen(request: Request, choice: Choice, images: Images, data: DataRecord, 
         networks.append(network_of_module(name, factory, model, few.pixels, len(data.classes)))
     if len({network.record.name for network in networks}) < len(networks):
         raise InputError("two of the networks have the same name: rename the directory of a run, or a factory")
-    defended = [behind(network, defence) for network, defence in product(networks, dict.fromkeys(request.defences))]
-    return Loaded([(network, network.policies(policies)) for network in defended])
+    return networks
 
 
-def _ladder(runs: dict[Role, Run | None], device: torch.device) -> Loaded:
+def _ladder(runs: dict[Role, Run | None], root: Path, device: torch.device) -> Loaded:
     """The networks of a ladder under the policies of its rungs."""
     loaded = {
         role: network_of_run(run[1], load_model(run[0], device), history_of(run[0]))
@@ -63,20 +87,23 @@ def _ladder(runs: dict[Role, Run | None], device: torch.device) -> Loaded:
         blind = loaded["stochastic"]
         record = blind.record.model_copy(update={"rates": gated.record.rates})
         loaded["stochastic"] = replace(blind, record=record)
-    rungs = [_rung(key, runs, start[1]) for key in RUNGS]
+    rungs = [_rung(key, runs, start, root) for key in RUNGS]
     policies = {role: [RUNGS[key][1] for key in RUNGS if RUNGS[key][0] == role] for role in loaded}
     notes = [f"{rung.key} is missing: {rung.note}" for rung in rungs if rung.model is None]
-    return Loaded([(network, policies[role]) for role, network in loaded.items()], rungs, notes)
+    named = {run[1].name: Named(run=spelled_run(run[0], root)) for run in runs.values() if run}
+    return Loaded([(network, policies[role]) for role, network in loaded.items()], named, rungs, notes)
 
 
-def _rung(key: Key, runs: dict[Role, Run | None], gated: RunRecord) -> Rung:
+def _rung(key: Key, runs: dict[Role, Run | None], start: Run, root: Path) -> Rung:
+    path, gated = start
     role, policy, title = RUNGS[key]
     run = runs.get(role)
     note = None
     if role not in runs:
         note = "no shallower plain network is nearer to its mean compute"
     elif run is None:
-        note = f"train it with aigrob train --ladder {gated.name}"
+        out = None if root == Path("runs") else root
+        note = f"train it with {aigrob('train', ladder=spelled_run(path, root), out=out)}"
     elif training_differs(run[1], gated):
         note = "trained by another recipe than the gated network"
     elif run[1].seed != gated.seed:

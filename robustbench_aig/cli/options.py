@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from robustbench_aig.cli.companions import is_companion
+from robustbench_aig.commands import Value, aigrob, spelled
 from robustbench_aig.errors import InputError
+from robustbench_aig.runs import spelled_run
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 SMALL_SIDE = 24
 """Images with a shorter side below this many pixels get the digits' recipes, and one thread."""
+
+RUNS = Path("runs")
+"""Where runs are written, and looked for."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,12 +34,22 @@ runs_option = click.option(
     "--runs",
     "runs_root",
     type=click.Path(path_type=Path),
-    default=Path("runs"),
+    default=RUNS,
     show_default=True,
     help="Folder that runs are looked for in.",
 )
 moved_data_option = click.option(
     "--data", metavar="NAME|DIR", help="Where the images are, if they have moved since the training."
+)
+defence_option = click.option(
+    "--defence",
+    "defences",
+    multiple=True,
+    default=("none",),
+    show_default=True,
+    metavar="NAME",
+    help="What stands before every network, repeatable in aigrob attack: jpeg:75, none. Gradients pass straight "
+    "through it.",
 )
 policy_option = click.option(
     "--policy",
@@ -91,6 +105,26 @@ def shared(*, out: str | None, verb: str, limit: int | None = None, resume: bool
     return decorate
 
 
+def own_options(command: F) -> F:
+    """Networks of the user's own: the command gets `factories` and `weights`."""
+    weights = click.option(
+        "--weights",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="State dict of the --model in the same place: .safetensors, or saved by torch; no code in it is run.",
+    )
+    model = click.option(
+        "--model",
+        "factories",
+        multiple=True,
+        metavar="PKG.MODULE:FACTORY",
+        help="A network of your own, repeatable in aigrob attack: a function that returns an nn.Module from images in "
+        "[0, 1] to logits. Needs --data where no RUN is named.",
+    )
+    return model(weights(command))
+
+
 def resolve_device(name: str) -> torch.device:
     """`auto`, `cpu` or `cuda` to a device; InputError where CUDA is asked for and missing."""
     import torch  # noqa: PLC0415 - commands that compute nothing start without it
@@ -134,6 +168,18 @@ def share_threads(processes: int) -> None:
         torch.set_num_threads(max(1, torch.get_num_threads() // processes))
 
 
+def next_attack(runs: Sequence[Path], **chosen: Value) -> str:
+    """The command that attacks runs of one folder."""
+    root = runs[0].parent
+    names = [spelled_run(run, root) for run in runs]
+    return aigrob("attack", *names, **chosen, **runs_in(root))
+
+
+def runs_in(root: Path) -> dict[str, Value]:
+    """The option that names a folder of runs, where that isn't the default."""
+    return {} if root == RUNS else {"runs": root}
+
+
 def typed() -> list[str]:
     """The arguments of `aigrob`, as they were typed."""
     arguments: list[str] = click.get_current_context().meta["aigrob.arguments"]
@@ -143,7 +189,7 @@ def typed() -> list[str]:
 def command_line() -> str:
     """What was typed, without --resume and --overwrite: the command that the result is the result of."""
     kept = (a for a in typed() if a not in ("--resume", "--overwrite"))
-    return shlex.join([*_launcher(), *kept])
+    return spelled([*_launcher(), *kept])
 
 
 def _launcher() -> list[str]:

@@ -10,7 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from robustbench_aig.cli.terminal import stdout
-from robustbench_aig.records import Evaluation, Report, Role
+from robustbench_aig.commands import aigrob
+from robustbench_aig.records import Asked, Evaluation, Report, Role
 
 UNION = "worst case"
 _BESIDE: tuple[Role, ...] = ("control", "compute")
@@ -42,10 +43,29 @@ def _unchecked(report: Report, directory: Path) -> list[str]:
     waiting = {(name, claim.gate_policy) for claim in claims for name in claim.gated}
     waiting |= {(name, None) for claim in claims for name in claim.plain}
     have = {(checkup.run, None if checkup.policy == "none" else checkup.policy) for checkup in report.checks}
-    return [
-        f"next: aigrob check {name}{f' --policy {policy}' if policy else ''} --into {directory}"
-        for name, policy in sorted(waiting - have, key=str)
-    ]
+    asked = report.asked
+    if asked is None:
+        return []
+    return [f"next: {_check(asked, name, policy, directory)}" for name, policy in sorted(waiting - have, key=str)]
+
+
+def _check(asked: Asked, name: str, policy: str | None, directory: Path) -> str:
+    """The command that checks a network of a report, on the report's images."""
+    named = asked.networks[name]
+    return aigrob(
+        "check",
+        *filter(None, [named.run]),
+        model=named.model,
+        weights=named.weights,
+        defence=named.defence,
+        policy=policy,
+        norm=None if asked.norm == "linf" else asked.norm,
+        data=asked.data,
+        runs=None if asked.runs == "runs" else asked.runs,
+        seed=asked.seed or None,
+        device=None if asked.device == "auto" else asked.device,
+        into=directory,
+    )
 
 
 def _guessing(report: Report) -> list[str]:

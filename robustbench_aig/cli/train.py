@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -114,9 +113,8 @@ def train(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
             shown.print(note, markup=False)
         for job in jobs:
             stdout().print(f"page: {job.directory / PAGE}", markup=False, highlight=False, soft_wrap=True)
-        names = " ".join(job.directory.name for job in jobs)
-        where = "" if request.out == Path("runs") else f" --runs {request.out}"
-        stdout().print(f"next: aigrob attack {names}{where}", markup=False, highlight=False, soft_wrap=True)
+        line = options.next_attack([job.directory for job in jobs])
+        stdout().print(f"next: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _train(job: Job, request: Request, shown: Console) -> RunRecord:

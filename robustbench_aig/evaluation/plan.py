@@ -16,6 +16,7 @@ from robustbench_aig.recipes import NamedAttack
 from robustbench_aig.records import (
     TRAINED_ON,
     TRAINING_SPEED,
+    Asked,
     CorruptionRecord,
     DataRecord,
     EvaluationPlan,
@@ -114,11 +115,13 @@ def make_plan(
     ladder: Sequence[Rung] = (),
     cascade: bool = False,
     precision: Precision = "fp32",
+    asked: Asked | None = None,
 ) -> Plan:
     """A plan with its digest.
 
     The digest covers data, weights, attacks with their providers' versions, threats, corruptions, policies, seed,
-    chunk, draws, cascade and precision, and the version of torch; not the command, the date or the machine.
+    chunk, draws, cascade and precision, and the version of torch; not the command, what it called all this, the date or
+    the machine.
     """
     if not evaluations:
         raise InputError("nothing to evaluate: name at least one attack and one epsilon, or a corruption")
@@ -148,6 +151,7 @@ def make_plan(
         models=list(models),
         evaluations=list(evaluations),
         ladder=list(ladder),
+        asked=asked,
     )
 
 

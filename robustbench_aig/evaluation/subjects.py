@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.defences import parse_defence
+from robustbench_aig.defences import defended_name, parse_defence
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation.judge import Subject
 from robustbench_aig.gating import Argmax, Expected, Random
@@ -139,9 +139,8 @@ def behind(network: Network, defence: str) -> Network:
     parsed = parse_defence(defence)
     if parsed is None:
         return network
-    record = network.record.model_copy(
-        update={"name": f"{network.record.name}+{str(parsed).replace(':', '')}", "defence": str(parsed)}
-    )
+    name = defended_name(network.record.name, defence)
+    record = network.record.model_copy(update={"name": name, "defence": str(parsed)})
     return replace(network, record=record, model=defended(network.model, defence))
 
 

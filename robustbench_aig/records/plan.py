@@ -70,6 +70,27 @@ class EvaluationPlan(Record):
     corruption: CorruptionRecord | None = None
 
 
+class Named(Record):
+    """What a command line calls a network under evaluation: a run, or a factory of the user's."""
+
+    run: str | None = Field(None, description="its name, or its directory")
+    model: str | None = Field(None, description="package.module:function")
+    weights: str | None = Field(None, description="file of the factory's weights")
+    defence: str | None = None
+
+
+class Asked(Record):
+    """How networks and images were named, so that further commands find the same; decides no number."""
+
+    runs: str = Field(description="folder that runs are looked for in")
+    data: str | None = Field(None, description="null: where the runs say")
+    images: str | None = Field(None, description="file that names some of the images")
+    norm: str
+    seed: int
+    device: str
+    networks: dict[str, Named] = Field(description="by the names that the evaluation calls them")
+
+
 class Rung(Record):
     """One rung of the ladder of controls: a model under a gate policy."""
 
@@ -97,3 +118,4 @@ class Plan(Record):
     models: list[ModelRecord]
     evaluations: list[EvaluationPlan]
     ladder: list[Rung] = Field(default_factory=list, description="empty where no ladder was asked for")
+    asked: Asked | None = Field(None, description="null where no command line asked for it, or an early version wrote")

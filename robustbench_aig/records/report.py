@@ -11,7 +11,7 @@ from robustbench_aig.records.checks import Checkup
 from robustbench_aig.records.claims import Claim
 from robustbench_aig.records.comparison import Comparison, Ladder
 from robustbench_aig.records.evaluation import CorruptionMean, Evaluation, WorstCase, guessing
-from robustbench_aig.records.plan import DataRecord, ModelRecord
+from robustbench_aig.records.plan import Asked, DataRecord, ModelRecord
 
 
 class Report(Record):
@@ -33,6 +33,7 @@ class Report(Record):
     ladder: Ladder | None = None
     checks: list[Checkup] = Field(default_factory=list, description="of networks of the report, under its policies")
     claims: list[Claim] = Field(default_factory=list)
+    asked: Asked | None = Field(None, description="null where no command line asked for it, or an early version wrote")
     commonest: float | None = Field(None, description="share of images in the largest class: what guessing is right on")
 
     @property

@@ -68,6 +68,7 @@ def summarise(evidence: Evidence) -> Report:
         ladder=ladder(plan, results),
         checks=evidence.checks,
         claims=claims(evidence, results, [find_claim(name) for name in claim_names()], guesses),
+        asked=plan.asked,
         commonest=share,
     )
 

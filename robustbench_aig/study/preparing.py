@@ -22,7 +22,7 @@ from robustbench_aig.evaluation import (
 )
 from robustbench_aig.evaluation.judge import class_routes
 from robustbench_aig.models import lean
-from robustbench_aig.records import DataRecord, Plan, Rung
+from robustbench_aig.records import Asked, DataRecord, Plan, Rung
 from robustbench_aig.study.attacks import build, named_attacks
 from robustbench_aig.study.wanted import Chosen, Wanted
 
@@ -40,6 +40,7 @@ def prepare(
     together: Together | None = None,
     rungs: Sequence[Rung] = (),
     files: CorruptedFiles | None = None,
+    asked: Asked | None = None,
 ) -> tuple[Evaluator, list[str]]:
     """Configure the attacks, fix the plan, open the report directory.
 
@@ -55,6 +56,7 @@ def prepare(
         together: the processes that share the work; the leading one opens the directory.
         rungs: of the ladder of controls, where the networks are one.
         files: that corrupted images are read from; None to compute them.
+        asked: what the user called networks and images, for the record.
 
     Returns:
         The evaluator, and notes on what was left out.
@@ -79,6 +81,7 @@ def prepare(
         ladder=rungs,
         cascade=cascade,
         precision="bf16" if wanted.amp else "fp32",
+        asked=asked,
     )
     together = together or Together()
     subjects = _subjects(plan, networks, images, device)

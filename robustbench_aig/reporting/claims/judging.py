@@ -146,7 +146,7 @@ def _held(ruling: Ruling, checked: _Checked, lacking: str | None) -> Ruling:
     if checked.state == "failed":
         return Ruling("inconclusive", f"{ruling.reason}, but checks of this evidence fail: {', '.join(checked.failed)}")
     if checked.state == "not run":
-        return Ruling("inconclusive", f"{ruling.reason}, but nobody has checked it: aigrob check RUN --into DIR")
+        return Ruling("inconclusive", f"{ruling.reason}, but nobody has checked it")
     return ruling
 
 

@@ -118,7 +118,7 @@ def test_an_advantage_is_supported_once_it_is_checked(tmp_path: Path) -> None:
     for policy in ("argmax", "sampled"):
         before, after = unchecked["more-robust", policy], checked["more-robust", policy]
         assert (before.verdict, before.checks) == ("inconclusive", "not run")
-        assert "aigrob check RUN --into DIR" in before.reason
+        assert "nobody has checked it" in before.reason
         assert (after.verdict, after.checks) == ("supported", "no fail")
         assert [m.threat and m.threat.eps for m in after.measurements] == list(EPSILONS)
         assert all(m.value == pytest.approx(0.7) and m.n == N for m in after.measurements)

@@ -1,0 +1,48 @@
+"""Command lines that can be run as they are printed: made of typed parts, quoted for a shell here alone. No torch."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+Value = str | Path | int | bool | None | Sequence[str] | Sequence[Path]
+"""Of an option: None, False and an empty sequence leave it out, True is a flag, a sequence repeats it."""
+
+_END = "--"
+"""Behind it nothing is an option, whatever it begins with."""
+
+
+def spelled(words: Sequence[str]) -> str:
+    """Words as a shell reads them back."""
+    return shlex.join(words)
+
+
+def aigrob(command: str, *names: str | Path, **options: Value) -> str:
+    """A command of ours, such as `aigrob("attack", "my run", runs=Path("elsewhere"))`.
+
+    Args:
+        command: its name.
+        names: what stands without an option.
+        options: by name, with `_` for `-`.
+    """
+    given = [str(name) for name in names]
+    chosen = [word for name, value in options.items() for word in _option(f"--{name.replace('_', '-')}", value)]
+    # Names come first, as one types them, unless one would be taken for an option there.
+    odd = any(name.startswith("-") for name in given)
+    return spelled(["aigrob", command, *([*chosen, _END, *given] if odd else [*given, *chosen])])
+
+
+def _option(flag: str, value: Value) -> list[str]:
+    """Its words."""
+    if isinstance(value, bool) or value is None:
+        return [flag] if value else []
+    several = [value] if isinstance(value, str | Path | int) else value
+    return [word for one in several for word in (flag, str(one))]
+
+
+def with_flag(line: str, flag: str) -> str:
+    """A command line with one more flag, before the `--` that ends its options."""
+    words = shlex.split(line)
+    at = words.index(_END) if _END in words else len(words)
+    return spelled([*words[:at], flag, *words[at:]])

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from benchmarks.pairs import ratios
 from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Argmax
+from robustbench_aig.medians import median_with_interval
 from robustbench_aig.models import ResNet, build_model
 from robustbench_aig.recipes import ModelRecipe
 from robustbench_aig.recipes.models import TorchvisionResNetRecipe
-from robustbench_aig.statistics import median_with_interval
 
 _SHAPE, _CLASSES = (3, 32, 32), 10
 

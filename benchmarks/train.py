@@ -19,9 +19,9 @@ from robustbench_aig.data import DataSet
 from robustbench_aig.data.images import resident
 from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Sampled, gating
+from robustbench_aig.medians import median_with_interval
 from robustbench_aig.models import build_model
 from robustbench_aig.recipes import ModelRecipe
-from robustbench_aig.statistics import median_with_interval
 from robustbench_aig.training import Job
 from robustbench_aig.training.batches import Batches
 from robustbench_aig.training.hardware import precision, repeatable
@@ -50,12 +50,12 @@ def make_job(name: str, recipe: ModelRecipe, data: DataSet | None) -> Job:
     return Job(Path(name), name, recipe, data or random_images(shape, classes), seed=0)
 
 
-def random_images(shape: Sequence[int], classes: int) -> DataSet:
-    """`IMAGES` random images of a shape (C, H, W) and labels, the same each time, in place of every split."""
+def random_images(shape: Sequence[int], classes: int, count: int = IMAGES) -> DataSet:
+    """Random images of a shape (C, H, W) and labels, the same each time, in place of every split."""
     channels, height, width = shape
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (IMAGES, *shape), dtype=torch.uint8, generator=generator)
-    split = resident(images, torch.randint(0, classes, (IMAGES,), generator=generator))
+    images = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
+    split = resident(images, torch.randint(0, classes, (count,), generator=generator))
     names = tuple(str(label) for label in range(classes))
     return DataSet("random", "random", (channels, height, width), names, split, split, split)
 

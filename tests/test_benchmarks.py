@@ -19,8 +19,8 @@ from benchmarks.train import floor, make_job, network, our_loop, random_images
 from benchmarks.usual_loop import PilImages, usual_loop
 from robustbench_aig.data.images import resident
 from robustbench_aig.errors import InputError
+from robustbench_aig.medians import coverage
 from robustbench_aig.recipes import Adversarial, Augment
-from robustbench_aig.statistics import coverage
 from robustbench_aig.training import Job
 from robustbench_aig.zoo import find_model
 from tests.command import aigrob_here, refused

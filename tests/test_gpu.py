@@ -1,30 +1,23 @@
-"""What must hold on a GPU as on a CPU; skipped where there is none."""
+"""What must hold on a GPU as on a CPU; skipped where there is none. Needs no library but torch and the model's."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from robustbench_aig.attacks import Pgd, run_attack
-from robustbench_aig.evaluation import Subject, judge
 from robustbench_aig.gating import Argmax, Frozen, gating
-from robustbench_aig.models import lean, profile_macs
+from robustbench_aig.models import lean
 from robustbench_aig.randomness import Stream
-from robustbench_aig.threat import Threat
-from robustbench_aig.training import Hardware, train
+from robustbench_aig.training import Hardware
 from tests.networks import gated, images
 from tests.steps import batches_on, learned, learner_of, tally_of
-from tests.tiny import job, result
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
-EPS = Threat.parse("8/255")
 DEVICE, CPU = torch.device("cuda"), torch.device("cpu")
 
 
@@ -77,18 +70,6 @@ def test_a_lean_network_in_dense_execution_never_waits() -> None:
         torch.autograd.grad(copied(leaf).sum(), leaf)  # sets up libraries
         with waiting_fails():
             torch.autograd.grad(copied(leaf).sum(), leaf)
-
-
-@pytest.mark.parametrize("policy", ["argmax", "sampled"])
-def test_attack_and_judge_stay_on_the_device(policy: str) -> None:
-    model, (x, y, ids) = gated().cuda(), (t.cuda() for t in images(16))
-    attacked = run_attack(Pgd(steps=3), model, Argmax(), x, y, EPS, stream=Stream.of(ids, 0), seed=0)
-    assert attacked.reason is None
-    assert attacked.images.is_cuda
-    subject = Subject("gated", model, profile_macs(model, (3, 12, 12)), policy)
-    verdict = judge(subject, attacked.images, y, ids=ids, seed=0, draws=3)
-    assert verdict.margins.is_cuda
-    assert verdict.finite.all()
 
 
 @contextmanager
@@ -146,14 +127,3 @@ def test_compiled_steps_equal_eager_ones(name: str) -> None:
         found = learned(learner_of(name, "standard", Hardware(DEVICE, compiled=True)), 4)
     assert found.keys() == wanted.keys()
     assert far(found, wanted) < 1e-4
-
-
-def test_a_training_killed_in_its_second_epoch_resumes_to_the_same_bits(tmp_path: Path) -> None:
-    whole, cut = (replace(job(tmp_path / name, epochs=2), hardware=Hardware(DEVICE)) for name in ("whole", "cut"))
-    list(train(whole))
-    events = train(cut, tick=0)
-    for _ in range(8):  # 5 steps and the end of an epoch make 6 events
-        next(events)
-    events.close()  # type: ignore[attr-defined]
-    list(train(cut, resume=True))
-    assert result(cut.directory) == result(whole.directory)

@@ -16,6 +16,7 @@ import robustbench_aig
 from robustbench_aig.cli import options
 from robustbench_aig.cli.terminal import stdout
 from robustbench_aig.errors import InputError, Interrupted
+from robustbench_aig.medians import coverage, interval_rank
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,7 +81,6 @@ def shown(measured: Callable[[], dict[str, Any]], table: Callable[[dict[str, Any
 def document(device: Any, pairs: int, models: Sequence[dict[str, Any]]) -> dict[str, Any]:  # noqa: ANN401 - torch's
     """The JSON document: where it was measured, how sure the intervals are, and the models' parts."""
     from robustbench_aig.environment import environment  # noqa: PLC0415 - imports torch
-    from robustbench_aig.statistics import coverage, interval_rank  # noqa: PLC0415 - imports scipy
 
     enclosed = coverage(pairs, interval_rank(pairs))
     return {"environment": environment(device), "coverage": enclosed, "models": list(models)}

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import torch
-from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10
 from torchvision.transforms.v2.functional import resize
 
@@ -71,6 +70,8 @@ def _digits() -> tuple[tuple[str, ...], ImageSet, ImageSet]:
 
     Every fifth image of each class is a test image.
     """
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - the digits alone need it, and it takes a second
+
     bunch = load_digits()
     images = torch.from_numpy(bunch.images).float().unsqueeze(1) / 16
     labels = torch.from_numpy(bunch.target).to(torch.int64)

@@ -15,11 +15,11 @@ from robustbench_aig.environment import environment
 from robustbench_aig.evaluation.judge import Subject
 from robustbench_aig.evaluation.measuring import lacks_memory
 from robustbench_aig.gating import gating
+from robustbench_aig.medians import median_with_interval
 from robustbench_aig.models import lean
 from robustbench_aig.models.lean.blocks import GatedBlock
 from robustbench_aig.randomness import Stream
 from robustbench_aig.records import Clocked, Latency, Pace
-from robustbench_aig.statistics import median_with_interval
 
 PAIRS = 25
 """The interval of their median leaves out the seven lowest and the seven highest: a machine has other work, too."""

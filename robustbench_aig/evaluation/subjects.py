@@ -14,11 +14,11 @@ from robustbench_aig.defences import defended_name, parse_defence
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation.judge import Subject
 from robustbench_aig.gating import Argmax, Expected, Random
+from robustbench_aig.medians import median_with_interval
 from robustbench_aig.models import MacProfile, defended, profile_macs
 from robustbench_aig.models.branches import residual_branches
 from robustbench_aig.records import TRAINED_ON, TRAINING_SPEED, GateRecord, ModelRecord
 from robustbench_aig.runs import EpochRecord, RunRecord
-from robustbench_aig.statistics import median_with_interval
 
 PLAIN = "none"
 """The policy of a network without gates."""

@@ -12,7 +12,6 @@ from robustbench_aig.statistics.few_seeds import cannot_carry
 from robustbench_aig.statistics.guessing import commonest
 from robustbench_aig.statistics.intervals import CONFIDENCE, Floats, Interval, wilson
 from robustbench_aig.statistics.jackknife import jackknife
-from robustbench_aig.statistics.medians import Median, coverage, interval_rank, median_with_interval
 from robustbench_aig.statistics.paired import bootstrap_difference, mcnemar
 from robustbench_aig.statistics.power import (
     LEVEL,
@@ -35,23 +34,19 @@ __all__ = [
     "Family",
     "Floats",
     "Interval",
-    "Median",
     "SeedDifference",
     "bootstrap_difference",
     "bootstrap_mean",
     "cannot_carry",
     "commonest",
     "connor_power",
-    "coverage",
     "detectable_difference",
     "equivalence_of",
     "holm",
     "images_needed",
-    "interval_rank",
     "jackknife",
     "mcnemar",
     "mcnemar_power",
-    "median_with_interval",
     "seed_difference",
     "wilson",
 ]

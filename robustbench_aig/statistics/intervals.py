@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-CONFIDENCE = 0.95
+from robustbench_aig.medians import CONFIDENCE
+
+__all__ = ["CONFIDENCE", "Floats", "Interval", "wilson"]
 
 Floats = NDArray[np.float64]
 

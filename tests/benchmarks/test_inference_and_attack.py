@@ -15,8 +15,8 @@ from benchmarks.inference import agreement, infer
 from robustbench_aig.attacks import run_attack
 from robustbench_aig.data import load_data
 from robustbench_aig.gating import Argmax, gating
+from robustbench_aig.medians import coverage
 from robustbench_aig.models import lean
-from robustbench_aig.statistics import coverage
 from robustbench_aig.threat import Threat
 from robustbench_aig.training import load_model, train
 from tests.command import aigrob_here, refused

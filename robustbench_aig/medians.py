@@ -1,4 +1,4 @@
-"""Medians of repeated measurements, between order statistics."""
+"""Medians of repeated measurements, between order statistics; without scipy, which a bare GPU machine may lack."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
-from robustbench_aig.statistics.intervals import CONFIDENCE
+CONFIDENCE = 0.95
+"""Of all intervals where nothing else is said."""
 
 
 class Median(NamedTuple):

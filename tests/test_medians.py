@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from robustbench_aig.statistics import coverage, interval_rank, median_with_interval
+from robustbench_aig.medians import coverage, interval_rank, median_with_interval
 
 
 @pytest.mark.parametrize("count", range(1, 14))

@@ -1,6 +1,8 @@
 """Data sets: splits, shapes, folders of odd images, and what is refused."""
 
 import os
+import struct
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from robustbench_aig.data import DataSet, decoding, digest_of, load_data
+from robustbench_aig.data import DataSet, cache, decoding, digest_of, load_data
 from robustbench_aig.data.images import Progress
 from robustbench_aig.errors import DataError
 from tests.tiny import write_images
@@ -171,10 +173,6 @@ def one_class(root: Path) -> None:
         (root / split / "dog").rmdir()
 
 
-def deep(root: Path) -> None:
-    Image.new("I;16", (8, 8)).save(root / "train" / "cat" / "deep.png")
-
-
 def no_images(root: Path) -> None:
     for path in (root / "test").rglob("*.png"):
         path.rename(path.with_suffix(".txt"))
@@ -191,7 +189,6 @@ def text(root: Path) -> None:
         (lambda root: (root / "test").rename(root / "val"), "no folder test/"),
         (corrupt, "train/dog/5.png"),
         (text, "3.png: not an image"),
-        (deep, "8-bit"),
         (one_class, "only one class, 'cat'"),
         (no_images, "no images in"),
         (missing_class, "no images in"),
@@ -202,6 +199,86 @@ def test_bad_folders_are_refused(tmp_path: Path, spoil: Callable[[Path], None], 
     spoil(write_images(tmp_path))
     with pytest.raises(DataError, match=words):
         _ = load_data(str(tmp_path), seed=0).train.images
+
+
+def sixteen_bits(path: Path) -> None:
+    Image.fromarray(np.full((8, 8), 100 * 257, np.uint16)).save(path.with_suffix(".png"))
+
+
+def thirty_two_bits(path: Path) -> None:
+    Image.fromarray(np.full((8, 8), 100, np.int32)).save(path.with_suffix(".tif"))
+
+
+def floats(path: Path) -> None:
+    Image.fromarray(np.full((8, 8), 0.5, np.float32)).save(path.with_suffix(".tif"))
+
+
+def lab(path: Path) -> None:
+    Image.new("LAB", (8, 8)).save(path.with_suffix(".tif"))
+
+
+def animated(path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(
+        path.with_suffix(".png"), save_all=True, append_images=[Image.new("RGB", (8, 8), "red")]
+    )
+
+
+def pages(path: Path) -> None:
+    Image.new("L", (8, 8)).save(path.with_suffix(".tif"), save_all=True, append_images=[Image.new("L", (8, 8), 9)])
+
+
+@pytest.mark.parametrize("shape", [None, (1, 8, 8), (3, 8, 8)])
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (sixteen_bits, "8-bit"),
+        (thirty_two_bits, "8-bit"),
+        (floats, "8-bit"),
+        (lab, "LAB"),
+        (animated, "2 pictures"),
+        (pages, "2 pictures"),
+    ],
+)
+def test_what_an_image_file_must_not_be_is_refused_however_it_is_read(
+    write: Callable[[Path], None],
+    words: str,
+    shape: tuple[int, int, int] | None,
+    kept: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIGROB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "WORTHWHILE", 1 if kept else 2000)
+    root = write_images(tmp_path / "pets")
+    write(root / "test" / "cat" / "odd")
+    with pytest.raises(DataError, match=f"odd.*{words}"):
+        _ = load_data(str(root), seed=0, shape=shape).test.images
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_8_bit_mode_is_read_as_what_one_sees(mode: str, channels: int, tmp_path: Path) -> None:
+    suffix = ".jpg" if mode in {"CMYK", "YCbCr"} else ".png"
+    Image.new("RGB", (8, 8), "white").convert(mode).save(tmp_path / f"white{suffix}")
+    Image.new("RGB", (8, 8), "black").convert(mode).save(tmp_path / f"black{suffix}")
+    paths = [str(tmp_path / f"{name}{suffix}") for name in ("white", "black")]
+    white, black = decoding.decode(paths, (channels, 8, 8), None)
+    assert white.min() >= 254
+    assert black.max() <= 1
+
+
+def test_sixteen_bit_colour_keeps_its_upper_eight(tmp_path: Path) -> None:
+    # Pillow writes none, so the file is put together by hand: signature, header, one row of two pixels, end.
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    row = b"\0" + struct.pack(">6H", 200 * 257, 100 * 257, 0, 65535, 256, 255)
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
+    (tmp_path / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    read = decoding.decode([str(tmp_path / "deep.png")], (3, 1, 2), None)
+    assert read[0, :, 0].T.tolist() == [[200, 100, 0], [255, 1, 0]]
 
 
 def test_too_few_images_are_refused(tmp_path: Path) -> None:

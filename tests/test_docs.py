@@ -10,7 +10,9 @@ import pytest
 
 from tests.test_architecture import ROOT
 
-PAGES = sorted(path for path in ROOT.rglob("*.md") if not any(part.startswith(".") for part in path.parts))
+PAGES = sorted(
+    path for path in ROOT.rglob("*.md") if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+)
 
 
 def test_the_python_of_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,6 +43,10 @@ def test_they_are_built_without_a_warning(tmp_path: Path) -> None:
         text = (tmp_path / "docs" / f"{page}.html").read_text()
         assert key in text
         assert meaning in text
+
+
+def test_pages_are_found_wherever_the_checkout_lies() -> None:
+    assert {"README.md", "docs/index.md", "reports/reference/README.md"} <= {str(p.relative_to(ROOT)) for p in PAGES}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,14 @@ from rich.console import Console
 from robustbench_aig.cli import options
 from robustbench_aig.cli.progress import reading
 from robustbench_aig.cli.terminal import console
+from robustbench_aig.commands import aigrob
 from robustbench_aig.data import DataSet, load_data
 from robustbench_aig.errors import InputError, Interrupted
 from robustbench_aig.files import sha256_of
 from robustbench_aig.models.importing import TARGET, Imported, Moments, import_state
 from robustbench_aig.models.state import read_state
 from robustbench_aig.recipes import ResNetRecipe
-from robustbench_aig.runs import RECORD, RunRecord
+from robustbench_aig.runs import RECORD, RunRecord, spelled_run
 from robustbench_aig.training.adopting import adopt
 
 EXAMPLES = """\b
@@ -31,12 +31,18 @@ Examples:
       a checkpoint of the official ConvNet-AIG code
   aigrob import resnet50.safetensors --data imagenet/ --image-size 224
       torchvision's weights; imagenet/train/CLASS/*.jpg and imagenet/test/CLASS/*.jpg
-  aigrob import ckpt.pth --data cifar10 --mean 0.4914,0.4822,0.4465 --std 0.2023,0.1994,0.2010 --name plain
+  aigrob import ckpt.pth --data cifar10 --mean 0.4914,0.4822,0.4465 --std 0.2470,0.2435,0.2616 --name plain
       a plain network with the same names of tensors, normalised in its own way
 """
 
 _TYPICAL_SIDE = 224
 """Of the images that torchvision's weights were trained on."""
+
+_CANNOT_TELL = (
+    "A clean accuracy as published says that weights, classes and channels are in place. It says little of mean and "
+    "std: a wrong --std leaves clean accuracy where it is and moves robust accuracy by points, so take both from the "
+    "training code."
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class Request:
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("runs"),
+    default=options.RUNS,
     show_default=True,
     help="Folder for the run.",
 )
@@ -184,14 +190,15 @@ def _told(directory: Path, record: RunRecord) -> str:
     """What was made, what was assumed, and how to go on."""
     gates = len(record.recipe.model.targets)
     mean, std = (", ".join(f"{number:.4f}" for number in numbers) for numbers in (record.data.mean, record.data.std))
-    place = "" if directory.parent == Path("runs") else f" --runs {shlex.quote(str(directory.parent))}"
-    name = shlex.quote(record.name)
+    runs = options.runs_in(directory.parent)
+    name = spelled_run(directory, directory.parent)
     lines = [
         f"{record.recipe_name}: {record.parameters:,} parameters, {len(record.data.classes)} classes"
         + (f", {gates} gates" if gates else ""),
         f"normalises images with mean {mean} and std {std} (--mean and --std change that)",
         f"run: {directory}",
-        f"next: aigrob attack {name}{place} --eps 4/255 --limit 100    its clean accuracy tells whether all is right",
-        f"      aigrob inspect {name}{place}",
+        f"next: {options.next_attack([directory], eps='4/255', limit=100)}",
+        f"next: {aigrob('inspect', name, **runs)}",
+        _CANNOT_TELL,
     ]
     return "\n".join(lines)

@@ -28,7 +28,7 @@ T = TypeVar("T")
 WORTHWHILE = 2000
 """Images of a split from which on it's kept: fewer are decoded in less time than anybody notices."""
 
-_FORMAT = 1
+_FORMAT = 2
 """To be raised when `decode` gives other pixels, or `measure` and `DataSet` other answers, for the same files."""
 
 

@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -21,7 +22,10 @@ from robustbench_aig.errors import DataError
 DENIED = "cannot read {}: permission denied; give yourself the right to read it"
 
 _GREY = {"1", "L", "LA"}
-_DEEP = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+_EIGHT_BITS = _GREY | {"La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
+"""Modes that Pillow converts to grey and to RGB as one would expect; deeper ones it cuts off at white."""
+_CAMERA = "MPO"
+"""A format of one picture: a camera's JPEG, with a preview or a second lens behind the picture."""
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 _CHUNK = 64
 _BLOCK = 2**27
@@ -33,13 +37,27 @@ def measure(files: Sequence[str]) -> tuple[set[tuple[int, int]], bool]:
     """All (H, W) that occur, and whether every image is grey; reads the headers alone."""
 
     def header(path: str) -> tuple[tuple[int, int], bool]:
-        with Image.open(path) as image:
-            if image.mode in _DEEP:
-                raise ValueError(f"{image.mode} pixels are deeper than 8 bits: convert it to 8-bit grey or RGB")
+        with _opened(path) as image:
             return (image.height, image.width), image.mode in _GREY
 
     headers = _each(files, header, None)
     return {size for size, _ in headers}, all(grey for _, grey in headers)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Image.Image]:
+    """An image file that can be read; the one place that refuses others. An EXIF orientation is not applied.
+
+    Raises:
+        ValueError: its pixels have no meaning in 8 bits, or it holds several pictures.
+    """
+    with Image.open(path) as image:
+        if image.mode not in _EIGHT_BITS:
+            raise ValueError(f"{image.mode} pixels are not 8-bit grey or colour: convert it to 8-bit grey or RGB")
+        frames = 1 if image.format == _CAMERA else getattr(image, "n_frames", 1)
+        if frames > 1:
+            raise ValueError(f"it holds {frames} pictures: keep one of them in it")
+        yield image
 
 
 def decode(files: Sequence[str], shape: tuple[int, int, int], progress: Progress | None) -> Tensor:
@@ -48,7 +66,7 @@ def decode(files: Sequence[str], shape: tuple[int, int, int], progress: Progress
     mode = "L" if channels == 1 else "RGB"
 
     def pixels(path: str) -> NDArray[np.uint8]:
-        with Image.open(path) as image:
+        with _opened(path) as image:
             # A palette with transparency warns unless it goes through RGBA.
             whole = image.convert("RGBA") if "transparency" in image.info else image
             fitted = _fit(whole.convert(mode), height, width)

@@ -22,8 +22,8 @@ Moments = tuple[tuple[float, ...], tuple[float, ...]]
 
 TARGET = 0.6
 """The official code's default; the weights don't tell with which rate they were trained."""
-_CIFAR: Moments = (125.3 / 255, 123.0 / 255, 113.9 / 255), (63.0 / 255, 62.1 / 255, 66.7 / 255)
-"""Mean and standard deviation as in the official ConvNet-AIG code."""
+_CIFAR: Moments = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+"""As the official ConvNet-AIG code normalises (github.com/andreasveit/convnet-aig, train.py)."""
 _IMAGENET: Moments = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """As in all of torchvision's residual networks."""
 _COUNTER = "num_batches_tracked"

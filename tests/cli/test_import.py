@@ -14,7 +14,7 @@ from torchvision import models
 from robustbench_aig.gating import Argmax, gating
 from robustbench_aig.runs import read_run
 from robustbench_aig.training import load_model
-from tests.command import aigrob_here, refused
+from tests.command import aigrob_here, as_printed, printed, refused, words_of
 from tests.models.official import MEAN, STD, OfficialNet, normalised
 from tests.networks import images
 from tests.tiny import write_images
@@ -41,7 +41,8 @@ def test_an_imported_network_is_a_run_that_can_be_attacked(where: Path) -> None:
     made = aigrob_here(where, "import", "best.pth.tar", "--data", "photos")
     assert made.returncode == 0, made.stderr
     assert made.stderr == ""
-    for words in ("3 gates", "aigrob attack photos-convnet-aig-8", "aigrob inspect", "mean 0.4914, 0.4824, 0.4467"):
+    normalised_with = "mean 0.4914, 0.4822, 0.4465 and std 0.2023, 0.1994, 0.2010"
+    for words in ("3 gates", "aigrob attack photos-convnet-aig-8", "aigrob inspect", normalised_with):
         assert words in made.stdout
     run = where / "runs" / "photos-convnet-aig-8"
     assert {path.name for path in run.iterdir()} == {"run.json", "model.safetensors"}
@@ -100,7 +101,17 @@ def test_options_and_json(where: Path) -> None:
 
 def test_the_way_to_go_on_names_another_folder(where: Path) -> None:
     made = aigrob_here(where, "import", "best.pth.tar", "--data", "photos", "--out", "my runs", "--name", "a")
-    assert "aigrob attack a --runs 'my runs'" in made.stdout
+    lines = printed(made)
+    assert [words_of(line)[0] for line in lines] == ["attack", "inspect"]
+    for line in lines:
+        result = as_printed(where, line)
+        assert result.returncode == 0, result.stderr
+
+
+def test_what_clean_accuracy_cannot_tell_is_said(where: Path) -> None:
+    made = aigrob_here(where, "import", "best.pth.tar", "--data", "photos")
+    assert "wrong --std" in made.stdout
+    assert "robust accuracy" in made.stdout
 
 
 def test_grey_digits(where: Path) -> None:

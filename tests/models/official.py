@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MEAN = [125.3 / 255, 123.0 / 255, 113.9 / 255]
-STD = [63.0 / 255, 62.1 / 255, 66.7 / 255]
+MEAN = [0.4914, 0.4822, 0.4465]
+STD = [0.2023, 0.1994, 0.2010]
 
 
 class OfficialBlock(nn.Module):

@@ -1,8 +1,10 @@
-"""Input defences by name: what is done to an image before a network sees it. No torch."""
+"""Input defences: what is done to an image before a network sees it, as records and as they are typed. No torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from robustbench_aig.errors import InputError, did_you_mean
 
@@ -11,15 +13,13 @@ _KNOWN = ("jpeg", NO_DEFENCE)
 _USUAL = "jpeg:75"
 
 
-@dataclass(frozen=True)
-class JpegDefence:
-    """Compression as JPEG, after Guo et al. (arXiv 1711.00117) and the paper of the gated network.
+class JpegDefence(BaseModel):
+    """Compression as JPEG, after Guo et al. (arXiv 1711.00117) and the paper of the gated network."""
 
-    Attributes:
-        quality: libjpeg's, from 1 to 100.
-    """
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    quality: int
+    kind: Literal["jpeg"] = "jpeg"
+    quality: int = Field(ge=1, le=100, description="libjpeg's")
 
     def __str__(self) -> str:
         return f"jpeg:{self.quality}"
@@ -28,7 +28,7 @@ class JpegDefence:
 def defended_name(name: str, defence: str) -> str:
     """What a network behind a defence is called; its own name for `none`."""
     parsed = parse_defence(defence)
-    return name if parsed is None else f"{name}+{str(parsed).replace(':', '')}"
+    return name if parsed is None else f"{name}+{parsed.kind}{parsed.quality}"
 
 
 def parse_defence(text: str) -> JpegDefence | None:
@@ -47,4 +47,4 @@ def parse_defence(text: str) -> JpegDefence | None:
     # int() would take "+75", " 75" and "7_5" too, and one defence is to have one name.
     if not (setting.isascii() and setting.isdigit() and 1 <= int(setting) <= 100) or setting.startswith("0"):
         raise InputError(f"defence '{text}' needs a quality from 1 to 100, like {_USUAL}")
-    return JpegDefence(int(setting))
+    return JpegDefence(quality=int(setting))

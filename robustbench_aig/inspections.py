@@ -99,7 +99,7 @@ class GateUse(Record):
 class Inspection(Record):
     """`inspect.json`. Under a random policy every image gets one draw, the same for the intact network and lesions."""
 
-    schema_version: Literal["1"] = "1"
+    schema_version: Literal["2"] = "2"
     created: str
     command: str
     seed: int

@@ -164,7 +164,7 @@ def _carry_out(request: Request, shown: Console) -> Checkup:
         weights_digest=record.weights_digest,
         policy=case.subject.policy,
         attack=attack,
-        threat=ThreatRecord(norm=case.threat.norm, eps=case.threat.text, value=case.threat.value),
+        threat=ThreatRecord.of(case.threat),
         chosen_threat=threat is None,
         others=[other.name for other in case.others],
         data=data,

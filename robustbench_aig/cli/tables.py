@@ -81,7 +81,7 @@ def _verdicts(report: Report) -> list[str]:
     for claim in report.claims:
         gates = f", {claim.gate_policy} gates" if claim.gate_policy else ""
         of = f" ({', '.join(claim.gated)})" if report.several_gated else ""
-        lines.append(f"{claim.verdict:<{wide}}  {claim.sentence}{gates}{of}")
+        lines.append(f"{claim.verdict:<{wide}}  {claim.told}{gates}{of}")
     return lines
 
 

@@ -14,8 +14,6 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation.suiting import left_out
 from robustbench_aig.recipes import NamedAttack
 from robustbench_aig.records import (
-    TRAINED_ON,
-    TRAINING_SPEED,
     Asked,
     CorruptionRecord,
     DataRecord,
@@ -84,7 +82,7 @@ def _attacked(model: str, policy: str, attack: NamedAttack, threat: Threat) -> E
         provider=recipe.attack.provider,
         provider_version=provider_version(recipe.attack.provider),
         settings=recipe.attack.model_dump(),
-        threat=ThreatRecord(norm=threat.norm, eps=threat.text, value=threat.value),
+        threat=ThreatRecord.of(threat),
     )
 
 
@@ -156,10 +154,8 @@ def make_plan(
 
 
 def _decisive_of(model: ModelRecord) -> dict[str, Any]:
-    """Without the speed of its training, which another training of equal weights had differently."""
-    dumped = model.model_dump()
-    dumped["training"] = {k: v for k, v in dumped["training"].items() if k not in {TRAINING_SPEED, TRAINED_ON}}
-    return dumped
+    """Without the speed of its training and the words of an import: others may lead to equal weights."""
+    return model.model_dump(exclude={"training": {"speed"}, "imported": True})
 
 
 def _decisive(evaluation: EvaluationPlan) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from robustbench_aig.errors import RunError
 from robustbench_aig.files import make_folder, write_atomic
 from robustbench_aig.models.state import read_safetensors
 from robustbench_aig.records import Plan
+from robustbench_aig.reporting.documents import read_plan
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,9 @@ class Store:
         if not path.exists():
             return
         try:
-            before = Plan.model_validate_json(path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise RunError(f"{path} is damaged: remove {self.directory} or give another --name") from None
+            before = read_plan(path)
+        except RunError as error:
+            raise RunError(f"{error}; remove {self.directory}, or give another --name") from None
         if before.digest != plan.digest:
             changed = ", ".join(_differences(before, plan))
             raise RunError(f"{self.directory} holds another evaluation ({changed} differ): give another --name")

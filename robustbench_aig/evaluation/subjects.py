@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,16 @@ from robustbench_aig.gating import Argmax, Expected, Random
 from robustbench_aig.medians import median_with_interval
 from robustbench_aig.models import MacProfile, defended, profile_macs
 from robustbench_aig.models.branches import residual_branches
-from robustbench_aig.records import TRAINED_ON, TRAINING_SPEED, GateRecord, ModelRecord
+from robustbench_aig.records import (
+    AdversarialRecord,
+    GateRecord,
+    InitialWeights,
+    ModelRecord,
+    ThreatRecord,
+    TrainedOn,
+    TrainingRecord,
+    TrainingSpeed,
+)
 from robustbench_aig.runs import EpochRecord, RunRecord
 
 PLAIN = "none"
@@ -87,6 +95,7 @@ def network_of_run(record: RunRecord, model: nn.Module, history: Sequence[EpochR
         rates=_rates(record),
         weights_digest=record.weights_digest or "",
         training=_training(record, history),
+        imported=record.command if record.recipe.training is None else None,
     )
     return Network(described, model, profile)
 
@@ -140,7 +149,7 @@ def behind(network: Network, defence: str) -> Network:
     if parsed is None:
         return network
     name = defended_name(network.record.name, defence)
-    record = network.record.model_copy(update={"name": name, "defence": str(parsed)})
+    record = network.record.model_copy(update={"name": name, "defence": parsed})
     return replace(network, record=record, model=defended(network.model, defence))
 
 
@@ -160,35 +169,42 @@ def _rates(record: RunRecord) -> list[float] | None:
     return record.recipe.model.targets if record.family == "stochastic" else scores["sampled"].rates
 
 
-def _training(record: RunRecord, history: Sequence[EpochRecord]) -> dict[str, Any]:
-    """What a reader of the report should know of the training; the run itself knows the rest."""
+def _training(record: RunRecord, history: Sequence[EpochRecord]) -> TrainingRecord | None:
+    """What a report says of the training; the run itself knows the rest. None where it was trained elsewhere."""
     if record.metrics is None or record.recipe.training is None:
-        return {"imported": record.command}
-    scores = {"validation": record.metrics.validation, "test": record.metrics.test}
-    attacked = record.recipe.training.adversarial
-    return {
-        "data": record.data.name,
-        **({"preset": record.recipe.preset} if record.recipe.preset else {}),
-        "epochs": record.recipe.training.epochs,
-        **(
-            {"adversarial": f"{attacked.method}, {attacked.threat}, best epoch {record.best_epoch}"} if attacked else {}
-        ),
-        **({"initial weights": record.init.run} if record.init else {}),
-        "seed": record.seed,
-        **{f"{split} accuracy": {p: s.accuracy for p, s in by_policy.items()} for split, by_policy in scores.items()},
-        "mean execution rate, test": {p: s.mean_rate for p, s in record.metrics.test.items() if s.rates},
-        **_speed(record, history),
-    }
+        return None
+    scores, attacked = record.metrics, record.recipe.training.adversarial
+    return TrainingRecord(
+        data=record.data.name,
+        preset=record.recipe.preset,
+        epochs=record.recipe.training.epochs,
+        adversarial=AdversarialRecord(
+            method=attacked.method, threat=ThreatRecord.of(attacked.threat), best_epoch=record.best_epoch
+        )
+        if attacked
+        else None,
+        initial=InitialWeights(run=record.init.run, weights_digest=record.init.weights_digest) if record.init else None,
+        seed=record.seed,
+        validation_accuracy={policy: score.accuracy for policy, score in scores.validation.items()},
+        test_accuracy={policy: score.accuracy for policy, score in scores.test.items()},
+        test_rates={policy: score.mean_rate for policy, score in scores.test.items() if score.mean_rate is not None},
+        speed=_speed(record, history),
+    )
 
 
-def _speed(record: RunRecord, history: Sequence[EpochRecord]) -> dict[str, Any]:
+def _speed(record: RunRecord, history: Sequence[EpochRecord]) -> TrainingSpeed | None:
     """Images per second over epochs but the first, which warms up, with the median's interval; and on what."""
     if len(history) <= _FEWEST_EPOCHS:
-        return {}
+        return None
     found = median_with_interval([epoch.images_per_second for epoch in history[1:]])
-    where = {name: record.environment.get(name) for name in ("device", "threads")}
-    how = {"processes": record.processes, "precision": record.precision, "compiled": record.compiled}
-    return {TRAINING_SPEED: found._asdict(), TRAINED_ON: {**where, **how}}
+    on = TrainedOn(
+        device=record.environment.get("device"),
+        threads=record.environment.get("threads"),
+        processes=record.processes,
+        precision=record.precision,
+        compiled=record.compiled,
+    )
+    return TrainingSpeed(**found._asdict(), on=on)
 
 
 def _gates(record: RunRecord, model: nn.Module, macs: Sequence[int]) -> list[GateRecord]:

@@ -19,7 +19,6 @@ from robustbench_aig.evaluation.measuring import Measured, in_batches, lacks_mem
 from robustbench_aig.evaluation.rows import make_rows, skipped_rows
 from robustbench_aig.randomness import Stream, seed_of
 from robustbench_aig.records import CorruptionRecord, EvaluationPlan, Plan
-from robustbench_aig.threat import Threat
 
 _NOT_FINITE = "the model returned NaN or infinite logits"
 
@@ -127,7 +126,7 @@ class Worker:
             place: their chunk, and the position in it of the first one.
         """
         assert evaluation.threat is not None
-        threat = Threat.parse(evaluation.threat.eps, evaluation.threat.norm)
+        threat = evaluation.threat.threat
         attack = self.attacks[evaluation.attack]
         what = (self.plan.seed, evaluation.attack, threat.key)
         noise = Stream.of(batch.ids, "gates", *what) if attack.own_noise else None

@@ -13,27 +13,24 @@ from robustbench_aig.records.comparison import Accuracies, Comparison, Ladder, S
 from robustbench_aig.records.compute import Clocked, Compute, ComputeSpread, Cost, Latency, Pace
 from robustbench_aig.records.evaluation import Accuracy, CorruptionMean, Distance, Evaluation, WorstCase
 from robustbench_aig.records.gates import ClassPart, ClassShift, Excess, GateMoves, Gates, GateShift, GateStratum
-from robustbench_aig.records.plan import (
-    TRAINED_ON,
-    TRAINING_SPEED,
-    Asked,
-    DataRecord,
-    EvaluationPlan,
+from robustbench_aig.records.networks import (
+    AdversarialRecord,
     GateRecord,
+    InitialWeights,
     MacsUnknown,
     ModelRecord,
-    Named,
-    Plan,
-    Rung,
+    TrainedOn,
+    TrainingRecord,
+    TrainingSpeed,
 )
+from robustbench_aig.records.plan import Asked, DataRecord, EvaluationPlan, Named, Plan, Rung
 from robustbench_aig.records.report import Report, report_json_schema
 
 __all__ = [
     "SCHEMA_VERSION",
-    "TRAINED_ON",
-    "TRAINING_SPEED",
     "Accuracies",
     "Accuracy",
+    "AdversarialRecord",
     "Asked",
     "CheckState",
     "Checkup",
@@ -59,6 +56,7 @@ __all__ = [
     "GateShift",
     "GateStratum",
     "Gates",
+    "InitialWeights",
     "Ladder",
     "Latency",
     "MacsUnknown",
@@ -75,6 +73,9 @@ __all__ = [
     "Status",
     "Step",
     "ThreatRecord",
+    "TrainedOn",
+    "TrainingRecord",
+    "TrainingSpeed",
     "WorstCase",
     "report_json_schema",
 ]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import cache
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA_VERSION = "1"
+from robustbench_aig.errors import ThreatError
+from robustbench_aig.threat import Norm, Threat
+
+SCHEMA_VERSION = "2"
 
 Status = Literal["ok", "error"]
 Role = Literal["clean", "attack", "control", "compute", "corruption"]
@@ -24,9 +28,34 @@ class Record(BaseModel):
 class ThreatRecord(Record):
     """A threat as written: `{norm: "linf", eps: "4/255", value: 0.0157}`."""
 
-    norm: Literal["linf", "l2"]
+    norm: Norm
     eps: str
     value: float
+
+    @classmethod
+    def of(cls, threat: Threat) -> ThreatRecord:
+        """The record of a threat."""
+        return cls(norm=threat.norm, eps=threat.text, value=threat.value)
+
+    @model_validator(mode="after")
+    def _meant(self) -> Self:
+        try:
+            _ = self.threat
+        except ThreatError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def threat(self) -> Threat:
+        """The threat itself, exact."""
+        return _threat(self.eps, self.norm)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are the same ball, however it is spelled."""
+        return isinstance(other, ThreatRecord) and self.threat.key == other.threat.key
+
+    def __hash__(self) -> int:
+        return hash(self.threat.key)
 
     def __str__(self) -> str:
         return f"{self.norm} {self.eps}"
@@ -41,3 +70,9 @@ class CorruptionRecord(Record):
 
     def __str__(self) -> str:
         return f"corruption {self.name} {self.severity}"
+
+
+@cache
+def _threat(eps: str, norm: Norm) -> Threat:
+    """Read once, however often a record is asked."""
+    return Threat.parse(eps, norm)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from robustbench_aig.defences import JpegDefence
 from robustbench_aig.records.base import Record, ThreatRecord
 
 ClaimVerdict = Literal["supported", "explained by randomness", "explained by masking", "unsupported", "inconclusive"]
@@ -35,6 +36,7 @@ class Claim(Record):
     reference: str | None
     gated: list[str] = Field(description="networks, one for each training seed")
     gate_policy: str | None = Field(description="null where the claim doesn't depend on one")
+    defence: JpegDefence | None = Field(None, description="what stands before all of these networks")
     plain: list[str] = Field(description="that they are compared with; empty where the claim compares none")
     verdict: ClaimVerdict
     reason: str
@@ -42,3 +44,8 @@ class Claim(Record):
     checks: CheckState
     failed_checks: list[str] = Field(default_factory=list, description="as 'run (policy): check'")
     measurements: list[Measurement]
+
+    @property
+    def told(self) -> str:
+        """The sentence, and which defence it's about."""
+        return f"{self.sentence}, behind {self.defence}" if self.defence else self.sentence

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
-from robustbench_aig.recipes import Family
 from robustbench_aig.records.base import SCHEMA_VERSION, CorruptionRecord, Precision, Record, Role, ThreatRecord
+from robustbench_aig.records.networks import ModelRecord
 
 
 class DataRecord(Record):
@@ -20,39 +20,6 @@ class DataRecord(Record):
     shape: tuple[int, int, int] = Field(description="channels, height, width")
     classes: list[str]
     digest: str = Field(description="SHA-256 over the evaluated images and labels")
-
-
-class GateRecord(Record):
-    """One gate: where it sits and what it can save."""
-
-    name: str = Field(description="stage.block, counted from 1")
-    macs: int = Field(description="multiply-accumulates of the block it can skip")
-    target: float | None = Field(None, description="execution rate it was trained towards; 1 = forced open")
-    transition: bool = Field(False, description="its block changes the resolution or width")
-
-
-TRAINING_SPEED, TRAINED_ON = "images per second", "trained on"
-"""Keys of `ModelRecord.training` that decide no number of an evaluation, and so are no part of its digest."""
-
-
-MacsUnknown = Literal["differs", "uncounted", "unnamed"]
-"""Why the compute of a network isn't known: images differ in it with all gates open; an operation of unknown cost; no
-blocks are named for its decisions."""
-
-
-class ModelRecord(Record):
-    """A trained network under evaluation."""
-
-    name: str = Field(description="name of the run")
-    recipe: str
-    family: Family
-    parameters: int
-    total_macs: int = Field(description="multiply-accumulates with every gate open")
-    gates: list[GateRecord] = Field(default_factory=list)
-    rates: list[float] | None = Field(None, description="execution rates of the gates under the policy 'random'")
-    defence: str | None = Field(None, description="what stands before the network: 'jpeg 75'")
-    weights_digest: str
-    training: dict[str, Any] = Field(default_factory=dict, description="what the run recorded of itself")
 
 
 class EvaluationPlan(Record):

@@ -11,7 +11,8 @@ from robustbench_aig.records.checks import Checkup
 from robustbench_aig.records.claims import Claim
 from robustbench_aig.records.comparison import Comparison, Ladder
 from robustbench_aig.records.evaluation import CorruptionMean, Evaluation, WorstCase, guessing
-from robustbench_aig.records.plan import Asked, DataRecord, ModelRecord
+from robustbench_aig.records.networks import ModelRecord
+from robustbench_aig.records.plan import Asked, DataRecord
 
 
 class Report(Record):

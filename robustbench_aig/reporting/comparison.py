@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robustbench_aig.records import Accuracies, Comparison, Status, ThreatRecord
+from robustbench_aig.records import Accuracies, Comparison, ModelRecord, Status, ThreatRecord
 from robustbench_aig.reporting.accuracy import Scores, accuracy
 from robustbench_aig.reporting.corruptions import ALL, Mean
 from robustbench_aig.reporting.loading import Evidence
@@ -105,15 +105,15 @@ def equivalence(first: Scores, second: Scores, found: Paired, *, seed: int) -> E
 
 
 def comparisons(evidence: Evidence, results: Results) -> list[Comparison]:
-    """Every (gated model, policy) against every plain model, under every condition that both went through.
+    """Every (gated model, policy) against every plain model behind the same defence, under every common condition.
 
     P-values are adjusted over all of them that have one.
     """
-    families = {model.name: model.family for model in evidence.plan.models}
+    models = {model.name: model for model in evidence.plan.models}
     found = []
     for (gated, policy), of_gated in results.items():
         for (plain, _), of_plain in results.items():
-            if families[gated] != "gated" or families[plain] != "plain":
+            if not _comparable(models[gated], models[plain]):
                 continue
             found += [
                 _compare(
@@ -127,6 +127,11 @@ def comparisons(evidence: Evidence, results: Results) -> list[Comparison]:
                 if condition in of_plain
             ]
     return _adjusted(found)
+
+
+def _comparable(first: ModelRecord, second: ModelRecord) -> bool:
+    """Whether the one is gated, the other plain, and nothing else stands before one of them."""
+    return (first.family, second.family) == ("gated", "plain") and first.defence == second.defence
 
 
 def _adjusted(found: list[Comparison]) -> list[Comparison]:

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from robustbench_aig.errors import RunError
 from robustbench_aig.records import SCHEMA_VERSION
+from robustbench_aig.reporting import version_1
 
 Document = dict[str, Any]
 Kind = Literal["plan", "report"]
@@ -20,11 +21,8 @@ class Migration(NamedTuple):
     report: Change
 
 
-MIGRATIONS: dict[int, Migration] = {}
-"""The version that a migration starts from, to the migration.
-
-Empty, because there has been no version but 1: its keys were added to, and never renamed or dropped.
-"""
+MIGRATIONS: dict[int, Migration] = {1: Migration(version_1.typed, version_1.typed)}
+"""The version that a migration starts from, to the migration."""
 
 
 def upgrade(content: object, kind: Kind) -> Document:

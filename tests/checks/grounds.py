@@ -48,7 +48,8 @@ class Setting:
 
     def recorded(self, of: Network) -> tuple[int, int]:
         """What its run says of the test set: how many of how many images were right."""
-        accuracy, total = next(iter(of.record.training["test accuracy"].values())), len(self.data.test)
+        assert of.record.training is not None
+        accuracy, total = next(iter(of.record.training.test_accuracy.values())), len(self.data.test)
         return round(accuracy * total), total
 
 

@@ -144,4 +144,4 @@ def test_help_has_examples_and_the_command_is_listed(root: Path) -> None:
 
 def test_json_has_a_schema_version(root: Path) -> None:
     inspected(root, "plain", "--limit", "10", "--name", "versioned")
-    assert json.loads((root / "reports" / "versioned" / "inspect.json").read_text())["schema_version"] == "1"
+    assert json.loads((root / "reports" / "versioned" / "inspect.json").read_text())["schema_version"] == "2"

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from robustbench_aig.evaluation import Evaluator, Store, latency, network_of_run
 from robustbench_aig.evaluation.latency import Runner, measure_pace, sparse_copy
 from robustbench_aig.evaluation.pacing import add_paces
 from robustbench_aig.evaluation.plan import make_plan
-from robustbench_aig.records import TRAINED_ON, TRAINING_SPEED, Pace
+from robustbench_aig.records import Pace, TrainingRecord
 from robustbench_aig.reporting import aggregate
 from robustbench_aig.reporting.loading import load_images
-from robustbench_aig.runs import read_history, read_run
+from robustbench_aig.runs import EpochRecord, RunRecord, read_history, read_run
 from robustbench_aig.training import load_model, train
 from tests.evaluation.conftest import evaluator, make
 from tests.evaluation.test_latency import SIX, not_black, subject
@@ -141,21 +142,29 @@ def test_the_speed_of_a_training_is_that_of_its_epochs_but_the_first(tmp_path: P
     record, history = read_run(tmp_path / "run"), read_history(tmp_path / "run")
     changed = [epoch.model_copy(update={"images_per_second": float(epoch.epoch)}) for epoch in history]
     model = load_model(tmp_path / "run")
-    training = network_of_run(record, model, changed).record.training
-    assert training["images per second"] == {"median": 4.5, "low": 2.0, "high": 7.0}
-    assert training["trained on"]["threads"] == torch.get_num_threads()
-    assert "images per second" not in network_of_run(record, model, changed[:6]).record.training
-    assert "images per second" not in network_of_run(record, model).record.training
+
+    def training(history: Sequence[EpochRecord]) -> TrainingRecord:
+        found = network_of_run(record, model, history).record.training
+        assert found is not None
+        return found
+
+    speed = training(changed).speed
+    assert speed is not None
+    assert (speed.median, speed.low, speed.high) == (4.5, 2.0, 7.0)
+    assert speed.on.threads == torch.get_num_threads()
+    assert training(changed[:6]).speed is None
+    assert training([]).speed is None
 
 
-def test_that_speed_decides_no_number(done: Evaluator) -> None:
+def test_that_speed_decides_no_number(done: Evaluator, tmp_path: Path) -> None:
     plan = done.plan
+    list(train(job(tmp_path / "run", depth=8, epochs=7)))
+    record, history, model = read_run(tmp_path / "run"), read_history(tmp_path / "run"), load_model(tmp_path / "run")
 
-    def digest(training: dict[str, object]) -> str:
-        models = [model.model_copy(update={"training": training}) for model in plan.models]
+    def digest(run: RunRecord, history: Sequence[EpochRecord]) -> str:
         return make_plan(
             data=plan.data,
-            models=models,
+            models=[network_of_run(run, model, history).record],
             evaluations=plan.evaluations,
             seed=0,
             chunk=8,
@@ -164,6 +173,6 @@ def test_that_speed_decides_no_number(done: Evaluator) -> None:
             environment={},
         ).digest
 
-    speeds = [{TRAINING_SPEED: {"median": speed}, TRAINED_ON: {"threads": 1}} for speed in (1.0, 2.0)]
-    assert len({digest(speed) for speed in speeds} | {digest({})}) == 1
-    assert digest({"epochs": 3}) != digest({})
+    faster = [epoch.model_copy(update={"images_per_second": 2 * epoch.images_per_second}) for epoch in history]
+    assert len({digest(record, epochs) for epochs in (history, faster, [])}) == 1
+    assert digest(record.model_copy(update={"seed": 5}), history) != digest(record, history)

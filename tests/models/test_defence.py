@@ -138,7 +138,7 @@ def test_no_defence_is_the_network_itself() -> None:
 
 def test_spellings() -> None:
     assert parse_defence("none") is None
-    assert parse_defence("jpeg:75") == JpegDefence(75)
+    assert parse_defence("jpeg:75") == JpegDefence(quality=75)
     assert [str(parse_defence(text)) for text in ("jpeg:1", " jpeg:100 ")] == ["jpeg:1", "jpeg:100"]
 
 

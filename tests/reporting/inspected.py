@@ -8,8 +8,10 @@ from robustbench_aig.inspections import ClassUse, GateUse, History, ImageUse, In
 from robustbench_aig.records import Accuracy, DataRecord, GateRecord, ModelRecord
 from robustbench_aig.reporting.pictures import Pixels
 from robustbench_aig.statistics import wilson
+from tests.reporting.synthetic import trained
 
 GATES = [f"{stage}.{block}" for stage in (1, 2, 3) for block in (1, 2, 3)]
+GATE_RECORDS = [GateRecord(name=name, stage=1 + at // 3, macs=800, target=0.6) for at, name in enumerate(GATES)]
 PER_CLASS = 20
 
 
@@ -86,9 +88,11 @@ def inspection(*, classes: int = 10, history: int = 12, gated: bool = True) -> I
             family="gated" if gated else "plain",
             parameters=70_000,
             total_macs=9000,
-            gates=[GateRecord(name=name, macs=800, target=0.6) for name in GATES] if gated else [],
+            gates=[GateRecord(name=name, stage=1 + at // 3, macs=800, target=0.6) for at, name in enumerate(GATES)]
+            if gated
+            else [],
             weights_digest="cd34" * 16,
-            training={"epochs": 12},
+            training=trained(),
         ),
         policy="argmax" if gated else "none",
         accuracy=accuracy(n * 9 // 10, n),

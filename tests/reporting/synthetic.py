@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from robustbench_aig.records import (
+    AdversarialRecord,
     CorruptionRecord,
     DataRecord,
     EvaluationPlan,
@@ -23,6 +24,7 @@ from robustbench_aig.records import (
     Plan,
     Role,
     ThreatRecord,
+    TrainingRecord,
 )
 from robustbench_aig.samples import ROW
 
@@ -87,9 +89,17 @@ def evaluation(model: str, policy: str, attack: str, role: Role, eps: str | None
     )
 
 
+def trained(seed: int = 0, *, hardened: bool = False, best_epoch: int = 3) -> TrainingRecord:
+    """Thirty epochs, of single-step adversarial training where `hardened`."""
+    attacked = AdversarialRecord(method="fast", threat=threat("8/255"), best_epoch=best_epoch) if hardened else None
+    return TrainingRecord(
+        data="digits", epochs=30, seed=seed, adversarial=attacked, validation_accuracy={}, test_accuracy={}
+    )
+
+
 def make_plan() -> Plan:
     gates = [
-        GateRecord(name=f"{s}.{b}", macs=BLOCK_MACS, target=0.7, transition=b == 1 and s > 1)
+        GateRecord(name=f"{s}.{b}", stage=s, macs=BLOCK_MACS, target=0.7, transition=b == 1 and s > 1)
         for s in (1, 2, 3)
         for b in (1, 2, 3)
     ]
@@ -126,7 +136,7 @@ def make_plan() -> Plan:
                 parameters=70_000,
                 total_macs=TOTAL_MACS,
                 weights_digest="cd34" * 16,
-                training={"epochs": 30, "optimizer": {"name": "sgd", "lr": 0.1}, "adversarial": None},
+                training=trained(),
             ),
             ModelRecord(
                 name="aig-digits",
@@ -136,7 +146,7 @@ def make_plan() -> Plan:
                 total_macs=TOTAL_MACS,
                 gates=gates,
                 weights_digest="ef56" * 16,
-                training={"epochs": 30, "target_rate": 0.7},
+                training=trained(),
             ),
         ],
         evaluations=evaluations,
@@ -166,9 +176,8 @@ def with_many_attacks(study: Study) -> Study:
 def with_seeds(study: Study, seeds: int) -> Study:
     """Several trainings of each network, against an adversary of 8/255, with rows of their own."""
     rng, plan = np.random.default_rng(6), study.plan
-    trained = {"adversarial": "fast, linf 8/255, best epoch 3"}
     models = [
-        m.model_copy(update={"name": f"{m.name}-s{seed}", "training": trained | {"seed": seed}})
+        m.model_copy(update={"name": f"{m.name}-s{seed}", "training": trained(seed, hardened=True)})
         for seed in range(seeds)
         for m in plan.models
     ]

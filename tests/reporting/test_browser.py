@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 
 from robustbench_aig.reporting import write_report
 from robustbench_aig.reporting.documents import load_report
-from tests.reporting.synthetic import Study, make_study, with_many_attacks
+from tests.reporting.synthetic import Study, make_study, trained, with_many_attacks
 
 pytestmark = pytest.mark.browser
 
@@ -55,7 +55,8 @@ def test_page_fits_and_is_accessible(browser: Browser, written: Path, width: int
 
 
 def test_every_setting_is_read_without_scrolling(browser: Browser, study: Study, tmp_path: Path) -> None:
-    training = {"mean execution rate, test": {"argmax": 1 / 3}, "validation accuracy": {"sampled": 2 / 3}}
+    known = {"test_rates": {"argmax": 1 / 3}, "validation_accuracy": {"sampled": 2 / 3}}
+    training = trained(hardened=True).model_copy(update=known)
     models = [model.model_copy(update={"training": training}) for model in study.plan.models]
     write_report(Study(study.plan.model_copy(update={"models": models}), study.rows).write(tmp_path))
     page = open_page(browser, tmp_path, width=1280)

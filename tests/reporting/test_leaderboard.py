@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
+from robustbench_aig.defences import parse_defence
 from robustbench_aig.errors import InputError
 from robustbench_aig.records import Report
 from robustbench_aig.reporting import aggregate
@@ -91,7 +92,11 @@ def test_a_network_has_one_row_from_the_report_in_which_it_keeps_least(report: R
 def test_a_defence_or_other_weights_make_another_network(report: Report, tmp_path: Path) -> None:
     put(report, tmp_path / "one")
     put(report, tmp_path / "two", **other_weights(report))
-    put(report, tmp_path / "three", models=[m.model_copy(update={"defence": "jpeg:75"}) for m in report.models])
+    put(
+        report,
+        tmp_path / "three",
+        models=[m.model_copy(update={"defence": parse_defence("jpeg:75")}) for m in report.models],
+    )
     assert len(leaderboard(tmp_path).groups[0].ranked) == 9
 
 

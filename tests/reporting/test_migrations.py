@@ -30,7 +30,7 @@ def test_the_oldest_report_there_is_says_what_it_said(tmp_path: Path) -> None:
     said = json.loads((OLDEST / "report.json").read_text())
     read, made = load_report(directory), write_report(directory)
     for report in (read, made):
-        assert report.schema_version == said["schema_version"] == "1"
+        assert (said["schema_version"], report.schema_version) == ("1", "2")
         for evaluation, before in zip(report.evaluations, said["evaluations"], strict=True):
             now = evaluation.robust_accuracy.model_dump()
             assert {key: now[key] for key in before["robust_accuracy"]} == before["robust_accuracy"]
@@ -59,6 +59,10 @@ def report_from_0(report: Document) -> Document:
     return report
 
 
+def as_is(document: Document) -> Document:
+    return document
+
+
 @pytest.fixture
 def older(written: Path, tmp_path: Path) -> Path:
     directory = shutil.copytree(written, tmp_path / "older")
@@ -68,19 +72,76 @@ def older(written: Path, tmp_path: Path) -> Path:
 
 
 def test_an_older_version_is_read_and_rendered(older: Path, written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(of.MIGRATIONS, 0, Migration(plan_from_0, report_from_0))
+    monkeypatch.setattr(of, "MIGRATIONS", {0: Migration(plan_from_0, report_from_0), 1: Migration(as_is, as_is)})
     assert load_plan(older) == load_plan(written)
     assert aggregate(older) == aggregate(written)
     for now, before in zip(load_report(older).evaluations, load_report(written).evaluations, strict=True):
         assert now.clean_accuracy.value == pytest.approx(before.clean_accuracy.value)
     write_report(older)
     assert (older / "report.html").read_bytes() == (written / "report.html").read_bytes()
-    assert json.loads((older / "report.json").read_text())["schema_version"] == "1"
+    assert json.loads((older / "report.json").read_text())["schema_version"] == "2"
+
+
+WORDS: Document = {
+    "training": {
+        "data": "cifar10",
+        "epochs": 48,
+        "preset": "short",
+        "adversarial": "fast, linf 8/255, best epoch 3",
+        "initial weights": "plain-s0",
+        "seed": 7,
+        "validation accuracy": {"argmax": 0.8},
+        "test accuracy": {"argmax": 0.7},
+        "mean execution rate, test": {"argmax": 0.6},
+        "images per second": {"median": 2.0, "low": 1.0, "high": 3.0},
+        "trained on": {"device": "cpu", "threads": 1, "processes": 1, "precision": "bf16", "compiled": False},
+    },
+    "defence": "jpeg:75",
+}
+"""What version 1 said of a network, as commit 86c19ee wrote it."""
+
+
+def in_words(document: Document, words: Document) -> Document:
+    """A document of version 1 whose networks say this."""
+    told = {"imported", "training", "defence"}
+    models = [{k: v for k, v in model.items() if k not in told} | words for model in document["models"]]
+    for model in models:
+        for gate in model["gates"]:
+            del gate["stage"]
+    return document | {"schema_version": "1", "models": models}
+
+
+def test_what_version_1_said_in_words_is_read_as_records(written: Path, tmp_path: Path) -> None:
+    directory = shutil.copytree(written, tmp_path / "older")
+    for name in ("plan.json", "report.json"):
+        change_file(directory / name, lambda document: in_words(document, WORDS))
+    for models in (load_plan(directory).models, load_report(directory).models):
+        for model in models:
+            training = model.training
+            assert training is not None
+            assert training.adversarial is not None
+            assert (training.adversarial.method, str(training.adversarial.threat)) == ("fast", "linf 8/255")
+            assert (training.adversarial.best_epoch, training.seed, training.preset) == (3, 7, "short")
+            assert training.initial is not None
+            assert training.speed is not None
+            assert (training.initial.run, training.speed.median, training.speed.on.threads) == ("plain-s0", 2.0, 1)
+            assert training.test_rates == {"argmax": 0.6}
+            assert str(model.defence) == "jpeg:75"
+        assert [gate.stage for gate in models[1].gates] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+
+
+@pytest.mark.parametrize("words", [{"defence": "blur 3"}, {"training": WORDS["training"] | {"adversarial": "often"}}])
+def test_words_that_were_never_said_are_refused(written: Path, tmp_path: Path, words: Document) -> None:
+    """Or a hardened network would be compared as an undefended one."""
+    directory = shutil.copytree(written, tmp_path / "older")
+    change_file(directory / "plan.json", lambda document: in_words(document, words))
+    with pytest.raises(RunError, match="never said"):
+        load_plan(directory)
 
 
 def test_without_a_migration_it_is_refused(older: Path) -> None:
     for read in (load_plan, load_report):
-        with pytest.raises(RunError, match=r"schema_version is '0', this version reads '1': nothing leads there"):
+        with pytest.raises(RunError, match=r"schema_version is '0', this version reads '2': nothing leads there"):
             read(older)
 
 
@@ -106,8 +167,8 @@ def test_what_has_no_version_is_no_report(version: object) -> None:
     ("content", "message"),
     [
         ("{", "is not JSON"),
-        ('{"schema_version": "2"}', "schema_version is '2', this version reads '1': it is of a newer aigrob"),
-        ('{"schema_version": "1"}', "status: Field required; write it again with `aigrob report"),
+        ('{"schema_version": "3"}', "schema_version is '3', this version reads '2': it is of a newer aigrob"),
+        ('{"schema_version": "2"}', "status: Field required; write it again with `aigrob report"),
     ],
 )
 def test_a_report_that_cannot_be_read_is_told_in_one_line(tmp_path: Path, content: str, message: str) -> None:

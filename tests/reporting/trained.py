@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from robustbench_aig.evaluation import Network, network_of_run
 from robustbench_aig.recipes import ModelRecipe, validate
 from robustbench_aig.runs import (
     EpochRecord,
@@ -21,6 +23,7 @@ from robustbench_aig.runs import (
     write_history,
     write_run,
 )
+from robustbench_aig.training.weights import build_network
 
 FIXED_MACS, BLOCK_MACS = 400_000, 4_500_000
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -183,6 +186,12 @@ def adversarial_run(method: str = "trades") -> tuple[RunRecord, list[EpochRecord
     began = Init(run="cifar10-resnet20-s0", weights_digest="ab12" * 16, tensors=120)
     stopped = "catastrophic overfitting in epoch 27: a test says so"
     return run(of, past, init=began, stopped=stopped, reason="test/made, because this is a CPU"), past
+
+
+def network(of: ModelRecipe, past: Sequence[EpochRecord] = (), **changes: Any) -> Network:
+    """The network of such a run, as an evaluation takes it; its weights are random."""
+    record = run(of, list(past), **changes)
+    return network_of_run(record, build_network(of, record.data), past)
 
 
 def write(directory: Path, record: RunRecord, past: list[EpochRecord]) -> Path:

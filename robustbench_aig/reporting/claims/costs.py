@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_aig.recipes import OverheadClaim, PaceClaim, TrainingSpeedClaim
-from robustbench_aig.records import TRAINED_ON, TRAINING_SPEED, Measurement
+from robustbench_aig.records import Measurement
 from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.verdicts import Estimate, judge_bound, measurement
 
@@ -43,12 +43,11 @@ def measure_training_speed(claim: TrainingSpeedClaim, asked: Question) -> list[M
     """
     found = []
     for gated, plain in asked.group.pairs:
-        fast, slow = (model.training.get(TRAINING_SPEED) for model in (plain, gated))
-        if fast is None or slow is None or gated.training[TRAINED_ON] != plain.training[TRAINED_ON]:
+        fast, slow = (model.training.speed if model.training else None for model in (plain, gated))
+        if fast is None or slow is None or slow.on != fast.on:
             continue
-        low, high = slow["low"] / fast["high"], slow["high"] / fast["low"]
-        one = Estimate(slow["median"] / fast["median"], low, high, None)
-        beside = {"gated, images per second": slow["median"], "plain, images per second": fast["median"]}
+        one = Estimate(slow.median / fast.median, slow.low / fast.high, slow.high / fast.low, None)
+        beside = {"gated, images per second": slow.median, "plain, images per second": fast.median}
         what = f"images per second, {gated.name} / {plain.name}"
         found.append(measurement(what, one, judge_bound(one, claim.least, at_least=True), beside=beside))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from robustbench_aig.defences import JpegDefence
 from robustbench_aig.records import ModelRecord, Plan
 
 
@@ -23,7 +24,7 @@ class Group:
     @property
     def paired(self) -> bool:
         """Whether networks stand in pairs of the same training seed."""
-        seeds = [[model.training.get("seed") for model in side] for side in (self.gated, self.plain)]
+        seeds = [[model.seed for model in side] for side in (self.gated, self.plain)]
         return seeds[0] == seeds[1] and len(set(seeds[0])) == len(seeds[0])
 
     @property
@@ -35,7 +36,12 @@ class Group:
     @property
     def hardened(self) -> bool:
         """Whether they were trained adversarially."""
-        return _hardening(self.gated[0]) is not None
+        return self.gated[0].adversarial is not None
+
+    @property
+    def defence(self) -> JpegDefence | None:
+        """What stands before all of them."""
+        return self.gated[0].defence
 
     @property
     def models(self) -> tuple[ModelRecord, ...]:
@@ -58,16 +64,20 @@ def _alike(models: Sequence[ModelRecord]) -> list[tuple[ModelRecord, ...]]:
     """Networks that differ in the training seed alone, together."""
     found: dict[tuple[object, ...], list[ModelRecord]] = {}
     for model in models:
-        found.setdefault((model.recipe, model.training.get("initial weights"), *_treated(model)), []).append(model)
-    return [tuple(sorted(same, key=lambda model: str(model.training.get("seed")))) for same in found.values()]
+        found.setdefault((model.recipe, _initial(model), *_treated(model)), []).append(model)
+    return [tuple(sorted(same, key=_by_seed)) for same in found.values()]
+
+
+def _by_seed(model: ModelRecord) -> int:
+    return -1 if model.seed is None else model.seed
+
+
+def _initial(model: ModelRecord) -> str | None:
+    """The run that it began as."""
+    return model.training.initial.run if model.training and model.training.initial else None
 
 
 def _treated(model: ModelRecord) -> tuple[object, ...]:
-    """What networks must have in common to be compared: adversarial training, and what stands before them."""
-    return _hardening(model), model.defence
-
-
-def _hardening(model: ModelRecord) -> str | None:
-    """Method and ball of adversarial training."""
-    said = model.training.get("adversarial")
-    return str(said).partition(", best epoch")[0] if said else None
+    """What networks must have in common to be compared: method and ball of adversarial training, and the defence."""
+    attacked = model.adversarial
+    return attacked and (attacked.method, attacked.threat), model.defence

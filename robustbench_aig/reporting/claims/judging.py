@@ -99,6 +99,7 @@ def _claim(
         reference=recipe.reference,
         gated=[model.name for model in group.gated],
         gate_policy=asked.policy or None,
+        defence=group.defence,
         plain=[model.name for model in group.plain] if compares else [],
         verdict=ruling.verdict,
         reason=ruling.reason,

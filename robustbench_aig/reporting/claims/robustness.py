@@ -19,6 +19,7 @@ from robustbench_aig.reporting.rows import Bools, Floats
 from robustbench_aig.reporting.words import listing
 from robustbench_aig.statistics import MARGIN, bootstrap_difference, mcnemar, seed_difference
 from robustbench_aig.statistics.seeds import FEWEST_SEEDS
+from robustbench_aig.threat import Threat
 
 _SEVERAL = 3
 """Fewer strengths are not any strength."""
@@ -59,8 +60,8 @@ class Side:
 
 def measure_robustness(claim: RobustnessClaim, asked: Question) -> list[Measurement]:
     """The gap at every strength that the claim names and that was measured; largest epsilon last."""
-    defended = {model.defence and model.defence.split()[0] for model in asked.group.models}
-    if defended != {claim.defence}:
+    defence = asked.group.defence
+    if claim.defence != (defence.kind if defence else None):
         return []
     of_gated = asked.results.get((asked.group.gated[0].name, asked.policy), {})
     conditions = [c for c in of_gated if c.attack == claim.attack and _named(c.threat, claim, asked.group)]
@@ -85,18 +86,23 @@ def measure_accuracy(claim: AccuracyClaim, asked: Question) -> list[Measurement]
 
 def named(threat: ThreatRecord | None, strengths: Strengths, group: Group) -> bool:
     """Whether a ball is one of those that a claim is judged in."""
-    listed = strengths.hardened if group.hardened else strengths.undefended
-    return threat is not None and threat.norm == "linf" and threat.eps in listed
+    return threat is not None and threat in _listed(strengths, group)
 
 
 def unmeasured(claim: Strengths, group: Group, found: Sequence[Measurement]) -> str | None:
     """What a claim must be measured at besides before it can be supported, in words; None where nothing lacks."""
-    met = {one.threat.eps for one in found if one.threat}
+    met = {one.threat for one in found}
     if isinstance(claim, RobustnessClaim) and claim.every_strength:
         more = _SEVERAL - len(met)
         return f"at {more} more strength{'s' * (more > 1)}" if more > 0 else None
-    missing = [eps for eps in (claim.hardened if group.hardened else claim.undefended) if eps not in met]
+    missing = [one.eps for one in _listed(claim, group) if one not in met]
     return f"at {listing(missing)}" if missing else None
+
+
+def _listed(strengths: Strengths, group: Group) -> list[ThreatRecord]:
+    """The balls that a claim is judged in."""
+    listed = strengths.hardened if group.hardened else strengths.undefended
+    return [ThreatRecord.of(Threat.parse(eps)) for eps in listed]
 
 
 def gap_of(first: Side, second: Side, *, paired: bool, seed: int, among: Bools | None = None) -> Estimate:

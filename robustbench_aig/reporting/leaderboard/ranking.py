@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from robustbench_aig.defences import JpegDefence
 from robustbench_aig.errors import InputError, RunError
 from robustbench_aig.records import Evaluation, Report, ThreatRecord
 from robustbench_aig.reporting.documents import REPORT, load_report
-from robustbench_aig.reporting.leaderboard.records import Entry, Group, Leaderboard, Standing, Unread, threat_key
+from robustbench_aig.reporting.leaderboard.records import Entry, Group, Leaderboard, Standing, Unread
 from robustbench_aig.reporting.tables.movement import strongest_of
 from robustbench_aig.reporting.words import listing, threat_text
 from robustbench_aig.threat import Threat
@@ -106,9 +107,7 @@ def _group(key: tuple[str, str, int, str], entries: list[Entry], by: Threat | No
     name, split, n, digest = key
     threats = _threats(entries)
     fit = [entry for entry in entries if entry.reason is None]
-    chosen = (
-        _most_shared(fit) if by is None else next((t for t in threats if threat_key(t) == (by.norm, by.value)), None)
-    )
+    chosen = _most_shared(fit) if by is None else next((t for t in threats if t == ThreatRecord.of(by)), None)
     told = threat_text(chosen) if chosen else (str(by) if by else "any threat")
     without = [e.model_copy(update={"reason": f"no worst case at {told}"}) for e in fit if e.at(chosen) is None]
     return Group(
@@ -131,7 +130,7 @@ def _ranked(entries: Sequence[Entry], by: ThreatRecord | None) -> list[Entry]:
         assert standing is not None
         return standing.accuracy.value
 
-    same: dict[tuple[str, str | None, str], list[Entry]] = {}
+    same: dict[tuple[str, JpegDefence | None, str], list[Entry]] = {}
     for entry in sorted(entries, key=lambda e: (kept(e), e.created, e.report)):
         same.setdefault((entry.weights_digest, entry.defence, entry.gate_policy), []).append(entry)
     once = sorted((reports[0] for reports in same.values()), key=lambda e: (-kept(e), e.model, e.gate_policy))
@@ -144,19 +143,19 @@ def _ranked(entries: Sequence[Entry], by: ThreatRecord | None) -> list[Entry]:
 
 def _threats(entries: Sequence[Entry]) -> list[ThreatRecord]:
     """Every threat once, by norm and then by size."""
-    found = {threat_key(one.threat): one.threat for entry in reversed(entries) for one in entry.standings}
-    return sorted(found.values(), key=lambda threat: (threat.norm != "linf", threat.value))
+    found = dict.fromkeys(one.threat for entry in entries for one in entry.standings)
+    return sorted(found, key=lambda threat: (threat.norm != "linf", threat.value))
 
 
 def _most_shared(entries: Sequence[Entry]) -> ThreatRecord | None:
     """The threat at which most reports have a union; of several the first of `_threats`."""
-    reports = {(entry.report, threat_key(one.threat)) for entry in entries for one in entry.standings}
-    count = Counter(key for _, key in reports)
-    return max(_threats(entries), key=lambda threat: count[threat_key(threat)], default=None)
+    reports = {(entry.report, one.threat) for entry in entries for one in entry.standings}
+    count = Counter(threat for _, threat in reports)
+    return max(_threats(entries), key=lambda threat: count[threat], default=None)
 
 
 def _check_known(by: Threat | None, entries: Sequence[Entry]) -> None:
     threats = _threats(entries)
-    if by and (by.norm, by.value) not in {threat_key(threat) for threat in threats}:
+    if by and ThreatRecord.of(by) not in threats:
         known = ", ".join(f"{threat.norm}:{threat.eps}" for threat in threats) or "none"
         raise InputError(f"--by {by.norm}:{by.text}: no report has a worst case there; known: {known}")

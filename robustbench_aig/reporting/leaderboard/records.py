@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from robustbench_aig.defences import JpegDefence
 from robustbench_aig.recipes import Family
 from robustbench_aig.records import Accuracy, Record, ThreatRecord
-
-
-def threat_key(threat: ThreatRecord) -> tuple[str, float]:
-    """The same for equal threats, however they are spelled."""
-    return threat.norm, threat.value
 
 
 class Standing(Record):
@@ -33,7 +29,7 @@ class Entry(Record):
     recipe: str
     family: Family
     gate_policy: str
-    defence: str | None
+    defence: JpegDefence | None
     weights_digest: str
     clean: Accuracy | None
     standings: list[Standing]
@@ -44,7 +40,7 @@ class Entry(Record):
 
     def at(self, threat: ThreatRecord | None) -> Standing | None:
         """What it keeps at a threat, however that is spelled."""
-        return next((one for one in self.standings if threat and threat_key(one.threat) == threat_key(threat)), None)
+        return next((one for one in self.standings if one.threat == threat), None)
 
 
 class Group(Record):

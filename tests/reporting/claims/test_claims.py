@@ -6,22 +6,23 @@ import numpy as np
 import pytest
 
 from robustbench_aig.errors import InputError, RunError
-from robustbench_aig.records import Checkup, Claim, FindingRecord, ModelRecord
+from robustbench_aig.evaluation import behind
+from robustbench_aig.records import Checkup, Claim, FindingRecord, ModelRecord, TrainedOn, TrainingSpeed
 from robustbench_aig.reporting import aggregate, write_report
 from robustbench_aig.reporting.checkups import add_checkup, refuse_foreign
 from robustbench_aig.reporting.claims.gates import class_spread
 from robustbench_aig.reporting.claims.groups import groups
 from robustbench_aig.reporting.documents import load_report
 from robustbench_aig.reporting.loading import load_evidence
+from tests.reporting import synthetic, trained
 from tests.reporting.synthetic import CLASSES, DRAWS, EPSILONS, N, Study, evaluation, fail, make_plan, make_study
 
-HARDENED = {"adversarial": "fast, linf 8/255, best epoch 3", "seed": 0}
 POLICIES = {"resnet-digits": ("none",), "aig-digits": ("argmax", "sampled")}
 
 
 def hardened(study: Study) -> Study:
     """Claims on hardened networks are judged at the strengths of this study."""
-    models = [model.model_copy(update={"training": HARDENED}) for model in study.plan.models]
+    models = [model.model_copy(update={"training": synthetic.trained(hardened=True)}) for model in study.plan.models]
     return Study(study.plan.model_copy(update={"models": models}), study.rows)
 
 
@@ -283,27 +284,31 @@ def test_chance_spreads_no_classes() -> None:
 
 def test_like_is_compared_with_like() -> None:
     """By adversarial training and what stands before; among several plain ones, that of the nearest compute."""
-    plan = make_plan()
-    plain, gated = plan.models
-
-    def network(like: ModelRecord, name: str, **changes: object) -> ModelRecord:
-        return like.model_copy(update={"name": name, **changes})
-
-    models = [
-        network(gated, "g1", training={"seed": 1}),
-        network(gated, "g0", training={"seed": 0}),
-        network(gated, "hard", training=HARDENED),
-        network(gated, "jpeg", training={"seed": 0}, defence="jpeg 75"),
-        network(plain, "p0", training={"seed": 0}),
-        network(plain, "p1", training={"seed": 1}),
-        network(plain, "small", recipe="digits/resnet8", total_macs=plain.total_macs // 2, training={"seed": 0}),
-        network(plain, "hard-plain", training=HARDENED | {"adversarial": "fast, linf 8/255, best epoch 9"}),
+    plain, gated = (trained.recipe(family=family) for family in ("plain", "gated"))
+    hard, hard_plain = (trained.recipe(family=family, adversarial="fast") for family in ("gated", "plain"))
+    networks = [
+        trained.network(gated, name="g1", seed=1),
+        trained.network(gated, name="g0"),
+        trained.network(hard, trained.history(hard), name="hard"),
+        trained.network(plain, name="p0"),
+        trained.network(plain, name="p1", seed=1),
+        trained.network(trained.recipe(family="plain", depth=8), name="small", recipe_name="test/small"),
+        trained.network(hard_plain, trained.history(hard_plain, 9), name="hard-plain"),
     ]
-    found = groups(plan.model_copy(update={"models": models}))
+    behind_jpeg = [behind(networks[1], "jpeg:75"), behind(networks[1], "jpeg:50"), behind(networks[3], "jpeg:50")]
+    models = [network.record for network in (*networks, *behind_jpeg)]
+    epochs = [model.adversarial.best_epoch for model in models if model.adversarial]
+    assert len(set(epochs)) == 2, "the epoch that was kept parts no networks"
+    found = groups(make_plan().model_copy(update={"models": models}))
     named = [([m.name for m in g.gated], [m.name for m in g.plain]) for g in found]
-    assert named == [(["g0", "g1"], ["p0", "p1"]), (["hard"], ["hard-plain"]), (["jpeg"], [])]
-    assert [g.paired for g in found] == [True, True, False]
-    assert [g.hardened for g in found] == [False, True, False]
+    assert named == [
+        (["g0", "g1"], ["p0", "p1"]),
+        (["hard"], ["hard-plain"]),
+        (["g0+jpeg75"], []),
+        (["g0+jpeg50"], ["p0+jpeg50"]),
+    ]
+    assert [g.paired for g in found] == [True, True, False, True]
+    assert [g.hardened for g in found] == [False, True, False, False]
 
 
 def test_what_no_claim_could_rest_on_is_refused(directory: Path) -> None:
@@ -327,7 +332,7 @@ def test_a_damaged_checkup_does_not_vanish(tmp_path: Path) -> None:
         aggregate(directory)
 
 
-SPEED = {"device": "cpu", "threads": 1, "processes": 1, "precision": "bf16", "compiled": False}
+SPEED = TrainedOn(device="cpu", threads=1, processes=1, precision="bf16", compiled=False)
 
 
 @pytest.mark.parametrize(
@@ -336,25 +341,19 @@ SPEED = {"device": "cpu", "threads": 1, "processes": 1, "precision": "bf16", "co
         ((98.0, 97.0, 99.0), SPEED, "supported"),
         ((95.5, 94.0, 97.0), SPEED, "inconclusive"),
         ((80.0, 79.0, 81.0), SPEED, "unsupported"),
-        ((80.0, 79.0, 81.0), SPEED | {"threads": 2}, None),
+        ((80.0, 79.0, 81.0), SPEED.model_copy(update={"threads": 2}), None),
     ],
 )
 def test_training_speed_is_compared_on_the_like_machine_only(
-    gated: tuple[float, float, float], where: dict[str, object], verdict: str | None, tmp_path: Path
+    gated: tuple[float, float, float], where: TrainedOn, verdict: str | None, tmp_path: Path
 ) -> None:
     study = make_study()
     speeds = [((100.0, 99.0, 101.0), SPEED), (gated, where)]
-    models = [
-        model.model_copy(
-            update={
-                "training": {
-                    "images per second": dict(zip(("median", "low", "high"), speed, strict=True)),
-                    "trained on": how,
-                }
-            }
-        )
-        for model, (speed, how) in zip(study.plan.models, speeds, strict=True)
-    ]
+    models = []
+    for model, ((median, low, high), on) in zip(study.plan.models, speeds, strict=True):
+        speed = TrainingSpeed(median=median, low=low, high=high, on=on)
+        training = synthetic.trained().model_copy(update={"speed": speed})
+        models.append(model.model_copy(update={"training": training}))
     study = Study(study.plan.model_copy(update={"models": models}), study.rows)
     found = [c for c in claims(study.write(tmp_path, images=False)).values() if c.id == "trains-as-fast"]
     assert [c.verdict for c in found] == ([verdict] if verdict else [])

@@ -1,0 +1,101 @@
+"""What is known of a network: its gates, what stands before it, how it was trained. No torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from robustbench_aig.defences import JpegDefence
+from robustbench_aig.recipes import Family
+from robustbench_aig.records.base import Precision, Record, ThreatRecord
+
+
+class GateRecord(Record):
+    """One gate: where it sits and what it can save."""
+
+    name: str = Field(description="stage.block, counted from 1; its position where stages aren't known")
+    stage: int | None = Field(None, description="counted from 1; null where stages aren't known")
+    macs: int = Field(description="multiply-accumulates of the block it can skip")
+    target: float | None = Field(None, description="execution rate it was trained towards; 1 = forced open")
+    transition: bool = Field(False, description="its block changes the resolution or width")
+
+
+class AdversarialRecord(Record):
+    """That a network was trained on attacked images, and in which ball."""
+
+    method: Literal["pgd", "trades", "fast"]
+    threat: ThreatRecord
+    best_epoch: int | None = Field(None, description="whose weights these are; null: the last epoch's")
+
+
+class InitialWeights(Record):
+    """The run whose weights a training began with."""
+
+    run: str
+    weights_digest: str | None = Field(None, description="null in reports of earlier versions")
+
+
+class TrainedOn(Record):
+    """What a training ran on: speeds compare only on the like."""
+
+    device: str | None
+    threads: int | None
+    processes: int
+    precision: Precision
+    compiled: bool
+
+
+class TrainingSpeed(Record):
+    """Images per second: the median over all epochs but the first, which warms up, with its 95 % interval."""
+
+    median: float = Field(gt=0)
+    low: float = Field(gt=0)
+    high: float = Field(gt=0)
+    on: TrainedOn
+
+
+class TrainingRecord(Record):
+    """What a run says of its training. Accuracies and rates by gate policy, "none" for a plain network."""
+
+    data: str
+    preset: str | None = None
+    epochs: int
+    adversarial: AdversarialRecord | None = Field(None, description="null: trained on images as they are")
+    initial: InitialWeights | None = Field(None, description="null: random ones")
+    seed: int
+    validation_accuracy: dict[str, float]
+    test_accuracy: dict[str, float]
+    test_rates: dict[str, float] = Field(default_factory=dict, description="mean execution rate on test images")
+    speed: TrainingSpeed | None = Field(None, description="null where too few epochs were timed")
+
+
+MacsUnknown = Literal["differs", "uncounted", "unnamed"]
+"""Why the compute of a network isn't known: images differ in it with all gates open; an operation of unknown cost; no
+blocks are named for its decisions."""
+
+
+class ModelRecord(Record):
+    """A network under evaluation."""
+
+    name: str = Field(description="of the run, and of the defence before it: what the report calls it")
+    recipe: str
+    family: Family
+    parameters: int
+    total_macs: int = Field(description="multiply-accumulates with every gate open")
+    gates: list[GateRecord] = Field(default_factory=list)
+    rates: list[float] | None = Field(None, description="execution rates of the gates under the policy 'random'")
+    defence: JpegDefence | None = Field(None, description="what stands before the network")
+    weights_digest: str
+    training: TrainingRecord | None = Field(None, description="null where the network wasn't trained here")
+    imported: str | None = Field(None, description="the command that imported it")
+
+    @property
+    def seed(self) -> int | None:
+        """Of its training; None where that isn't known."""
+        return self.training.seed if self.training else None
+
+    @property
+    def adversarial(self) -> AdversarialRecord | None:
+        """How it was trained on attacked images; None where it wasn't."""
+        return self.training.adversarial if self.training else None

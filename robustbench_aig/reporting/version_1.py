@@ -1,0 +1,80 @@
+"""What version 1 of plans and reports said in words about networks, as the records of version 2.
+
+The one place where such words are read.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from robustbench_aig.errors import RunError
+from robustbench_aig.threat import Threat
+
+Document = dict[str, Any]
+
+_GATE = re.compile(r"(\d+)\.(\d+)")
+_DEFENCE = re.compile(r"(jpeg)[ :](\d+)")
+_ADVERSARIAL = re.compile(r"(?P<method>\w+), (?P<norm>\w+) (?P<eps>[^,]+)(, best epoch (?P<epoch>\d+|None))?")
+
+
+def typed(document: Document) -> Document:
+    """A plan or report of version 1 in version 2: defence, gates and training of each network are records."""
+    return document | {"models": [_model(model) for model in document.get("models", [])]}
+
+
+def _model(model: Document) -> Document:
+    said = model.get("training", {})
+    return model | {
+        "gates": [_gate(gate) for gate in model.get("gates", [])],
+        "defence": _defence(model.get("defence")),
+        "training": _training(said) if said.keys() >= {"data", "epochs", "seed"} else None,
+        "imported": said.get("imported"),
+    }
+
+
+def _gate(gate: Document) -> Document:
+    found = _GATE.fullmatch(gate["name"])
+    return gate | {"stage": int(found[1]) if found else None}
+
+
+def _defence(said: str | None) -> Document | None:
+    if said is None:
+        return None
+    found = _read(_DEFENCE, said)
+    return {"kind": found[1], "quality": int(found[2])}
+
+
+def _training(said: Document) -> Document:
+    return {
+        "data": said["data"],
+        "preset": said.get("preset"),
+        "epochs": said["epochs"],
+        "adversarial": _adversarial(said.get("adversarial")),
+        "initial": {"run": said["initial weights"]} if "initial weights" in said else None,
+        "seed": said["seed"],
+        "validation_accuracy": said.get("validation accuracy", {}),
+        "test_accuracy": said.get("test accuracy", {}),
+        "test_rates": said.get("mean execution rate, test", {}),
+        "speed": said["images per second"] | {"on": said["trained on"]} if "images per second" in said else None,
+    }
+
+
+def _adversarial(said: str | None) -> Document | None:
+    if said is None:
+        return None
+    found = _read(_ADVERSARIAL, said)
+    threat = Threat.parse(found["eps"], found["norm"])
+    return {
+        "method": found["method"],
+        "threat": {"norm": threat.norm, "eps": threat.text, "value": threat.value},
+        "best_epoch": None if found["epoch"] in {None, "None"} else int(found["epoch"]),
+    }
+
+
+def _read(words: re.Pattern[str], said: str) -> re.Match[str]:
+    """A network whose defence or training was overlooked would be compared with others than its like."""
+    found = words.fullmatch(said)
+    if found is None:
+        raise RunError(f"version 1 never said '{said}' of a network: the file is damaged; attack again")
+    return found

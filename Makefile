@@ -30,7 +30,7 @@ $(READY): pyproject.toml hatch_build.py docs/requirements.txt
 		{ echo "aigrob needs Python 3.11 or newer; name one with: make PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@# torchattacks pins a requests of 2020 that it never imports; its known vulnerabilities are not worth keeping.
+	@# torchattacks pins a requests of 2020 that it never imports, but foolbox does; its known vulnerabilities are not worth keeping.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
 		'requests>=2.33' 'urllib3>=2.7' 'idna>=3.15' 'charset-normalizer>=3.4' certifi
 	@# adv-lib depends on visdom, a server of plots that doesn't build and that its attacks don't need.

@@ -103,6 +103,22 @@ def find_model(name: str, data: str | None = None) -> tuple[str, ModelRecipe]:
     return full, validate(ModelRecipe, _model_content(files[full]), files[full])
 
 
+def owners_of(name: str) -> list[str]:
+    """The folders of `models/` with a recipe that a name may mean; for a path to a TOML file that of its `base`, too.
+
+    Raises:
+        RecipeError: a file that cannot be read.
+    """
+    files, root = _files("models"), data_folder("models").resolve()
+    if not name.endswith(".toml"):
+        return sorted({full.split("/")[0] for full in files if name in (full, full.split("/")[-1])})
+    path = Path(name).resolve()
+    if path.is_relative_to(root):
+        return [path.relative_to(root).parts[0]]
+    base = read_toml(Path(name)).get("base")
+    return [str(base).split("/")[0]] if base in files else []
+
+
 def recipes_for(data: str, shape: tuple[int, int, int]) -> str:
     """The folder of `models/` for a data set: its own where it has one, else that for images of such a size.
 

@@ -305,9 +305,3 @@ def test_a_forbidden_folder_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
 def test_unknown_sources_are_refused(source: str, words: str) -> None:
     with pytest.raises(DataError, match=words):
         load_data(source, seed=0)
-
-
-def test_cifar10_that_is_not_there_names_the_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIGROB_DATA", str(tmp_path))
-    with pytest.raises(DataError, match="--download"):
-        load_data("cifar10", seed=0)

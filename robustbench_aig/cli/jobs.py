@@ -13,14 +13,18 @@ from rich.console import Console
 from robustbench_aig.cli import options
 from robustbench_aig.cli.ladder import lacking_controls
 from robustbench_aig.cli.progress import reading
-from robustbench_aig.data import DataSet, load_data
+from robustbench_aig.commands import aigrob
+from robustbench_aig.data import KNOWN, DataSet, load_data
 from robustbench_aig.distributed import World
 from robustbench_aig.errors import InputError
 from robustbench_aig.recipes import Adversarial, ModelRecipe, Preset
 from robustbench_aig.runs import RunRecord, find_run, read_run, released
 from robustbench_aig.threat import Threat
 from robustbench_aig.training import Hardware, Job, existing
-from robustbench_aig.zoo import default_pair, find_model, recipes_for
+from robustbench_aig.zoo import default_pair, find_model, owners_of, recipes_for
+
+_SMALL = "digits"
+"""The embedded images, for which no other data set has to be there."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Request:
 
     models: Sequence[str]
     ladder: str | None
-    data: str
+    data: str | None
     preset: Preset | None
     epochs: int | None
     adversarial: str | None
@@ -65,7 +69,8 @@ def _jobs(request: Request, world: World, device: torch.device, shown: Console) 
         raise InputError("--name names one run: give exactly one MODEL with it")
     if request.eps is not None and request.adversarial is None:
         raise InputError("--eps is the radius for --adversarial: name a method, too, or leave it out")
-    data = _read(request, shown)
+    source = request.data or _usual_data(request.models)
+    data = _read(request, source, shown)
     wanted, reason = _recipes(request, data, device)
     if reason is not None:
         shown.print(reason, markup=False)
@@ -94,10 +99,22 @@ def _jobs(request: Request, world: World, device: torch.device, shown: Console) 
     return jobs
 
 
-def _read(request: Request, shown: Console) -> DataSet:
+def _usual_data(models: Sequence[str]) -> str:
+    """The data set that all named recipes are for, or digits where they are for any; refused where that is unclear."""
+    owners = [set(found) for name in models if (found := owners_of(name))]
+    common = set.intersection(*owners) if owners else {_SMALL}
+    if _SMALL in common:
+        return _SMALL
+    if len(common) == 1 and common <= set(KNOWN):
+        return common.pop()
+    whose = " or ".join(sorted(common)) or "different data sets"
+    raise InputError(f"{', '.join(models)}: for {whose}; name the images with --data NAME or --data DIR")
+
+
+def _read(request: Request, source: str, shown: Console) -> DataSet:
     with reading(shown) as progress:
         data = load_data(
-            request.data,
+            source,
             seed=request.seed,
             image_size=request.image_size,
             download=request.download,
@@ -174,7 +191,10 @@ def _ladder_jobs(request: Request, world: World, device: torch.device, shown: Co
         return []
     options.suit_threads(record.data.shape)
     with reading(shown) as progress:
-        data = load_data(record.data.source, seed=record.data.seed, shape=record.data.shape, progress=progress)
+        source = request.data or record.data.source
+        data = load_data(source, seed=record.data.seed, shape=record.data.shape, progress=progress)
+    if list(data.classes) != record.data.classes:
+        raise InputError(f"--data {source} has other classes than {record.data.name}, which {record.name} learned from")
     hardware = Hardware(
         device, world, amp=record.precision == "bf16", compiled=request.compiled, sync_bn=request.sync_bn
     )
@@ -209,5 +229,4 @@ def _safe(name: str) -> str:
 
 def _command() -> str:
     """What was typed; a command that trains on its way, like the demo, trains as plain `aigrob train` would."""
-    typed = options.command_line()
-    return typed if " train" in typed else "aigrob train"
+    return options.command_line() if options.typed()[:1] == ["train"] else aigrob("train")

@@ -16,6 +16,7 @@ from robustbench_aig.cli.jobs import Request, find_jobs
 from robustbench_aig.cli.progress import follow
 from robustbench_aig.cli.tensorboard import check_tensorboard, logged
 from robustbench_aig.cli.terminal import console, stdout
+from robustbench_aig.data import KNOWN
 from robustbench_aig.distributed import joined
 from robustbench_aig.errors import Interrupted
 from robustbench_aig.recipes import PRESETS
@@ -59,7 +60,9 @@ Examples:
     "the one of equal mean compute, and stochastic depth. What is there already is kept.",
 )
 @click.option(
-    "--data", default="digits", show_default=True, metavar="NAME|DIR", help="digits, cifar10 or a folder of images."
+    "--data",
+    metavar="NAME|DIR",
+    help=f"{', '.join(KNOWN)} or a folder of images.  [default: what MODEL is for, else digits]",
 )
 @click.option(
     "--preset",

@@ -82,6 +82,12 @@ class Folder:
         return cache.path_of(".npy", self._fingerprint, shape)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Of the files below the split's folder, CLASS/FILE, whatever separates folders on this system."""
+        start = len(str(self.root)) + 1
+        return tuple(path[start:].replace(os.sep, "/") for path in self.files)
+
+    @property
     def _kept(self) -> bool:
         return len(self.files) >= cache.WORTHWHILE
 

@@ -153,6 +153,7 @@ class DataSet:
         validation: cut from the training images by seed; what choices may look at.
         test: what is measured at the end.
         notes: what was done to the images that their owner should know.
+        names: of the test images' files by id, CLASS/FILE; none where there are no files.
     """
 
     name: str
@@ -163,6 +164,7 @@ class DataSet:
     validation: ImageSet
     test: ImageSet
     notes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def mean(self) -> list[float]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 from pathlib import Path
 
 import torch
-from torchvision.datasets import CIFAR10
 from torchvision.transforms.v2.functional import resize
 
 from robustbench_aig.data.cache import unkept
 from robustbench_aig.data.folder import Folder, scan_pair
 from robustbench_aig.data.images import DataSet, ImageSet, Progress, cut_validation, resident
+from robustbench_aig.data.published import PUBLISHED, read_published
 from robustbench_aig.errors import DataError, did_you_mean
 
-KNOWN = ("cifar10", "digits")
+KNOWN = (*PUBLISHED, "digits")
 LARGEST_DEFAULT = 64
 Shape = tuple[int, int, int]
 
@@ -37,8 +35,8 @@ def load_data(
     from where the next start maps it without opening an image, and training reads it even if it's larger than memory.
 
     Args:
-        source: `digits`, `cifar10`, or a folder with `train/CLASS/*.png` and `test/CLASS/*.png` (any format that
-            Pillow reads, any size).
+        source: `digits`, `cifar10`, `cifar100`, `svhn`, or a folder with `train/CLASS/*.png` and `test/CLASS/*.png`
+            (any format that Pillow reads, any size).
         seed: decides which training images become the validation split; the test split never depends on it.
         image_size: side of the square that images are scaled and cropped to. Without it images of one size stay
             as they are, and a folder of mixed sizes takes its smallest side, at most 64 pixels.
@@ -52,17 +50,22 @@ def load_data(
     """
     if shape is not None and shape[1] == shape[2]:
         image_size = shape[1]
+    if source not in KNOWN:
+        return _folder(_existing(source), seed, image_size, shape, progress)
+    names: tuple[str, ...] = ()
     if source == "digits":
         classes, train, test = _digits()
-    elif source == "cifar10":
-        classes, train, test = _cifar10(root or _default_root(), download=download)
     else:
-        return _folder(_existing(source), seed, image_size, shape, progress)
+        found = read_published(source, root or _default_root(), download=download)
+        classes, names = found.classes, found.test.names
+        train, test = (resident(split.images, split.labels) for split in (found.train, found.test))
     if image_size is not None:
         train, test = _resized(train, image_size), _resized(test, image_size)
     left, validation = cut_validation(train, seed)
     c, h, w = train.images.shape[1:]
-    return DataSet(source, source, (c, h, w), classes, left, validation, test)
+    beside = Path(source).is_dir()
+    notes = (f"this is the published data set; the folder of that name here is ./{source}",) if beside else ()
+    return DataSet(source, source, (c, h, w), classes, left, validation, test, notes, names)
 
 
 def _digits() -> tuple[tuple[str, ...], ImageSet, ImageSet]:
@@ -80,34 +83,6 @@ def _digits() -> tuple[tuple[str, ...], ImageSet, ImageSet]:
         test[(labels == label).nonzero()[::5, 0]] = True
     classes = tuple(str(name) for name in bunch.target_names)
     return classes, resident(images[~test], labels[~test]), resident(images[test], labels[test])
-
-
-def _cifar10(root: Path, *, download: bool) -> tuple[tuple[str, ...], ImageSet, ImageSet]:
-    """CIFAR-10 (Krizhevsky 2009) as torchvision stores it."""
-    try:
-        splits = [CIFAR10(root, train=train) for train in (True, False)]
-    except RuntimeError:
-        if not download:
-            raise DataError(
-                f"no CIFAR-10 in {root}: add --download, or point AIGROB_DATA at a folder that holds it"
-            ) from None
-        splits = _downloaded(root)
-    train, test = (
-        resident(torch.from_numpy(split.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(split.targets))
-        for split in splits
-    )
-    return tuple(splits[0].classes), train, test
-
-
-def _downloaded(root: Path) -> list[CIFAR10]:
-    try:
-        # torchvision reports on stdout, which belongs to the command's own result.
-        with contextlib.redirect_stdout(sys.stderr):
-            return [CIFAR10(root, train=train, download=True) for train in (True, False)]
-    except (OSError, RuntimeError) as error:
-        raise DataError(
-            f"CIFAR-10 cannot be downloaded to {root}: {error}; point AIGROB_DATA at a copy of it"
-        ) from None
 
 
 def _default_root() -> Path:
@@ -149,7 +124,7 @@ def _folder(root: Path, seed: int, image_size: int | None, shape: Shape | None, 
     train, validation = cut_validation(images, seed)
     test = test_files.image_set(shape, progress, keep=not obstacle)
     path = root.resolve()
-    return DataSet(path.name, str(path), shape, train_files.classes, train, validation, test, notes)
+    return DataSet(path.name, str(path), shape, train_files.classes, train, validation, test, notes, test_files.names)
 
 
 def _common_shape(train: Folder, test: Folder, image_size: int | None) -> tuple[Shape, tuple[str, ...]]:

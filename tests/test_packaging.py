@@ -41,5 +41,5 @@ def test_wheel_works_from_any_directory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("package", "at_least"), [("requests", "2.33"), ("urllib3", "2.7"), ("idna", "3.15")])
 def test_the_pin_of_torchattacks_is_overridden(package: str, at_least: str) -> None:
-    """torchattacks pins a requests of 2020 that it never imports, foolbox does; `make` upgrades it and what it needs."""
+    """torchattacks pins a requests of 2020 that it never imports; `make` upgrades it, and what it needs."""
     assert Version(version(package)) >= Version(at_least)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from robustbench_aig.attacks import Attack, Attacked, build_attack, run_attack
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.worst import Union, worst_case
+from robustbench_aig.data import ImageSet
 from robustbench_aig.errors import AttackError
 from robustbench_aig.evaluation import Images, Judgement, Subject, judge
 from robustbench_aig.gating import Policy
@@ -68,6 +69,8 @@ class Case:
         draws: fresh draws that score an image of a random network.
         others: networks from which attacks transfer.
         recorded: how many of how many test images the run itself says were right.
+        training: the images that training looked at, as far as they are known: learned, or chosen by.
+        validation: how many of how many validation images the run itself says were right.
         union: how the worst of several attacks is found for each image.
     """
 
@@ -79,6 +82,8 @@ class Case:
     draws: int = 10
     others: tuple[Subject, ...] = ()
     recorded: tuple[int, int] | None = None
+    training: tuple[ImageSet, ...] = ()
+    validation: tuple[int, int] | None = None
     union: Union = worst_case
     _kept: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from robustbench_aig.attacks import Attack
     from robustbench_aig.checks.case import Case
     from robustbench_aig.evaluation import Images
+    from robustbench_aig.statistics import Interval
     from robustbench_aig.threat import Threat
 
 
@@ -63,10 +64,11 @@ class Check(ABC):
         evidence: str,
         numbers: Mapping[str, float] | None = None,
         limits: Limits | None = None,
+        interval: Interval | None = None,
     ) -> Finding:
-        """The finding where `count` images of `n`, at least one, show the defect; with other limits than usual."""
+        """The finding where `count` images of `n`, at least one, show the defect; with other limits or interval."""
         used = limits or self.limits
-        return self._finding(used, used.verdict(count, n), evidence, numbers or {})
+        return self._finding(used, used.verdict(count, n, interval), evidence, numbers or {})
 
     def unfit(self, why: str) -> Finding:
         """The finding where there is nothing to ask."""

@@ -20,6 +20,7 @@ from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import cosine, gradient, margin
 from robustbench_aig.checks.shares import Limits, percent
+from robustbench_aig.checks.single_gates import masked_gates
 from robustbench_aig.evaluation import Images
 from robustbench_aig.gating import BlindGate, Gate, OpenGate
 from robustbench_aig.modes import frozen_in_eval_mode
@@ -32,10 +33,13 @@ LOOKING = ("argmax", "sampled", "expected")
 class GatePath(OnRight):
     """How much of the margin's gradient came through the gates' decisions.
 
+    The gates are also asked one by one: where a single one is cut off, the others hide it.
+
     Attributes:
         least: length of that part, over the length of the whole, below which an image's gradient knows of no gates.
     """
 
+    images: int = 48
     least: float = 1e-3
 
     name: ClassVar[str] = "gate-path"
@@ -48,30 +52,32 @@ class GatePath(OnRight):
     limits: ClassVar[Limits] = Limits(0.05, 0.5)
 
     def look(self, case: Case, images: Images) -> Finding:
-        """Count the images whose gradient is the same with the decisions as constants."""
+        """Count the images whose gradient is the same with the decisions as constants, or knows not of some gate."""
         if case.subject.policy not in LOOKING or not looking_gates(case):
             return self.unfit("no gate looks at the image")
-
-        def both(part: slice) -> Tensor:
-            some = images.pick(part)
-            policy, model = case.policy(some, "gradient"), case.subject.model
-            whole = gradient(model, some.pixels, some.labels, policy, margin)
-            rest = gradient(model, some.pixels, some.labels, Detached(policy), margin)
-            share = (whole - rest).flatten(1).norm(dim=1) / whole.flatten(1).norm(dim=1)
-            return torch.stack([share.nan_to_num(0.0).double(), cosine(whole, rest)], 1)
-
-        share, agreement = over(both, len(images)).unbind(1)
-        count = int((share < self.least).sum())
+        share, agreement = over(lambda part: _both(case, images.pick(part)), len(images)).unbind(1)
+        masked = over(lambda part: masked_gates(case, images.pick(part)), len(images))
+        count = int(((share < self.least) | masked.any(1)).sum())
         numbers = {"median share": share.median().item(), "median cosine": agreement.median().item()}
         evidence = (
             f"in the median the part of the gradient that passes the gates is {percent(numbers['median share'])} as "
             f"long as the whole, and the cosine of the gradients with and without it {numbers['median cosine']:.2f}"
         )
-        return self.found(count, len(images), evidence, numbers)
+        cut = [str(gate) for gate, images_of in enumerate(masked.sum(0).tolist(), 1) if images_of]
+        said = f"; no gradient tells how the logits move of gate {', '.join(cut)} of {masked.shape[1]}" if cut else ""
+        return self.found(count, len(images), evidence + said, {**numbers, "gates without a gradient": len(cut)})
 
     def cost(self, case: Case) -> Cost:
-        """Two gradients."""
-        return Cost(gradients=2 * self.images)
+        """Three gradients and a pass, and for every gate the way back from it."""
+        return Cost(self.images, (3 + len(case.subject.profile.blocks) / 3) * self.images)
+
+
+def _both(case: Case, images: Images) -> Tensor:
+    """(N, 2) length of the gradient's part that came through the decisions, over the whole, and the rest's cosine."""
+    policy, model = case.policy(images, "gradient"), case.subject.model
+    whole, rest = (gradient(model, images.pixels, images.labels, way, margin) for way in (policy, Detached(policy)))
+    share = (whole - rest).flatten(1).norm(dim=1) / whole.flatten(1).norm(dim=1)
+    return torch.stack([share.nan_to_num(0.0).double(), cosine(whole, rest)], 1)
 
 
 @dataclass(frozen=True)

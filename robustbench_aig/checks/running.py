@@ -10,6 +10,8 @@ from robustbench_aig.checks.blackbox import BlackBox, RandomNoise, TransferGap
 from robustbench_aig.checks.budget import EightBit, HighEpsilon, InTheBall, Monotone, Unbounded
 from robustbench_aig.checks.case import Case
 from robustbench_aig.checks.check import Check
+from robustbench_aig.checks.company import AloneAndTogether
+from robustbench_aig.checks.compute import CountedCompute
 from robustbench_aig.checks.controls import CleanAccuracy, PositiveControl
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.draws import DrawVariance, FixedRandomness, FreshDraws
@@ -25,18 +27,25 @@ from robustbench_aig.checks.gradients import (
 )
 from robustbench_aig.checks.mode import OneMode
 from robustbench_aig.checks.output import Logits
+from robustbench_aig.checks.plausible import PlausibleInput
 from robustbench_aig.checks.randomness import NoiseScope, Randomness
 from robustbench_aig.checks.search import Losses, MoreSteps, Restarts, SingleStep
+from robustbench_aig.checks.seen import SeenInTraining
+from robustbench_aig.checks.starts import DistinctStarts
 from robustbench_aig.checks.way import Convergence, SilentSuccess
 from robustbench_aig.errors import AigrobError, InputError
 from robustbench_aig.threat import Threat
 
 OF_THE_NETWORK: tuple[Check, ...] = (
     CleanAccuracy(),
+    SeenInTraining(),
+    PlausibleInput(),
     Logits(),
     Randomness(),
     NoiseScope(),
     OneMode(),
+    AloneAndTogether(),
+    CountedCompute(),
     ZeroGradient(),
     Underflow(),
     FiniteDifferences(),
@@ -49,6 +58,7 @@ OF_THE_NETWORK: tuple[Check, ...] = (
 
 OF_THE_ATTACK: tuple[Check, ...] = (
     PositiveControl(),
+    DistinctStarts(),
     InTheBall(),
     SingleStep(),
     MoreSteps(),
@@ -77,6 +87,7 @@ QUICK: tuple[Check, ...] = (
     *(check for check in OF_THE_NETWORK if not isinstance(check, Signal)),
     Signal(draws=(1,)),
     PositiveControl(),
+    DistinctStarts(),
     InTheBall(72),
     SingleStep(72),
     Convergence(72),

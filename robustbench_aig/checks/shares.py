@@ -49,16 +49,26 @@ class Verdict:
         return self.count / self.n if self.n else None
 
 
-def exact(count: int, n: int) -> Interval:
-    """Exact 95 % interval of a share: `count` of `n` images; (0, 1) where n is 0.
+def exact(count: int, n: int, confidence: float = CONFIDENCE) -> Interval:
+    """Exact interval of a share, by default of 95 %: `count` of `n` images; (0, 1) where n is 0.
 
     Source: C. Clopper and E. Pearson, "The use of confidence or fiducial limits illustrated in the case of the
     binomial", Biometrika 1934.
     """
     if n == 0:
         return Interval(0.0, 1.0)
-    low, high = binomtest(count, n).proportion_ci(CONFIDENCE, method="exact")
+    low, high = binomtest(count, n).proportion_ci(confidence, method="exact")
     return Interval(float(low), float(high))
+
+
+def exact_difference(gained: int, lost: int, n: int) -> Interval:
+    """95 % interval, or wider, of the share of images gained less that of images lost; 0 where it is negative.
+
+    It ends where the exact intervals of both shares, each of 97.5 %, are furthest apart.
+    """
+    each = (1 + CONFIDENCE) / 2
+    up, down = exact(gained, n, each), exact(lost, n, each)
+    return Interval(max(0.0, up.low - down.high), max(0.0, up.high - down.low))
 
 
 @dataclass(frozen=True)
@@ -81,9 +91,9 @@ class Limits:
         if not 0 <= self.warn <= self.fail < 1 or self.fail == 0 or (self.strict and self.warn):
             raise ValueError(f"thresholds must rise within [0, 1), and a strict one begins at 0: {self!r}")
 
-    def verdict(self, count: int, n: int) -> Verdict:
-        """The status of `count` images of `n`."""
-        interval = exact(count, n)
+    def verdict(self, count: int, n: int, interval: Interval | None = None) -> Verdict:
+        """The status of `count` images of `n`; with an interval of the share that isn't that of a plain count."""
+        interval = interval or exact(count, n)
         return Verdict(self._status(count, n, interval), count, n, interval)
 
     def _status(self, count: int, n: int, interval: Interval) -> Status:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from rich.console import Console
@@ -15,7 +15,7 @@ from rich.console import Console
 from robustbench_aig.cli import options
 from robustbench_aig.cli.checkup import show
 from robustbench_aig.cli.choosing import Choice, Naming, choose_one
-from robustbench_aig.cli.images import images_of
+from robustbench_aig.cli.images import data_of, tested
 from robustbench_aig.cli.policies import policy_of
 from robustbench_aig.cli.progress import counting, reading
 from robustbench_aig.cli.terminal import console
@@ -197,7 +197,8 @@ def _case(
     device = options.resolve_device(request.device)
     limit = request.limit or (QUICK_IMAGES if request.quick else IMAGES)
     with reading(shown) as progress:
-        test, data = images_of(choice.data, source=request.data, limit=limit, seed=request.seed, progress=progress)
+        known = data_of(choice.data, source=request.data, seed=request.seed, progress=progress)
+        test, data = tested(known, limit, request.seed)
     options.suit_threads(data.shape)
     _refuse_others(others, data)
     images = Images(test.batch(slice(None)), test.labels, test.ids)
@@ -215,7 +216,9 @@ def _case(
         attack=attack,
         seed=request.seed,
         others=tuple(other.subject(other.policies([])[0]) for other in networks),
-        recorded=None if network.record.defence else _recorded(choice, policy),
+        recorded=None if network.record.defence else _recorded(choice, "test", policy),
+        training=(known.train, known.validation),
+        validation=None if network.record.defence else _recorded(choice, "validation", policy),
     )
     attack.refuse(case.classes, data.shape, norm)
     return (case if request.eps else replace(case, threat=informative(case))), network.record, data, name
@@ -228,9 +231,9 @@ def _refuse_others(others: Sequence[Run], data: DataRecord) -> None:
             raise InputError(f"{other.name} was trained on other data than {data.name}: choose another --other")
 
 
-def _recorded(choice: Choice, policy: str) -> tuple[int, int] | None:
-    """How many of how many test images a run says were right; None where nobody counted."""
-    scores = [record.metrics.test.get(policy) for _, record in choice.runs if record.metrics]
+def _recorded(choice: Choice, split: Literal["test", "validation"], policy: str) -> tuple[int, int] | None:
+    """How many of how many images of a split a run says were right; None where nobody counted."""
+    scores = [getattr(record.metrics, split).get(policy) for _, record in choice.runs if record.metrics]
     return next(((round(score.accuracy * score.n), score.n) for score in scores if score), None)
 
 

@@ -11,7 +11,7 @@ from robustbench_aig.records import DataRecord
 from robustbench_aig.runs import Trained
 
 if TYPE_CHECKING:
-    from robustbench_aig.data import ImageSet
+    from robustbench_aig.data import DataSet, ImageSet
 
 
 def images_of(
@@ -25,16 +25,33 @@ def images_of(
     """The first images of the test split's seeded order, and their description.
 
     Args:
-        trained: what a run was trained on; None for a network that no run knows, which needs a `source`.
-        source: a data set or folder; None for the run's own.
+        trained: as for `data_of`.
+        source: as for `data_of`.
         limit: at most so many.
         seed: of the order.
         progress: told how many images are read.
 
     Raises:
+        InputError: as for `data_of`.
+    """
+    return tested(data_of(trained, source=source, seed=seed, progress=progress), limit, seed)
+
+
+def data_of(
+    trained: Trained | None, *, source: str | None, seed: int, progress: Callable[[int, int], None] | None = None
+) -> DataSet:
+    """The data set of a network; what of it isn't asked for isn't read.
+
+    Args:
+        trained: what a run was trained on; None for a network that no run knows, which needs a `source`.
+        source: a data set or folder; None for the run's own.
+        seed: of the validation split, where no run knows it.
+        progress: told how many images are read.
+
+    Raises:
         InputError: the images have other classes than those that the run was trained on.
     """
-    from robustbench_aig.data import KNOWN, digest_of, load_data  # noqa: PLC0415 - imports torch
+    from robustbench_aig.data import KNOWN, load_data  # noqa: PLC0415 - imports torch
 
     where = source or (trained.source if trained else "")
     if source is None and trained and trained.source not in KNOWN and not Path(where).is_dir():
@@ -44,6 +61,13 @@ def images_of(
     )
     if trained and list(found.classes) != trained.classes:
         raise InputError(f"{where} has other classes than the data that the network was trained on, {trained.name}")
+    return found
+
+
+def tested(found: DataSet, limit: int, seed: int) -> tuple[ImageSet, DataRecord]:
+    """At most so many images of the test split's seeded order, and their description."""
+    from robustbench_aig.data import digest_of  # noqa: PLC0415 - imports torch
+
     test = found.test.limit(limit, seed)
     return test, DataRecord(
         name=found.name,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from robustbench_aig.attacks import Attack
 from robustbench_aig.checks import Case, reference_attack
-from robustbench_aig.data import DataSet, load_data
+from robustbench_aig.data import DataSet, ImageSet, load_data
 from robustbench_aig.evaluation import Images, Network, network_of_run
 from robustbench_aig.runs import read_run, released
 from robustbench_aig.threat import Threat
@@ -51,6 +51,17 @@ class Setting:
         assert of.record.training is not None
         accuracy, total = next(iter(of.record.training.test_accuracy.values())), len(self.data.test)
         return round(accuracy * total), total
+
+    def validated(self, of: Network) -> tuple[int, int]:
+        """The same of the validation images."""
+        assert of.record.training is not None
+        accuracy, total = next(iter(of.record.training.validation_accuracy.values())), len(self.data.validation)
+        return round(accuracy * total), total
+
+    @property
+    def learned(self) -> tuple[ImageSet, ImageSet]:
+        """The images that trainings look at."""
+        return self.data.train, self.data.validation
 
 
 class Ground(NamedTuple):

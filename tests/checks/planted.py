@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robustbench_aig.attacks import Attack, Pgd, View
+from robustbench_aig.attacks import Apgd, Attack, Pgd, View
 from robustbench_aig.checks.worst import Worst
 from robustbench_aig.data import DataSet
 from robustbench_aig.evaluation import Judgement
 from robustbench_aig.gating import PooledGate, Sampled
+from robustbench_aig.models import GatedBlock, MacProfile
 from robustbench_aig.models.resnet import Normalise
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
@@ -89,6 +90,42 @@ class Dropping(Wrapped):
         return super().forward(F.dropout(x, 0.1, training=True))
 
 
+class OtherAlone(Wrapped):
+    """Answers something else where there is a single image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        return logits.flip(1) if len(x) == 1 else logits
+
+
+class NextClass(Wrapped):
+    """Its classes are counted from another end: logit k + 1 is that of class k."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).roll(1, 1)
+
+
+class ReversedChannels(Wrapped):
+    """Made for BGR where it's given RGB."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flip(1))
+
+
+class UpTo255(Wrapped):
+    """Made for pixels from 0 to 255."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x / 255)
+
+
+class Red(Wrapped):
+    """Looks at the first channel of colour images."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x[:, :1])
+
+
 def normalised_twice(model: nn.Module, known: Tensor) -> nn.Module:
     """Mean and standard deviation are the network's affair, and here somebody else's as well."""
     mean, std = known.mean((0, 2, 3)).tolist(), known.std((0, 2, 3)).tolist()
@@ -100,6 +137,13 @@ class CutGate(PooledGate):
 
     def logits(self, x: Tensor) -> Tensor:
         return super().logits(x.detach())
+
+
+def first_gate_cut(model: nn.Module) -> nn.Module:
+    """A copy one of whose gates sends no gradient to the features; the others do."""
+    changed = copy.deepcopy(model)
+    next(module for module in changed.modules() if isinstance(module, PooledGate)).__class__ = CutGate
+    return changed
 
 
 class SecretGate(PooledGate):
@@ -194,6 +238,22 @@ class Ours(Attack):
     own_noise: ClassVar[bool] = True
 
 
+@dataclass(frozen=True)
+class OneStart(Pgd):
+    """Draws the start of one image, and takes it for all."""
+
+    def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
+        return super().__call__(model, x, y, threat, Stream(torch.zeros_like(stream.keys)))
+
+
+@dataclass(frozen=True)
+class SameRestarts(Apgd):
+    """Begins every restart where the first one began."""
+
+    def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
+        return Apgd(steps=self.steps, keep="best", objective=self.objective)(model, x, y, threat, stream)
+
+
 class Idle(Ours):
     """Never leaves the clean image."""
 
@@ -262,3 +322,32 @@ def noisy_minimum(judged: Sequence[Judgement]) -> Worst:
     """The lowest of an image's scores, on the draws that it was chosen by."""
     right = torch.stack([each.correct.double() / each.draws for each in judged])
     return Worst(right.argmin(0), right.amin(0))
+
+
+def shortcuts(model: nn.Module, x: Tensor) -> tuple[int, ...]:
+    """Multiply-accumulates of the 1×1 convolution on the shortcut of each gated block, for an image of `x` (1, …)."""
+    costs: list[int] = []
+
+    def note(shortcut: nn.Module, _: object, out: Tensor) -> None:
+        weights = sum(part.weight.numel() for part in shortcut.modules() if isinstance(part, nn.Conv2d))
+        costs.append(weights * out.shape[2] * out.shape[3])
+
+    blocks = [block for block in model.modules() if isinstance(block, GatedBlock)]
+    hooks = [block.shortcut.register_forward_hook(note) for block in blocks]
+    with torch.no_grad():
+        model(x)
+    for hook in hooks:
+        hook.remove()
+    return tuple(costs)
+
+
+def without_closed_shortcuts(profile: MacProfile, costs: Sequence[int]) -> MacProfile:
+    """Shortcuts for parts of the blocks that gates can skip: they aren't."""
+    blocks = tuple(block + cost for block, cost in zip(profile.blocks, costs, strict=True))
+    return MacProfile(profile.fixed - sum(costs), blocks)
+
+
+def shortcuts_twice(profile: MacProfile, costs: Sequence[int]) -> MacProfile:
+    """Shortcuts among what always runs, where they are already, and as parts of the blocks."""
+    blocks = tuple(block + cost for block, cost in zip(profile.blocks, costs, strict=True))
+    return MacProfile(profile.fixed, blocks)

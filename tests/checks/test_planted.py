@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 from robustbench_aig.attacks import Apgd, Attack
@@ -13,11 +15,11 @@ from robustbench_aig.attacks.modes import StraightThrough
 from robustbench_aig.checks import ALL, QUICK, Case, Check, Finding, reference_attack, run_checks
 from robustbench_aig.checks.blackbox import BlackBox
 from robustbench_aig.checks.worst import Union
-from robustbench_aig.evaluation import Network
+from robustbench_aig.evaluation import Images, Network
 from robustbench_aig.gating import PooledGate
-from robustbench_aig.models import lean
+from robustbench_aig.models import MacProfile, lean
 from tests.checks import planted
-from tests.checks.grounds import Ground, digits
+from tests.checks.grounds import Ground, Setting, digits
 
 Trained = Callable[[str], Network]
 CHECKS = {check.name: check for check in ALL}
@@ -57,6 +59,7 @@ NETWORKS = {
     "softmax output": Defect(alone(planted.SoftmaxOutput), ("logits",)),
     "gates cut from the gradient": Defect(gates(planted.CutGate), ("gate-path",), "gated-0", "argmax"),
     "the same, sampled": Defect(gates(planted.CutGate), ("gate-path",), "gated-0", "sampled"),
+    "one gate cut from the gradient": Defect(alone(planted.first_gate_cut), ("gate-path",), "gated-0", "argmax"),
     "sampled gates presented as deterministic": Defect(gates(planted.SecretGate), ("randomness",), "gated-0", "argmax"),
     "noise of the batch": Defect(gates(planted.BatchNoiseGate), ("noise-scope",), "gated-0", "sampled"),
     "dropout left on": Defect(alone(planted.Dropping), ("randomness",)),
@@ -65,7 +68,8 @@ NETWORKS = {
     "k winners take all": Defect(
         lambda _, ground: planted.winners_take_all(ground.setting.data), ("shattered-gradient", "binarization")
     ),
-    "batch-norm stuck in training mode": Defect(alone(planted.stuck_in_training), ("mode",)),
+    "batch-norm stuck in training mode": Defect(alone(planted.stuck_in_training), ("mode", "alone-and-together")),
+    "a batch of one treated differently": Defect(alone(planted.OtherAlone), ("alone-and-together",)),
     "network left in training mode": Defect(alone(planted.left_in_training), ("mode",)),
     "input's gradient ignored": Defect(alone(planted.IgnoresGradient), ("zero-gradient", "single-step")),
     "NaN for whatever is changed": Defect(
@@ -73,8 +77,11 @@ NETWORKS = {
         ("single-step", "finite-differences"),
     ),
     "normalised twice": Defect(
-        lambda model, ground: planted.normalised_twice(model, ground.setting.images.pixels), ("clean-accuracy",)
+        lambda model, ground: planted.normalised_twice(model, ground.setting.images.pixels),
+        ("clean-accuracy", "plausible-input"),
     ),
+    "made for pixels up to 255": Defect(alone(planted.UpTo255), ("clean-accuracy", "plausible-input")),
+    "classes shifted by one": Defect(alone(planted.NextClass), ("clean-accuracy", "plausible-input")),
 }
 
 ATTACKS: dict[str, tuple[Attack, tuple[str, ...]]] = {
@@ -86,6 +93,8 @@ ATTACKS: dict[str, tuple[Attack, tuple[str, ...]]] = {
     "epsilon over 255": (planted.OffBy255(), ("single-step", "positive-control", "unbounded")),
     "epsilon times 255": (planted.OffBy255(Fraction(255)), ("in-the-ball",)),
     "descends": (planted.Descends(), ("in-the-ball", "positive-control")),
+    "starts every image at the same point": (planted.OneStart(), ("distinct-starts",)),
+    "starts every restart at the same point": (planted.SameRestarts(), ("distinct-starts",)),
     "throws its success away": (planted.ThrowsAway(), ("silent-success", "single-step")),
 }
 
@@ -102,7 +111,7 @@ def assert_found(case: Case, found_by: Sequence[str], ground: Ground) -> None:
 
 def planted_case(ground: Ground, defect: Defect) -> Case:
     of = ground.network(defect.of)
-    case = ground.setting.case(of, defect.policy, recorded=ground.setting.recorded(of))
+    case = ground.setting.case(of, defect.policy, **known(ground.setting, of))
     return replace(case, subject=replace(case.subject, model=defect.make(of.model, ground), copy=None))
 
 
@@ -117,6 +126,46 @@ def test_a_wrong_attack_is_found(ground: Ground, name: str) -> None:
     assert_found(ground.setting.case(ground.network("plain"), "none", attack), found_by, ground)
 
 
+@pytest.mark.parametrize("change", [planted.without_closed_shortcuts, planted.shortcuts_twice])
+def test_wrong_compute_is_found(ground: Ground, change: Callable[[MacProfile, Sequence[int]], MacProfile]) -> None:
+    case = ground.setting.case(ground.network("gated-0"), "argmax")
+    costs = planted.shortcuts(case.subject.model, case.images.pixels[:1])
+    assert sum(cost > 0 for cost in costs) == 2
+    wrong = replace(case.subject, profile=change(case.subject.profile, costs))
+    finding = found(replace(case, subject=wrong), "counted-compute")
+    assert finding.status == "fail"
+    # A closed shortcut that is left out, or an open one that is counted again.
+    assert finding.numbers["largest difference"] in {*costs, sum(costs)}
+
+
+def test_channels_in_reverse_order_are_found(ground: Ground) -> None:
+    """Digits are made red ones, in green and blue noise."""
+    of, pixels = ground.network("plain"), ground.setting.images.pixels
+    model = of.model
+    if pixels.shape[1] == 1:
+        noise = torch.rand(len(pixels), 2, *pixels.shape[2:], generator=torch.Generator().manual_seed(0))
+        pixels, model = torch.cat([pixels, noise], 1), planted.Red(model)
+    case = replace(ground.setting.case(of, "none"), images=replace(ground.setting.images, pixels=pixels))
+    for wrapped, status in ((model, "pass"), (planted.ReversedChannels(model), "fail")):
+        finding = found(replace(case, subject=replace(case.subject, model=wrapped, copy=None)), "plausible-input")
+        assert finding.status == status, finding.evidence
+    assert "channels in reverse" in finding.evidence
+
+
+def test_training_images_presented_as_test_images_are_found(ground: Ground) -> None:
+    setting, of = ground.setting, ground.network("plain")
+    learned = setting.data.train.limit(300, 0)
+    images = Images(learned.batch(slice(None)), learned.labels, learned.ids)
+    case = replace(setting.case(of, "none", training=setting.learned), images=images)
+    finding = found(case, "seen-in-training")
+    assert (finding.status, finding.count) == ("fail", 300)
+    # Turned over they are other images, of which the accuracy tells; but where hardly a validation image is wrong.
+    turned = replace(images, pixels=images.pixels.flip(3))
+    right, total = setting.validated(of)
+    case = replace(case, images=turned, validation=(right, total))
+    assert found(case, "seen-in-training").status == ("fail" if right / total < 0.95 else "pass")
+
+
 @pytest.mark.parametrize("union", [planted.lucky_draw, planted.noisy_minimum])
 def test_a_wrong_union_is_found(ground: Ground, union: Union) -> None:
     attack = Apgd(steps=10, keep="best", mode=StraightThrough(draws=5))
@@ -126,12 +175,17 @@ def test_a_wrong_union_is_found(ground: Ground, union: Union) -> None:
     assert finding.numbers["union"] < finding.numbers["fresh"]
 
 
+def known(setting: Setting, of: Network) -> dict[str, Any]:
+    """What is recorded of a network."""
+    return {"recorded": setting.recorded(of), "validation": setting.validated(of), "training": setting.learned}
+
+
 def honest_case(trained: Trained, name: str, policy: str) -> Case:
     """With its twin to transfer from, and the faster copy that `aigrob check` attacks."""
     own = replace(trained(name), copy=lean(trained(name).model))
     twin = trained("plain" if name != "plain" else "gated-0")
     other = twin.subject("none" if name != "plain" else "argmax")
-    return digits().case(own, policy, recorded=digits().recorded(own), others=(other,))
+    return digits().case(own, policy, **known(digits(), own), others=(other,))
 
 
 def lighter(check: Check) -> Check:
@@ -183,6 +237,10 @@ def test_the_docs_name_what_finds_every_defect() -> None:
     found_by |= {name: checks for name, (_, checks) in ATTACKS.items()}
     for name, checks in found_by.items():
         assert f"| {name} | {', '.join(f'`{check}`' for check in checks)} |" in rows
+
+
+def test_the_readme_says_how_many_checks_there_are() -> None:
+    assert f"over {len(ALL)} questions" in (Path(__file__).parents[2] / "README.md").read_text()
 
 
 def test_every_check_is_named_once() -> None:

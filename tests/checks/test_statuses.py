@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from robustbench_aig.attacks import Apgd, Pgd, View
+from robustbench_aig.attacks import Apgd, Fgsm, Pgd, View
+from robustbench_aig.attacks.gradient import random_start
 from robustbench_aig.attacks.modes import Detached, StraightThrough
 from robustbench_aig.checks import ALL, Case, Check, Finding, run_checks
 from robustbench_aig.checks.blackbox import BlackBox, Outsiders
@@ -20,7 +21,7 @@ from tests.checks import planted
 from tests.checks.grounds import digits
 from tests.checks.planted import Ours
 from tests.checks.test_planted import ATTACKS, NETWORKS
-from tests.checks.toys import BetweenLevels, Lottery, OneGate, ThroughTheGate, toy_case
+from tests.checks.toys import BetweenLevels, Lottery, OneGate, ThroughTheGate, toy_case, toy_images
 
 Trained = Callable[[str], Network]
 Make = Callable[[Trained], Case]
@@ -31,8 +32,9 @@ QUICK_SEARCH = Apgd(steps=20, keep="best")
 def lighter(check: Check) -> Check:
     """No more images than a pass takes, fewer queries, and no union that outsiders have to beat."""
     few = min(check.images, max(check.limits.needs, 48))
-    # A part of the images is counted by the first two, and much has been recorded of the third.
-    changes: dict[str, Any] = {} if check.name in {"convergence", "fresh-draws", "clean-accuracy"} else {"images": few}
+    # A part of the images is counted by these, and much has been recorded of one.
+    many = check.name in {"convergence", "fresh-draws", "clean-accuracy", "plausible-input"}
+    changes: dict[str, Any] = {} if many else {"images": few}
     if isinstance(check, Outsiders):
         changes |= {"union": False}
     if isinstance(check, BlackBox):
@@ -60,12 +62,28 @@ class Nudge(Ours):
         return x + 0.3 / 255
 
 
+class OnlyWhatIsLost(Ours):
+    """Returns the image where its random point isn't lost."""
+
+    def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
+        point = random_start(x, threat, stream)
+        return point.where((model(point).argmax(1) != y).view(-1, 1, 1, 1), x)
+
+
+class OnlyForTheNudge(BetweenLevels):
+    """Brighter images than the middle one are wrong within half a level of 8 bits, where nothing but luck gets."""
+
+    def margin(self, x: Tensor) -> Tensor:
+        known = toy_images().pixels
+        return super().margin(x).where(x.mean((1, 2, 3)) > known.mean((1, 2, 3)).median(), 1 + 0 * x.sum((1, 2, 3)))
+
+
 def changed(case: Case, make: Callable[..., torch.nn.Module], *arguments: object) -> Case:
     return replace(case, subject=replace(case.subject, model=make(case.subject.model, *arguments), copy=None))
 
 
 def plain(trained: Trained) -> Case:
-    return digits().case(trained("plain"), "none", QUICK_SEARCH, recorded=(358, 364))
+    return digits().case(trained("plain"), "none", QUICK_SEARCH, recorded=(358, 364), training=digits().learned)
 
 
 def gated(trained: Trained) -> Case:
@@ -106,6 +124,7 @@ BAD: dict[str, Make] = {
     "eot-signal": lambda _: toy_case(
         ThroughTheGate(OneGate(0.0, 0.5), drop=0.0, tilt=0.5), "sampled", Pgd(mode=Detached())
     ),
+    "seen-in-training": lambda trained: replace(plain(trained), training=(digits().data.test,)),
     "more-steps": lambda trained: replace(plain(trained), attack=HALF_AS_LONG),
     "restarts": lambda _: toy_case(Lottery(0.1), attack=QUICK_SEARCH),
     "losses": lambda trained: changed(plain(trained), planted.ScaledLogits),
@@ -144,7 +163,7 @@ def test_every_check_is_seen_to_fail_or_warn() -> None:
     """The others find the planted defects."""
     by_defect = {name for defect in NETWORKS.values() for name in defect.found_by}
     by_attack = {name for _, names in ATTACKS.values() for name in names}
-    assert by_defect | by_attack | {"fresh-draws"} | set(BAD) == set(CHECKS)
+    assert by_defect | by_attack | {"fresh-draws", "counted-compute"} | set(BAD) == set(CHECKS)
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -167,9 +186,13 @@ def test_nothing_is_asked_of_a_network_that_is_never_right(trained: Trained, pol
     wrong = Images(case.images.pixels, (case.images.labels + 1) % 10, case.images.ids)
     case = replace(case, images=wrong)
     assert len(case.held) < 5
-    with_images = {"logits", "randomness", "noise-scope", "mode", "positive-control"}
+    with_images = {"logits", "randomness", "noise-scope", "mode", "alone-and-together", "counted-compute"}
+    with_images |= {"positive-control", "distinct-starts"}
     for finding in run_checks(replace(case, images=wrong.pick(slice(20))), ALL):
-        assert finding.status == "n/a" or finding.check in with_images, finding
+        if finding.check == "plausible-input":
+            assert finding.status == "fail"  # the next class fits
+        else:
+            assert finding.status == "n/a" or finding.check in with_images, finding
 
 
 def test_a_plain_network_has_no_gates_and_a_deterministic_one_no_draws(trained: Trained) -> None:
@@ -192,6 +215,58 @@ def test_an_attack_that_cannot_work_on_the_network_is_not_applicable() -> None:
     assert finding.status == "n/a"
     assert "3 classes" in finding.evidence
     assert found(case, CHECKS["binarization"]).status == "n/a"  # no linear layer
+
+
+def test_rivals_without_power_are_no_pass(trained: Trained) -> None:
+    """An attack that knows what to do breaks half of the images, which its rivals can't find."""
+    needle = toy_case(OnlyForTheNudge(), attack=Nudge())
+    case = replace(needle, others=(toy_case(Lottery()).subject,))
+    for name in ("black-box", "transfer"):
+        finding = found(case, replace(CHECKS[name], images=96))
+        assert finding.status == "n/a"
+        assert "too weak for a pass" in finding.evidence
+        # Where nothing is known to be lost, nobody can tell.
+        finding = found(replace(case, attack=planted.Idle()), replace(CHECKS[name], images=96))
+        assert "no image is known to be lost" in finding.evidence
+    powerful = found(PASS["transfer"](trained), CHECKS["transfer"])
+    assert powerful.numbers["power"] > 0.2
+
+
+def test_an_accuracy_far_above_that_of_validation_images_is_told(trained: Trained) -> None:
+    case, check = replace(plain(trained), training=()), replace(CHECKS["seen-in-training"], images=200)
+    statuses = {}
+    for right, of in ((1800, 2000), (1900, 2000), (1990, 2000), (9, 10)):
+        finding = found(replace(case, validation=(right, of)), check)
+        statuses[right, of] = finding.status
+    assert statuses == {(1800, 2000): "fail", (1900, 2000): "n/a", (1990, 2000): "n/a", (9, 10): "n/a"}
+    assert "validation images are right: more is no sign" in finding.evidence
+    assert found(case, check).evidence.count("known") + found(case, check).evidence.count("recorded") == 2
+
+
+def test_a_network_that_fails_alone_is_told(trained: Trained) -> None:
+    class Squeezes(planted.Wrapped):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).squeeze()
+
+    class Refuses(planted.Wrapped):
+        def forward(self, x: Tensor) -> Tensor:
+            assert len(x) > 1, "a batch, please"
+            return super().forward(x)
+
+    for kind, words in ((Squeezes, "(960,)"), (Refuses, "a batch, please")):
+        finding = found(changed(plain(trained), kind), replace(CHECKS["alone-and-together"], images=96))
+        assert finding.status == "fail"
+        assert words in finding.evidence
+
+
+def test_what_begins_at_the_image_has_no_start(trained: Trained) -> None:
+    case = plain(trained)
+    for attack in (Fgsm(), Pgd(random_start=False)):
+        finding = found(replace(case, attack=attack), CHECKS["distinct-starts"])
+        assert (finding.status, finding.evidence) == ("n/a", "the attack begins at the image itself")
+    finding = found(replace(case, attack=OnlyWhatIsLost()), replace(CHECKS["distinct-starts"], images=96))
+    assert finding.status == "pass"
+    assert 30 < finding.n < 66  # half of the points of a flat network
 
 
 def test_signal_improves_with_draws(trained: Trained) -> None:

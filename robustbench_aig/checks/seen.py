@@ -1,0 +1,96 @@
+"""Are the test images new to the network?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from robustbench_aig.checks.case import Case
+from robustbench_aig.checks.check import Check
+from robustbench_aig.checks.cost import Cost
+from robustbench_aig.checks.finding import Finding
+from robustbench_aig.checks.shares import Limits, Status, exact, percent
+from robustbench_aig.data import ImageSet
+
+_AT_ONCE = 1000
+_WORST: tuple[Status, ...] = ("fail", "warn", "pass", "n/a")
+
+
+@dataclass(frozen=True)
+class SeenInTraining(Check):
+    """Test images among those of the training, and an accuracy that only images from there have.
+
+    Two images are the same where their 8-bit pixels are. Where test images were changed, or nobody knows the training
+    images, their accuracy is left: it can't be far above that of the validation images, which weren't learned either.
+    What is known of that is its exact interval, so that it's compared with the upper end.
+
+    Attributes:
+        most: pixel values of training images that are read; more would take long.
+        more: share of right images above that accuracy up to which it's a pass, and above which it's a fail.
+    """
+
+    images: int = 1000
+    most: int = 2**31
+    more: tuple[float, float] = (0.01, 0.03)
+
+    name: ClassVar[str] = "seen-in-training"
+    title: ClassVar[str] = "Test images are new to the network"
+    asks: ClassVar[str] = "Are the test images none of the training's, and no easier than validation images?"
+    advice: ClassVar[str] = "Test on other images: of those that it has learned a network says little about new ones."
+    limits: ClassVar[Limits] = Limits(0.01, 0.05)
+
+    def __call__(self, case: Case) -> Finding:
+        """Count the images that are among those of the training, or those that are right; whichever tells more."""
+        both = self._shared(case), self._easy(case)
+        if not any(finding.n for finding in both):
+            return self.unfit("; ".join(finding.evidence for finding in both))
+        return min(both, key=lambda finding: (_WORST.index(finding.status), not finding.n))
+
+    def _shared(self, case: Case) -> Finding:
+        if not case.training:
+            return self.unfit("the images of the training aren't known")
+        number = sum(map(len, case.training))
+        if number * case.images.pixels[0].numel() > self.most:
+            return self.unfit(f"{number:,} images of the training are too many to compare with")
+        own = list(digests(case.images.pixels[: self.images]))
+        common = set(own) & {digest for images in case.training for digest in digests_of(images)}
+        count = sum(digest in common for digest in own)
+        evidence = f"of {len(own)} test images {count} are among the {number:,} that are for training"
+        return self.found(count, len(own), evidence)
+
+    def _easy(self, case: Case) -> Finding:
+        if case.validation is None:
+            return self.unfit("no accuracy on validation images is recorded")
+        right, of = case.validation
+        above = exact(right, of).high
+        warn, fail = (above + more for more in self.more)
+        if fail >= 1:
+            return self.unfit(f"{percent(right / of)} of {of} validation images are right: more is no sign")
+        scores = case.clean[: self.images]
+        count = int((scores > 0.5).sum())
+        evidence = (
+            f"{percent(count / len(scores))} of {len(scores)} images are right, and {percent(right / of)} of {of} "
+            f"validation images, or up to {percent(above)}"
+        )
+        return self.found(count, len(scores), evidence, {"validation": right / of}, Limits(warn, fail))
+
+    def cost(self, case: Case) -> Cost:
+        """A judgement, which others share."""
+        return Cost(forwards=min(self.images, len(case.images)) * (2 * case.draws if case.subject.random else 1))
+
+
+def digests_of(images: ImageSet) -> Iterator[bytes]:
+    """Of every image of a set."""
+    for index in torch.split(torch.arange(len(images)), _AT_ONCE):
+        yield from digests(images.batch(index))
+
+
+def digests(pixels: Tensor) -> Iterator[bytes]:
+    """Of every one of images (N, C, H, W) in [0, 1], by their 8-bit pixels."""
+    for image in (pixels * 255).round().to("cpu", torch.uint8).contiguous():
+        yield hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest()

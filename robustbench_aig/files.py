@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from robustbench_aig.errors import InputError
@@ -15,6 +17,32 @@ def data_folder(kind: str) -> Path:
     package = Path(__file__).parent
     installed = package / "_data" / kind
     return installed if installed.is_dir() else package.parent / kind
+
+
+def safe_name(text: str, most: int = 200) -> str:
+    """The name of a file or folder after any text: letters, digits and `._,=+-`; it begins with none of `.-`.
+
+    A text that is such a name already stays as it is. Unlike texts may give the same name: `distinct_names` tells them
+    apart.
+
+    Args:
+        text: of anybody.
+        most: bytes of the name.
+    """
+    cleaned = re.sub(r"[^\w.,=+-]+", "-", text).lstrip(".-")
+    return cleaned.encode()[:most].decode(errors="ignore") or "unnamed"
+
+
+def distinct_names(texts: Sequence[str], most: int = 200) -> dict[str, str]:
+    """Safe names by text, all unlike, also where case doesn't count; one that isn't its text ends in a digest of it."""
+    found: dict[str, str] = {}
+    for text in dict.fromkeys(texts):
+        name = safe_name(text, most)
+        taken = {other.casefold() for other in found.values()}
+        if name != text or name.casefold() in taken:
+            name = f"{safe_name(text, most - 9)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        found[text] = name
+    return found
 
 
 def make_folder(path: Path) -> None:

@@ -9,8 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +28,23 @@ def seed_of(*parts: object) -> int:
     """A 63-bit seed from any mixture of words and numbers, the same on every machine."""
     text = "\x1f".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seeded global generators inside, for code that isn't ours; they and the trace function are as before after it."""
+    tracer, python, numpy = sys.gettrace(), random.getstate(), np.random.get_state()
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            sys.settrace(tracer)
+            random.setstate(python)
+            np.random.set_state(numpy)
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:

@@ -84,15 +84,15 @@ class Threat:
         if self.norm == "linf":
             delta = delta.clamp(-self.value, self.value)
         else:
-            length = _length(delta).clamp_min(1e-12)
-            delta = delta * (self.value / length).clamp_max(1.0)
+            # In a ball there is nothing to do where the change has no length: eps / 0 is infinite, and clamped.
+            delta = delta * (self.value / _length(delta)).clamp_max(1.0)
         return (clean + delta).clamp(0, 1)
 
     def steepest(self, gradient: Tensor) -> Tensor:
         """The unit step (B, C, H, W) that raises a loss most: its gradient's sign, or its direction."""
         if self.norm == "linf":
             return gradient.sign()
-        return gradient / _length(gradient).clamp_min(1e-12)
+        return unit(gradient)
 
     def random_start(self, clean: Tensor, uniform: Tensor, radius: Tensor) -> Tensor:
         """A uniformly random point of the ball, clipped to [0, 1].
@@ -108,7 +108,7 @@ class Threat:
             # A Gaussian direction (by the inverse of the error function) and radius u^(1/d) fill the ball evenly.
             direction = (2 * uniform - 1).erfinv()
             share = radius.view(-1, 1, 1, 1) ** (1 / clean[0].numel())
-            delta = direction / _length(direction).clamp_min(1e-12) * share * self.value
+            delta = unit(direction) * share * self.value
         return self.project(clean + delta, clean)
 
     def corner(self, clean: Tensor, uniform: Tensor) -> Tensor:
@@ -116,6 +116,19 @@ class Threat:
         signs = (uniform > 0.5).to(clean.dtype) * 2 - 1
         scale = self.value if self.norm == "linf" else self.value / clean[0].numel() ** 0.5
         return (clean + signs * scale).clamp(0, 1)
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Each of B vectors (B, …) over its Euclidean length, however short it is; zeros where all of it is zero.
+
+    Its entries are first brought to the order of one, by a power of two: that rounds nothing, and no square underflows.
+    """
+    shape = (-1, *[1] * (vectors.dim() - 1))
+    exponent = vectors.abs().flatten(1).amax(1).frexp().exponent.view(shape)
+    # In two halves, because 2^148, by which the smallest float32 is to be multiplied, is none itself.
+    brought = vectors.ldexp(-(exponent // 2)).ldexp(exponent // 2 - exponent)
+    length = _length(brought)
+    return brought / length.where(length > 0, length + 1)
 
 
 def _length(delta: Tensor) -> Tensor:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import random
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +12,7 @@ from robustbench_aig.attacks.providers.foreign import Foreign
 from robustbench_aig.errors import AttackError
 from robustbench_aig.gating import Policy, gating
 from robustbench_aig.modes import frozen_in_eval_mode
-from robustbench_aig.randomness import Stream
+from robustbench_aig.randomness import Stream, seeded
 from robustbench_aig.threat import Threat
 
 
@@ -78,7 +73,7 @@ def run_attack(
     reference = None if copy is None or copy is exact else exact or model
     view = View(copy or model, policy, reference=reference, routes=routes, costs=costs)
     reason = None
-    with frozen_in_eval_mode(view), _forked_state(seed, x.device), gating(view.model, policy), torch.enable_grad():
+    with frozen_in_eval_mode(view), seeded(seed, x.device), gating(view.model, policy), torch.enable_grad():
         try:
             # Copies, because an attack may write into what it is given; others' call view() on it and its gradients.
             layout = torch.contiguous_format if isinstance(attack, Foreign) else torch.preserve_format
@@ -111,20 +106,3 @@ def _leave_reason(returned: Tensor, x: Tensor, threat: Threat) -> str:
     if not returned.isfinite().all():
         return "returned NaN or infinite pixels"
     return f"left the ball or the box: distance {threat.distance(returned, x).max().item():.6g} at {threat}"
-
-
-@contextmanager
-def _forked_state(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeded global generators inside; they and the trace function are as before after it."""
-    tracer, python, numpy = sys.gettrace(), random.getstate(), np.random.get_state()
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        try:
-            yield
-        finally:
-            sys.settrace(tracer)
-            random.setstate(python)
-            np.random.set_state(numpy)

@@ -71,7 +71,7 @@ class Dlr(Objective):
     def __call__(self, found: Pass, problem: Problem, progress: float) -> Tensor:
         """Minus the margin over the distance from the first to the third logit."""
         ordered = found.logits.sort(1).values
-        return -margin(found.logits, problem.y) / (ordered[:, -1] - ordered[:, -3]).clamp_min(1e-12)
+        return _over(-margin(found.logits, problem.y), ordered[:, -1] - ordered[:, -3])
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,12 @@ class TargetedDlr(Objective):
         label, target = problem.y[:, None], targets(problem)[:, None]
         difference = (found.logits.gather(1, target) - found.logits.gather(1, label))[:, 0]
         ordered = found.logits.sort(1).values
-        return difference / (ordered[:, -1] - (ordered[:, -3] + ordered[:, -4]) / 2).clamp_min(1e-12)
+        return _over(difference, ordered[:, -1] - (ordered[:, -3] + ordered[:, -4]) / 2)
+
+
+def _over(difference: Tensor, spread: Tensor) -> Tensor:
+    """The ratio (B,) of two differences of logits, whatever their scale; 0 where those of the second are equal."""
+    return difference / torch.where(spread > 0, spread, torch.inf)
 
 
 def targets(problem: Problem) -> Tensor:

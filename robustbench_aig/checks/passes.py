@@ -49,14 +49,14 @@ def gradient(
 
 def held(policy: Policy) -> Policy:
     """The policy with hard decisions as constants in the gradient, which is then the slope of the network itself."""
-    return policy if isinstance(policy, Expected) else Detached(policy)
+    return policy if isinstance(policy.of_gates, Expected) else Detached(policy)
 
 
 def quiet(policy: Policy) -> Policy:
     """The policy without what is random in it: every block at its open probability, or all of them open."""
     if not policy.random:
         return policy
-    return Expected() if isinstance(policy, Sampled) else Open()
+    return Expected() if isinstance(policy.of_gates, Sampled) else Open()
 
 
 def differs(logits: Tensor, other: Tensor, tolerance: float) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from robustbench_aig.commands import aigrob
 from robustbench_aig.data import KNOWN, DataSet, load_data
 from robustbench_aig.distributed import World
 from robustbench_aig.errors import InputError
+from robustbench_aig.files import safe_name
 from robustbench_aig.recipes import Adversarial, ModelRecipe, Preset
 from robustbench_aig.runs import RunRecord, find_run, read_run, released
 from robustbench_aig.threat import Threat
@@ -172,7 +172,7 @@ def _run_name(request: Request, data: DataSet, recipe_name: str) -> str:
     model = recipe_name.rsplit("/", maxsplit=1)[-1]
     how = (request.preset, request.adversarial, "init" if request.init else None)
     parts = (data.name, model, *filter(None, how), f"s{request.seed}")
-    return _safe("-".join(parts))
+    return safe_name("-".join(parts))
 
 
 def _ladder_jobs(request: Request, world: World, device: torch.device, shown: Console) -> list[Job]:
@@ -219,12 +219,7 @@ def _control_name(record: RunRecord, recipe_name: str) -> str:
     start, rest = f"{record.data.name}-{gated}-", f"s{record.seed}"
     if record.name.startswith(start):  # else somebody has named the run
         rest = record.name.removeprefix(start)
-    return _safe(f"{record.data.name}-{control}-{rest}")
-
-
-def _safe(name: str) -> str:
-    """Of a directory."""
-    return re.sub(r"[^\w.-]+", "-", name)
+    return safe_name(f"{record.data.name}-{control}-{rest}")
 
 
 def _command() -> str:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
+import click
 import torch
 
 from robustbench_aig.cli.choosing import Choice, Naming, Request
 from robustbench_aig.commands import aigrob
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import Images, Network, behind, network_of_module, network_of_run
+from robustbench_aig.files import safe_name
 from robustbench_aig.ladder import RUNGS, Key, Role, Run, training_differs
 from robustbench_aig.models import load_own
+from robustbench_aig.models.foreign import aside, enter
 from robustbench_aig.records import DataRecord, Named, Rung
+from robustbench_aig.reporting.remarks import remarks
 from robustbench_aig.runs import history_of, spelled_run
 from robustbench_aig.study import Chosen
 from robustbench_aig.training import load_model
@@ -41,7 +44,7 @@ def load_networks(request: Request, choice: Choice, images: Images, data: DataRe
 
 def load_one(naming: Naming, choice: Choice, images: Images, data: DataRecord, device: torch.device) -> Network:
     """The one network that was chosen, behind the one defence that was asked for."""
-    (network,) = _undefended(choice, images, data, device)
+    (network,) = _undefended(choice, images, data, device, len(images))
     (defence,) = naming.defences
     return behind(network, defence)
 
@@ -49,7 +52,7 @@ def load_one(naming: Naming, choice: Choice, images: Images, data: DataRecord, d
 def _chosen(request: Request, choice: Choice, images: Images, data: DataRecord, device: torch.device) -> Loaded:
     """Runs and networks of the user's own, under the policies that were asked for."""
     policies = list(dict.fromkeys(request.policies))
-    networks = _undefended(choice, images, data, device)
+    networks = _undefended(choice, images, data, device, request.chunk)
     called = [Named(run=spelled_run(path, request.runs_root)) for path, _ in choice.runs]
     called += [Named(model=factory, weights=str(weights) if weights else None) for factory, weights in choice.own]
     chosen, named = [], {}
@@ -60,17 +63,23 @@ def _chosen(request: Request, choice: Choice, images: Images, data: DataRecord, 
     return Loaded(chosen, named)
 
 
-def _undefended(choice: Choice, images: Images, data: DataRecord, device: torch.device) -> list[Network]:
+def _undefended(choice: Choice, images: Images, data: DataRecord, device: torch.device, chunk: int) -> list[Network]:
     """Runs, then networks of the user's own."""
     networks = [network_of_run(record, load_model(path, device), history_of(path)) for path, record in choice.runs]
-    few = images.chunk(0, 2, device)
     for factory, weights in choice.own:
-        model = load_own(factory, weights).to(device)
-        name = re.sub(r"[^\w.-]+", "-", factory.rpartition(".")[2])
-        networks.append(network_of_module(name, factory, model, few.pixels, len(data.classes)))
+        with aside():
+            model = enter(load_own(factory, weights), factory, images.pixels, chunk=chunk, device=device)
+        networks.append(network_of_module(_called(factory), model, data.shape, len(data.classes)))
+        for remark in remarks(networks[-1].record):
+            click.echo(remark, err=True)
     if len({network.record.name for network in networks}) < len(networks):
         raise InputError("two of the networks have the same name: rename the directory of a run, or a factory")
     return networks
+
+
+def _called(factory: str) -> str:
+    """What reports call the network of a factory."""
+    return safe_name(factory.rpartition(".")[2].replace(":", "-"))
 
 
 def _ladder(runs: dict[Role, Run | None], root: Path, device: torch.device) -> Loaded:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.gating import Policy, deployed_policy, gating
+from robustbench_aig.gating import Policy, Restless, deployed_policy, gating
 from robustbench_aig.models import MacProfile, shares_draws
-from robustbench_aig.randomness import Stream
+from robustbench_aig.randomness import Stream, seed_of, seeded
 
 _AT_ONCE = 100
 """Images per pass where all are looked at."""
@@ -32,6 +33,7 @@ class Subject:
         exact: one in float32, which other providers' attacks work on and which confirms what `copy` drops; both return
             what they find first, about which a copy in lower precision may be wrong.
         routes: (classes, G) mean open probabilities of each class's images, where an attack asks for them.
+        restless: whether the network throws dice of its own, beside any gates: the process's, seeded for each draw.
     """
 
     name: str
@@ -42,10 +44,12 @@ class Subject:
     copy: nn.Module | None = None
     exact: nn.Module | None = None
     routes: Tensor | None = None
+    restless: bool = False
 
     def deployed(self, stream: Stream | None = None) -> Policy:
         """The policy itself, its noise from the images' streams (B,)."""
-        return deployed_policy(self.policy, stream, self.rates)
+        policy = deployed_policy(self.policy, stream, self.rates)
+        return Restless(policy) if self.restless else policy
 
     @property
     def random(self) -> bool:
@@ -100,7 +104,8 @@ class _Draws:
 def judge(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, draws: int) -> Judgement:
     """Judge images under the deployed policy.
 
-    The gate noise of an image depends on (seed, image, draw) alone. It is thus the same for the clean and for every
+    The gate noise of an image depends on (seed, image, draw) alone, dice that the network itself throws on the other
+    images of its batch, too. Noise is thus the same for the clean and for every
     attacked version of an image: decisions that differ differ because of the image. No attack can know it, since an
     attack's own noise comes from other streams.
 
@@ -154,13 +159,22 @@ def _one_by_one(subject: Subject, x: Tensor, stream: Stream, passes: int) -> _Dr
     decisions = none = x.new_zeros(len(x), 0)
     with gating(subject.model, policy, execution="sparse") as trace, torch.autocast(x.device.type, enabled=False):
         for number in range(passes):
-            logits.append(subject.model(x))
+            with _dice(subject, stream, number):
+                logits.append(subject.model(x))
             gates = trace.decisions if trace.gates else none
             macs.append(subject.profile.executed(gates))
             probabilities.append(trace.probabilities if trace.gates else none)
             if number == 0:
                 decisions = gates
     return _Draws(torch.stack(logits), torch.stack(macs), decisions != 0, torch.stack(probabilities))
+
+
+def _dice(subject: Subject, stream: Stream, draw: int) -> AbstractContextManager[None]:
+    """The process's dice for one pass, thrown from images and draw, where the network throws them."""
+    if not subject.restless:
+        return nullcontext()
+    keys = stream.keys
+    return seeded(seed_of("dice", draw, *keys.tolist()), keys.device)
 
 
 @torch.no_grad()

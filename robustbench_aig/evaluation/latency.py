@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.environment import environment
+from robustbench_aig.errors import lacks_memory
 from robustbench_aig.evaluation.judge import Subject
-from robustbench_aig.evaluation.measuring import lacks_memory
 from robustbench_aig.gating import gating
 from robustbench_aig.medians import median_with_interval
 from robustbench_aig.models import lean

@@ -9,10 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robustbench_aig.errors import lacks_memory
 from robustbench_aig.evaluation.judge import Judgement, Subject
-
-_PHRASES = ("DefaultCPUAllocator", "STATUS_ALLOC_FAILED", "out of memory")
-"""How torch's allocator on the CPU, and cuBLAS and cuDNN, say in a RuntimeError that there is no memory."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +123,6 @@ def _attempt(work: Callable[[slice], Measured | str], part: slice) -> Measured |
         if not lacks_memory(reason):
             raise
         return reason
-
-
-def lacks_memory(reason: str) -> bool:
-    """Whether "Error: message" is about memory: OutOfMemoryError of torch, MemoryError of Python and numpy, …."""
-    return reason.partition(":")[0].endswith("MemoryError") or any(phrase in reason for phrase in _PHRASES)
 
 
 def _together(parts: Sequence[Measured]) -> Measured:

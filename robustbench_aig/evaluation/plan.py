@@ -12,6 +12,7 @@ from typing import Any
 from robustbench_aig.attacks import provider_version
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation.suiting import left_out
+from robustbench_aig.files import distinct_names
 from robustbench_aig.recipes import NamedAttack
 from robustbench_aig.records import (
     Asked,
@@ -25,6 +26,9 @@ from robustbench_aig.records import (
     ThreatRecord,
 )
 from robustbench_aig.threat import Threat
+
+_LONGEST = 100
+"""Bytes of a network's name in a file's."""
 
 
 def plan_evaluations(
@@ -56,7 +60,18 @@ def plan_evaluations(
                 if name not in spared
             ]
             evaluations += [_corrupted(model.name, policy, corruption) for corruption in corruptions]
-    return evaluations
+    return _as_files(evaluations)
+
+
+def _as_files(evaluations: Sequence[EvaluationPlan]) -> list[EvaluationPlan]:
+    """The same with ids that are names of files, whatever networks and attacks are called."""
+    models = distinct_names([evaluation.model for evaluation in evaluations], _LONGEST)
+    named = [
+        evaluation.model_copy(update={"id": models[evaluation.model] + evaluation.id.removeprefix(evaluation.model)})
+        for evaluation in evaluations
+    ]
+    ids = distinct_names([re.sub("[/:]", "_", evaluation.id) for evaluation in named])
+    return [evaluation.model_copy(update={"id": ids[re.sub("[/:]", "_", evaluation.id)]}) for evaluation in named]
 
 
 def _clean(model: str, policy: str) -> EvaluationPlan:
@@ -74,7 +89,7 @@ def _clean(model: str, policy: str) -> EvaluationPlan:
 def _attacked(model: str, policy: str, attack: NamedAttack, threat: Threat) -> EvaluationPlan:
     name, recipe = attack
     return EvaluationPlan(
-        id=re.sub("[/:]", "_", f"{model}.{policy}.{name}.{threat.norm}-{threat.text}"),  # a file's name
+        id=f"{model}.{policy}.{name}.{threat.norm}-{threat.text}",
         model=model,
         policy=policy,
         attack=name,
@@ -154,8 +169,12 @@ def make_plan(
 
 
 def _decisive_of(model: ModelRecord) -> dict[str, Any]:
-    """Without the speed of its training and the words of an import: others may lead to equal weights."""
-    return model.model_dump(exclude={"training": {"speed"}, "imported": True})
+    """Without the speed of its training and the words of an import: others may lead to equal weights.
+
+    And without how a foreign network is called, but for its dice: digests stay what they were before that was told.
+    """
+    dumped = model.model_dump(exclude={"training": {"speed"}, "imported": True, "foreign": True})
+    return dumped | ({"restless": True} if model.restless else {})
 
 
 def _decisive(evaluation: EvaluationPlan) -> dict[str, Any]:

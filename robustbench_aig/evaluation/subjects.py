@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from robustbench_aig.defences import defended_name, parse_defence
-from robustbench_aig.errors import InputError
+from robustbench_aig.errors import InputError, first_line
 from robustbench_aig.evaluation.judge import Subject
 from robustbench_aig.gating import Argmax, Expected, Random
 from robustbench_aig.medians import median_with_interval
-from robustbench_aig.models import MacProfile, defended, profile_macs
+from robustbench_aig.models import ForeignNetwork, MacProfile, defended, profile_macs
 from robustbench_aig.models.branches import residual_branches
 from robustbench_aig.records import (
     AdversarialRecord,
+    ForeignRecord,
     GateRecord,
     InitialWeights,
     ModelRecord,
@@ -63,7 +63,16 @@ class Network:
                 f"this network has none; choose another --policy"
             )
         rates = tuple(self.record.rates or ())
-        return Subject(self.record.name, self.model, self.profile, policy, rates, self.copy, self.exact)
+        return Subject(
+            self.record.name,
+            self.model,
+            self.profile,
+            policy,
+            rates,
+            self.copy,
+            self.exact,
+            restless=self.record.restless,
+        )
 
     def policies(self, wanted: Sequence[str]) -> list[str]:
         """Which of the wanted policies suit the network, or its usual ones; a plain one has none."""
@@ -100,44 +109,45 @@ def network_of_run(record: RunRecord, model: nn.Module, history: Sequence[EpochR
     return Network(described, model, profile)
 
 
-def network_of_module(name: str, factory: str, model: nn.Module, images: Tensor, classes: int) -> Network:
-    """A network that isn't ours, tried on a few images.
+def network_of_module(name: str, model: ForeignNetwork, shape: tuple[int, int, int], classes: int) -> Network:
+    """A network that isn't ours.
 
     Args:
         name: what reports call it.
-        factory: where it comes from.
-        model: images in [0, 1] to logits; in eval mode, on the images' device.
-        images: (B, C, H, W) of the data that it will be attacked on.
-        classes: of that data.
+        model: as `enter` has tried it on images like those it will be attacked on.
+        shape: (C, H, W) of one of them.
+        classes: of the data.
 
     Raises:
-        InputError: it cannot take such images, or doesn't return finite logits for that many classes.
+        InputError: it returns logits for another number of classes, or what its parts cost can't be counted.
     """
-    model.to(memory_format=torch.channels_last)
     try:
-        with torch.no_grad():
-            logits = model(images)
-        profile = profile_macs(model, (images.shape[1], images.shape[2], images.shape[3]))
+        profile = profile_macs(model, shape)
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - foreign code may fail in any way
-        shape = "×".join(map(str, images.shape[1:]))
-        raise InputError(f"{factory} fails on images of {shape}: {type(error).__name__}: {error}") from None
-    if not isinstance(logits, Tensor) or logits.shape != (len(images), classes):
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        said = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"the multiply-accumulates of {model.name} can't be counted: {said}") from None
+    if model.classes != classes:
         raise InputError(
-            f"{factory} must return logits ({len(images)}, {classes}), or a tuple of them first: got {got}"
+            f"{model.name} must return logits (2, {classes}) for two images, as many as the data have classes: "
+            f"got (2, {model.classes})"
         )
-    if not logits.isfinite().all():
-        raise InputError(f"{factory} returns NaN or infinite logits on unattacked images: check its weights")
     described = ModelRecord(
         name=name,
-        recipe=factory,
+        recipe=model.name,
         family="gated" if profile.blocks else "plain",
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         total_macs=profile.total,
         gates=[GateRecord(name=str(position), macs=macs) for position, macs in enumerate(profile.blocks, 1)],
-        weights_digest=_digest(model),
+        foreign=ForeignRecord(
+            dtype=str(model.dtype).removeprefix("torch."),
+            in_place=model.in_place,
+            paired=model.paired,
+            restless=model.restless,
+            unattackable=model.unattackable,
+        ),
+        weights_digest=model.digest,
     )
     # Such networks run a block where its score passes a threshold; that they drew would be our idea, not theirs.
     return Network(described, model, profile, usual=(Argmax.name,))
@@ -151,14 +161,6 @@ def behind(network: Network, defence: str) -> Network:
     name = defended_name(network.record.name, defence)
     record = network.record.model_copy(update={"name": name, "defence": parsed})
     return replace(network, record=record, model=defended(network.model, defence))
-
-
-def _digest(model: nn.Module) -> str:
-    """SHA-256 over names and values of all parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _rates(record: RunRecord) -> list[float] | None:

@@ -44,6 +44,11 @@ class Policy(ABC):
         """The same policy with its noise from the streams (B,); itself where nothing is random."""
         return self
 
+    @property
+    def of_gates(self) -> Policy:
+        """What gates decide by: itself, but for dice that are none of the gates'."""
+        return self
+
 
 class Argmax(Policy):
     """Open where running is likelier than not; the gradient is that of the softmax (straight-through)."""
@@ -148,6 +153,33 @@ class Random(Policy):
     def drawn(self, stream: Stream) -> Random:
         """The noise from the streams (B,)."""
         return Random(self.rates, stream)
+
+
+class Restless(Policy):
+    """A policy of a network that throws dice of its own beside its gates, so that no two passes are the same.
+
+    Args:
+        policy: how its gates decide, if it has any.
+    """
+
+    random = True
+
+    def __init__(self, policy: Policy) -> None:
+        self.name = policy.name  # type: ignore[misc]
+        self.policy = policy
+
+    def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
+        """As the policy does."""
+        return self.policy.decide(logits, gate, draw)
+
+    def drawn(self, stream: Stream) -> Restless:
+        """The gates' noise from the streams (B,); the network's own dice stay free."""
+        return Restless(self.policy.drawn(stream))
+
+    @property
+    def of_gates(self) -> Policy:
+        """The policy without the dice."""
+        return self.policy
 
 
 def straight_through(score: Tensor) -> Tensor:

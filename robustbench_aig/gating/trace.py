@@ -28,6 +28,8 @@ class Trace:
         self.policy = policy
         self.sparse = execution == "sparse"
         self.draws = None if draws is None else Draws(draws)
+        self.twice = False
+        """Whether an image goes through the network twice at once: gates decide once for it."""
         self._draw = -1
         self._probabilities: list[Callable[[], Tensor]] = []
         self._decisions: list[Tensor] = []
@@ -42,9 +44,12 @@ class Trace:
 
     def ask(self, logits: Tensor) -> Tensor:
         """Decide (B,) for the next gate, given its logits (B, 2), and record it."""
+        rows = len(logits)
+        if self.twice:
+            logits = logits[:1]
         z = self.policy.decide(logits, len(self._decisions), max(self._draw, 0))
         self._note(partial(_open_probability, logits), z)
-        return z
+        return z.expand(rows)
 
     def ask_draws(self, logits: Tensor, draws: Draws) -> Tensor:
         """Decide (K, B) for the next gate in every draw, given its logits (S, 2) in each row, and record it."""
@@ -56,6 +61,8 @@ class Trace:
 
     def record(self, probability: Tensor, decision: Tensor) -> None:
         """Note one gate's open probability and decision, both (B,), of several draws (K, B)."""
+        if self.twice:
+            probability, decision = probability[:1], decision[:1]
         self._note(lambda: probability, decision)
 
     def _note(self, probability: Callable[[], Tensor], decision: Tensor) -> None:

@@ -4,6 +4,7 @@ from robustbench_aig.models.adapt import ForeignGate, adapt
 from robustbench_aig.models.build import build_model
 from robustbench_aig.models.defence import defended
 from robustbench_aig.models.figures import matched_depth, measure
+from robustbench_aig.models.foreign import ForeignNetwork
 from robustbench_aig.models.gated_resnet import GatedBlock, GatedResNet, shares_draws
 from robustbench_aig.models.lean import lean
 from robustbench_aig.models.macs import MacProfile, UnknownMacs, adapted_blocks, profile_macs
@@ -12,6 +13,7 @@ from robustbench_aig.models.resnet import ResNet
 
 __all__ = [
     "ForeignGate",
+    "ForeignNetwork",
     "GatedBlock",
     "GatedResNet",
     "MacProfile",

@@ -8,6 +8,7 @@ from typing import Unpack
 from torch import Tensor, nn
 
 from robustbench_aig.gating import Gate, OpenGate, PooledGate
+from robustbench_aig.models.foreign.network import ForeignNetwork
 from robustbench_aig.models.resnet import Block, ResNet, Settings
 
 
@@ -73,8 +74,8 @@ def shares_draws(model: nn.Module) -> bool:
 
     What else a network does with the features could mix up their rows. Soft gates draw nothing and leave them alone.
     """
-    while isinstance(model, nn.Sequential) and len(model):
-        model = model[-1]
+    while isinstance(model, nn.Sequential | ForeignNetwork) and list(model.children()):
+        model = list(model.children())[-1]
     gates = {module for module in model.modules() if isinstance(module, Gate)}
     of_blocks = {block.gate for block in model.modules() if isinstance(block, GatedBlock)}
     return isinstance(model, ResNet) and bool(gates) and gates == of_blocks

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from robustbench_aig.errors import InputError
 from robustbench_aig.models.build import build_model
+from robustbench_aig.models.foreign.fitting import plain_name
 from robustbench_aig.recipes import GatedResNetRecipe, ModelSettings, ResNetRecipe
 
 State = Mapping[str, Tensor]
@@ -70,6 +71,7 @@ def import_state(state: State, target: float | None = None) -> Imported:
     Raises:
         InputError: another network, a missing, unknown or misshapen tensor, or a target for a network without gates.
     """
+    state = {plain_name(name): value for name, value in state.items() if name != "n_averaged"}
     if {"conv1.weight", "linear.weight"} <= state.keys():
         imported = _official(state, TARGET if target is None else target)
     elif {"conv1.weight", "fc.weight"} <= state.keys():

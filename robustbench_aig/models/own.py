@@ -1,37 +1,45 @@
-"""The door for networks that aren't ours: a factory named on the command line, and weights beside it."""
+"""The door for networks that the command line names: a factory, and weights beside it."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
-from robustbench_aig.errors import InputError
-from robustbench_aig.models.adapt import only_logits
+from robustbench_aig.errors import InputError, first_line
+from robustbench_aig.models.foreign.fitting import fit
+from robustbench_aig.models.foreign.network import ForeignNetwork
+from robustbench_aig.models.foreign.surroundings import Defaults, aside
 from robustbench_aig.models.state import read_state
 
 
-def load_own(factory: str, weights: Path | None) -> nn.Module:
+def load_own(factory: str, weights: Path | None) -> ForeignNetwork:
     """The network that a factory builds, with weights from a file, in eval mode.
 
-    Its forward returns logits alone: where it returns several things, the first.
+    What the factory prints goes to stderr. What it sets for all of torch, such as a default dtype, is in force in its
+    own network alone.
 
     Args:
         factory: `package.module:function`, importable from the current directory; called without arguments.
         weights: a state dict, as .safetensors or as torch.save writes it; None leaves the factory's own.
 
     Raises:
-        InputError: there is no such factory, it fails, it builds no network, or the weights don't fit.
+        InputError: there is no such factory, it fails or exits, it builds no network, or the weights don't fit.
     """
-    model = _built(factory)
-    if weights is not None:
-        _fill(model, weights)
-    model.register_forward_hook(only_logits)
-    return model.eval()
+    with aside(), _settings_kept():
+        model = _built(factory)
+        defaults = Defaults.now()
+        if weights is not None:
+            fit(model, read_state(weights, masks=True), weights)
+        model.eval()
+    return ForeignNetwork(model, factory, defaults)
 
 
 def _built(factory: str) -> nn.Module:
@@ -44,19 +52,28 @@ def _built(factory: str) -> nn.Module:
     try:
         build: Callable[[], Any] = getattr(importlib.import_module(module_name), function)
         model = build()
-    except Exception as error:  # noqa: BLE001 - foreign code may fail in any way
-        raise InputError(f"--model {factory} cannot be built: {type(error).__name__}: {error}") from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - foreign code may fail in any way, and scripts call sys.exit
+        said = f": {first_line(error)}" if str(error) else ""
+        raise InputError(f"--model {factory} cannot be built: {type(error).__name__}{said}") from None
     if not isinstance(model, nn.Module):
         raise InputError(f"--model {factory} returns a {type(model).__name__}: it must return a torch.nn.Module")
     return model
 
 
-def _fill(model: nn.Module, path: Path) -> None:
-    state, own = read_state(path), model.state_dict()
-    missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
-    wrong = {name for name in own.keys() & state.keys() if own[name].shape != state[name].shape}
-    if missing or unknown or wrong:
-        kinds = (("missing", missing), ("unknown", unknown), ("of another shape", wrong))
-        said = "; ".join(f"{len(names)} {kind}, such as '{min(names)}'" for kind, names in kinds if names)
-        raise InputError(f"{path} doesn't fit the network: of {len(own)} tensors {said}")
-    model.load_state_dict(state)
+@contextmanager
+def _settings_kept() -> Iterator[None]:
+    """What code sets for the whole process at its import is as before afterwards."""
+    dtype, device, threads = torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads()
+    graded, folder = torch.is_grad_enabled(), Path.cwd()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(None if device.type == "cpu" else device)
+        torch.set_grad_enabled(graded)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        os.chdir(folder)

@@ -16,20 +16,21 @@ from robustbench_aig.errors import InputError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which checkpoints keep their weights."""
-_PARALLEL = "module."
-"""What `nn.DataParallel` puts in front of every name."""
 _MAGIC = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 """How files of `torch.save` and other pickles begin."""
 _CODE = re.compile(r"GLOBAL (\S+)|unrecognized function|new object|TorchScript")
 """What torch says where loading would need more than tensors and containers."""
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path, *, masks: bool = False) -> dict[str, Tensor]:
     """The tensors of a file by name, on the CPU, all finite.
 
     A file `*.safetensors` is read as such, any other as `torch.save` writes it, under `weights_only`: tensors and
-    plain containers alone, no code. A checkpoint's own `state_dict` is looked up, and the prefix `module.` that
-    `nn.DataParallel` leaves is taken away.
+    plain containers alone, no code. A checkpoint's own `state_dict` is looked up; names are as they stand there.
+
+    Args:
+        path: of the file.
+        masks: let -inf pass, as masks hold it.
 
     Raises:
         InputError: no such file, or one that is empty, truncated, foreign, needs code to load, or holds anything
@@ -42,9 +43,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     content = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
     state = _unwrapped(content, path)
     for name, value in state.items():
-        _check(name, value, path)
-    if all(name.startswith(_PARALLEL) for name in state):
-        state = {name.removeprefix(_PARALLEL): value for name, value in state.items()}
+        _check(name, value, path, masks=masks)
     return state
 
 
@@ -106,12 +105,13 @@ def _unwrapped(content: object, path: Path) -> dict[str, Tensor]:
     return dict(found)
 
 
-def _check(name: str, value: Tensor, path: Path) -> None:
+def _check(name: str, value: Tensor, path: Path, *, masks: bool) -> None:
     """Refuse what no network of ours holds, before anything is computed with it."""
     if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.is_meta:
         raise InputError(f"{path}: tensor '{name}' is no plain array of real numbers; save the network unquantised")
     # A tensor may claim to be larger than what is stored of it, and would be as large once it's computed with.
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         raise InputError(f"{path}: tensor '{name}' repeats its numbers; save it with .contiguous()")
-    if not value.float().isfinite().all():
+    numbers = value.float()
+    if not (numbers.isfinite() | (numbers.isneginf() & masks)).all():
         raise InputError(f"{path}: tensor '{name}' holds NaN or infinite numbers; take weights from before they did")

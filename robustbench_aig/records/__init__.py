@@ -15,6 +15,7 @@ from robustbench_aig.records.evaluation import Accuracy, CorruptionMean, Distanc
 from robustbench_aig.records.gates import ClassPart, ClassShift, Excess, GateMoves, Gates, GateShift, GateStratum
 from robustbench_aig.records.networks import (
     AdversarialRecord,
+    ForeignRecord,
     GateRecord,
     InitialWeights,
     MacsUnknown,
@@ -51,6 +52,7 @@ __all__ = [
     "EvaluationPlan",
     "Excess",
     "FindingRecord",
+    "ForeignRecord",
     "GateMoves",
     "GateRecord",
     "GateShift",

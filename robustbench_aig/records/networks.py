@@ -75,6 +75,18 @@ MacsUnknown = Literal["differs", "uncounted", "unnamed"]
 blocks are named for its decisions."""
 
 
+class ForeignRecord(Record):
+    """What the trial of a network that isn't ours showed, and how it is therefore called."""
+
+    dtype: str = Field("float32", description="of the images it takes; its logits are judged in float32")
+    in_place: bool = Field(False, description="it writes into the images that it is given, which are copies")
+    paired: bool = Field(False, description="an image that comes alone goes in twice: it can't do with one")
+    restless: bool = Field(
+        False, description="it answers twice differently by dice of its own, beside any gates: it is judged by draws"
+    )
+    unattackable: str | None = Field(None, description="why no gradient reaches the images; null where one does")
+
+
 class ModelRecord(Record):
     """A network under evaluation."""
 
@@ -86,6 +98,7 @@ class ModelRecord(Record):
     gates: list[GateRecord] = Field(default_factory=list)
     rates: list[float] | None = Field(None, description="execution rates of the gates under the policy 'random'")
     defence: JpegDefence | None = Field(None, description="what stands before the network")
+    foreign: ForeignRecord | None = Field(None, description="how a network that isn't ours was taken; else null")
     weights_digest: str
     training: TrainingRecord | None = Field(None, description="null where the network wasn't trained here")
     imported: str | None = Field(None, description="the command that imported it")
@@ -99,3 +112,8 @@ class ModelRecord(Record):
     def adversarial(self) -> AdversarialRecord | None:
         """How it was trained on attacked images; None where it wasn't."""
         return self.training.adversarial if self.training else None
+
+    @property
+    def restless(self) -> bool:
+        """Whether it throws dice of its own, beside any gates."""
+        return self.foreign is not None and self.foreign.restless

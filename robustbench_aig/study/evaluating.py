@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -12,10 +11,10 @@ from torch import Tensor, nn
 
 from robustbench_aig.data import digest_of
 from robustbench_aig.errors import InputError
-from robustbench_aig.evaluation import Images, Network, network_of_module
+from robustbench_aig.evaluation import Evaluator, Images, Network, network_of_module
 from robustbench_aig.evaluation.clocking import add_latencies
 from robustbench_aig.evaluation.pacing import add_paces
-from robustbench_aig.models.adapt import only_logits
+from robustbench_aig.models.foreign import Defaults, enter, neutral
 from robustbench_aig.records import DataRecord, Report
 from robustbench_aig.reporting import write_report
 from robustbench_aig.study.preparing import prepare
@@ -82,20 +81,25 @@ def evaluate(
     if not threats:
         raise InputError("nothing to evaluate: name at least one epsilon, such as eps='4/255'")
     wanted = Wanted(threats, attacks, suite, seed=seed, chunk=chunk, draws=draws, amp=amp)
-    given = _checked(images, labels)
-    modules = models if isinstance(models, Mapping) else {type(models).__name__: models}
-    networks, names = _described(modules, given, classes)
     chosen = f"eps={[threat.text for threat in threats]}, norm={norm!r}, suite={suite!r}, attacks={list(attacks)}"
-    evaluator, _ = prepare(
-        [(network, network.policies(policies)) for network in networks],
-        given,
-        _record(data, given, names),
-        wanted,
-        place=lambda _: Path(out),
-        command=f"robustbench_aig.evaluate(…, {chosen})",
-        device=_device(networks[0].model),
-        resume=True,
-    )
+    theirs = Defaults.now()
+    with neutral():
+        given = _checked(images, labels)
+        networks, names = _entered(_named(models), given, classes, chunk, theirs)
+        evaluator, _ = prepare(
+            [(network, network.policies(policies)) for network in networks],
+            given,
+            _record(data, given, names),
+            wanted,
+            place=lambda _: Path(out),
+            command=f"robustbench_aig.evaluate(…, {chosen})",
+            device=_device(networks[0].model),
+            resume=True,
+        )
+        return _carried_out(evaluator, progress, clocks=clocks)
+
+
+def _carried_out(evaluator: Evaluator, progress: Callable[[int, int], None] | None, *, clocks: bool) -> Report:
     for done in evaluator:
         if progress is not None:
             progress(done.done, done.total)
@@ -118,37 +122,49 @@ def _checked(images: Tensor, labels: Tensor) -> Images:
         raise InputError(f"images must lie in [0, 1], these lie in [{low:.3g}, {high:.3g}]: normalise inside the model")
     if int(labels.min()) < 0:
         raise InputError(f"labels must count from 0, got {int(labels.min())}")
-    return Images(images.detach().cpu(), labels.cpu(), torch.arange(len(labels)))
+    # Copies, because what inference mode made would carry no gradient, and what the program changes must not count.
+    return Images(images.detach().to("cpu", copy=True), labels.to("cpu", copy=True), torch.arange(len(labels)))
 
 
-def _described(
-    models: Mapping[str, nn.Module], images: Images, classes: Sequence[str] | None
+def _named(models: nn.Module | Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """The networks by the names that reports call them."""
+    if not isinstance(models, Mapping):
+        return {type(models).__name__: models}
+    named = {str(name): model for name, model in models.items()}
+    if len(named) < len(models):
+        raise InputError("two of the networks have the same name: name each once")
+    return named
+
+
+def _entered(
+    models: Mapping[str, nn.Module], images: Images, classes: Sequence[str] | None, chunk: int, theirs: Defaults
 ) -> tuple[list[Network], list[str]]:
-    """Frozen copies in eval mode that return logits alone, tried on two images; and the names of the classes."""
-    copies = {name: copy.deepcopy(model).eval().requires_grad_(False) for name, model in models.items()}
-    for copied in copies.values():
-        copied.register_forward_hook(only_logits)
-    first = next(iter(copies.values()), None)
-    if first is None:
+    """The networks, entered, on the device of the first; and the names of the classes."""
+    if not models:
         raise InputError("nothing to evaluate: name at least one network")
-    few = images.chunk(0, 2, _device(first)).pixels
-    names = list(classes or map(str, range(_logits(first, few))))
-    origins = {name: f"{type(model).__module__}.{type(model).__qualname__}" for name, model in models.items()}
-    networks = [network_of_module(name, origins[name], made, few, len(names)) for name, made in copies.items()]
+    device = _device(next(iter(models.values())))
+    entered = {
+        name: enter(model, _origin(model), images.pixels, chunk=chunk, device=device, defaults=theirs)
+        for name, model in models.items()
+    }
+    names = list(classes or map(str, range(next(iter(entered.values())).classes)))
+    channels, height, width = images.pixels.shape[1:]
+    networks = [
+        network_of_module(name, model, (channels, height, width), len(names)) for name, model in entered.items()
+    ]
     if int(images.labels.max()) >= len(names):
         raise InputError(f"there is a label {int(images.labels.max())}, and only {len(names)} classes, counted from 0")
     return networks, names
 
 
-def _device(model: nn.Module) -> torch.device:
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+def _origin(model: object) -> str:
+    return f"{type(model).__module__}.{type(model).__qualname__}"
 
 
-def _logits(model: nn.Module, few: Tensor) -> int:
-    """How many a network returns; 1 where it fails, which is told when it's looked at more closely."""
-    with torch.no_grad(), suppress(Exception):
-        return int(model(few).shape[1])
-    return 1
+def _device(model: object) -> torch.device:
+    """Where its first weight lies; the CPU for something that has none."""
+    tensors = chain(model.parameters(), model.buffers()) if isinstance(model, nn.Module) else ()
+    return next((tensor.device for tensor in tensors if not tensor.is_meta), torch.device("cpu"))
 
 
 def _record(name: str, images: Images, classes: list[str]) -> DataRecord:

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Attack
+from robustbench_aig.errors import lacks_memory
 from robustbench_aig.evaluation import Subject
-from robustbench_aig.evaluation.measuring import lacks_memory
 from robustbench_aig.randomness import Stream
 from robustbench_aig.records import Plan
 from robustbench_aig.threat import Threat

@@ -32,7 +32,7 @@ class ScoreFunction(Mode):
 
     def judges(self, deployed: Policy) -> bool:
         """Where gates are sampled when deployed, too."""
-        return isinstance(deployed, Sampled) and self.draws >= ENOUGH
+        return isinstance(deployed.of_gates, Sampled) and self.draws >= ENOUGH
 
     def __call__(
         self, problem: Problem, objective: Objective, adv: Tensor, stream: Stream, progress: float
@@ -41,7 +41,7 @@ class ScoreFunction(Mode):
         through, path, values, margins = [], [], [], []
         for draw in range(self.draws):
             leaf = adv.detach().requires_grad_()
-            policy = problem.view.policy if problem.view.policy.random else Sampled()
+            policy = problem.view.policy if problem.view.policy.of_gates.random else Sampled()
             found = problem.look(leaf, policies.Detached(policy.drawn(stream.child(draw))), "sparse")
             value = objective(found, problem, progress)
             attached = _log_probability(found)

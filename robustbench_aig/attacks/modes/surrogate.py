@@ -164,7 +164,7 @@ class Leaded(Surrogate):
 
     def policy(self, problem: Problem, stream: Stream) -> Policy:
         """Steep sigmoids."""
-        noise = stream if isinstance(problem.view.policy, Sampled) else None
+        noise = stream if isinstance(problem.view.policy.of_gates, Sampled) else None
         return policies.Steep(self.slope, hard=self.hard, stream=noise)
 
 

@@ -14,6 +14,7 @@ from torchvision.models import resnet as torchvision_resnet
 
 from robustbench_aig.gating import Gate, OpenGate, PooledGate
 from robustbench_aig.models.adapt import only_logits
+from robustbench_aig.models.foreign.network import ForeignNetwork
 from robustbench_aig.models.gated_resnet import GatedBlock, GatedResNet
 from robustbench_aig.models.lean.blocks import GatedBlock as LeanGatedBlock
 from robustbench_aig.models.lean.blocks import PlainBlock, PooledLogits, PreActivationBlock
@@ -54,7 +55,9 @@ def lean(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
         raise RuntimeError("lean() inside gating(model, …): make the copy first, then enter gating(copy, …)")
     # Where `model` is part of a network inside a context, its gates' trace isn't the copy's.
     copied = copy.deepcopy(model, traces).eval().requires_grad_(False)
-    return _converted(copied.to(memory_format=torch.channels_last), dtype).eval()
+    if not any(isinstance(module, ForeignNetwork) for module in copied.modules()):  # those lie as they bear it
+        copied = copied.to(memory_format=torch.channels_last)
+    return _converted(copied, dtype).eval()
 
 
 class _UnknownError(Exception):
@@ -65,6 +68,9 @@ def _converted(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """What takes the place of a frozen copy's module: itself where it's unknown."""
     if _hooked(module):
         return module
+    if type(module) is ForeignNetwork:
+        known = _converted(module.network, dtype)
+        return known if isinstance(known, LeanResNet) else module
     if type(module) is nn.Sequential:
         for name, child in module.named_children():
             module.add_module(name, _converted(child, dtype))
@@ -82,7 +88,7 @@ def _converted(module: nn.Module, dtype: torch.dtype) -> nn.Module:
 def _hooked(module: nn.Module) -> bool:
     """Whether a call does more than the code says; a hook that picks the logits of several results may go."""
     parts = list(module.modules())
-    hooks = [hook for part in parts for kind in _HOOKS for hook in vars(part)[kind].values()]
+    hooks = [hook for part in parts for kind in _HOOKS for hook in vars(part).get(kind, {}).values()]
     return any(hook is not only_logits for hook in hooks) or any("forward" in vars(part) for part in parts)
 
 

@@ -1,0 +1,7 @@
+"""The one entry for networks that aren't ours: copied, wrapped, tried. What fails does so here, in one line."""
+
+from robustbench_aig.models.foreign.entry import enter
+from robustbench_aig.models.foreign.network import ForeignNetwork
+from robustbench_aig.models.foreign.surroundings import Defaults, aside, neutral
+
+__all__ = ["Defaults", "ForeignNetwork", "aside", "enter", "neutral"]

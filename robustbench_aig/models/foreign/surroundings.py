@@ -1,0 +1,79 @@
+"""What a program has set for all of torch, left and restored; and what foreign code prints, kept off stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import NamedTuple
+
+import torch
+
+_AUTOCAST = ("cpu", "cuda")
+
+
+class Defaults(NamedTuple):
+    """What tensors are made of where nothing is said.
+
+    Attributes:
+        dtype: torch's default dtype.
+        device: torch's default device.
+    """
+
+    dtype: torch.dtype = torch.float32
+    device: torch.device = torch.device("cpu")
+
+    @classmethod
+    def now(cls) -> Defaults:
+        """As they are set."""
+        return cls(torch.get_default_dtype(), torch.get_default_device())
+
+    @contextmanager
+    def set(self) -> Iterator[None]:
+        """In force inside."""
+        dtype, device = Defaults.now()
+        with ExitStack() as stack:
+            if device != self.device:
+                stack.enter_context(self.device)
+            if dtype != self.dtype:
+                stack.callback(torch.set_default_dtype, dtype)
+                torch.set_default_dtype(self.dtype)
+            yield
+
+
+@contextmanager
+def without_autocast() -> Iterator[None]:
+    """No autocast inside, whatever is on around it."""
+    with ExitStack() as stack:
+        for kind in _AUTOCAST:
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
+@contextmanager
+def neutral() -> Iterator[None]:
+    """Torch inside as in a program that has set nothing: gradients, float32, CPU, no autocast, no inference mode."""
+    with torch.inference_mode(mode=False), torch.enable_grad(), without_autocast(), Defaults().set():
+        yield
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """What is printed inside, by Python or by libraries in C, goes to stderr: stdout is for results."""
+    with contextlib.redirect_stdout(sys.stderr), ExitStack() as stack:
+        with suppress(OSError):  # a process may have closed them
+            kept = os.dup(1)
+            stack.callback(_put_back, kept)
+            os.dup2(2, 1)
+        yield
+
+
+def _put_back(kept: int) -> None:
+    """Stdout as it was, once the libraries in C have written what they hold back."""
+    ctypes.CDLL(None).fflush(None)
+    os.dup2(kept, 1)
+    os.close(kept)

@@ -24,7 +24,8 @@ from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import logits_of
 from robustbench_aig.checks.shares import Limits, percent
 from robustbench_aig.evaluation import Images, Subject
-from robustbench_aig.gating import gating
+from robustbench_aig.gating import Argmax, Open, gating
+from robustbench_aig.policies import traits
 from robustbench_aig.threat import Threat
 
 _INSIDE = Fraction(95, 100)
@@ -112,8 +113,9 @@ class Binarized(nn.Module):
 
 def planted(case: Case, images: Images, inner: int) -> Case | str:
     """The case of a binarized network, with those images for which it works; or why there is none."""
-    policy = {"sampled": "argmax", "random": "open"}.get(case.subject.policy, case.subject.policy)
-    subject = replace(case.subject, policy=policy)
+    does = traits(case.subject.policy)
+    steady = Argmax.name if does.looks else Open.name
+    subject = replace(case.subject, policy=steady if does.draws else case.subject.policy)
     if head_of(subject, images.pixels[:1]) is None:
         return "the network doesn't end with a linear layer"
     apart = distances(images.pixels, images.pixels, case.threat.norm).fill_diagonal_(torch.inf)

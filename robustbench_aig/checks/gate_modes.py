@@ -21,7 +21,7 @@ from robustbench_aig.attacks.modes import (
     StraightThrough,
 )
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.gates import LOOKING, looking_gates, parts_of
+from robustbench_aig.checks.gates import looking_gates, parts_of
 from robustbench_aig.checks.rivals import Rivals, varied
 from robustbench_aig.checks.shares import Limits
 
@@ -53,7 +53,7 @@ class GateModes(Rivals):
 
     def rivals(self, case: Case) -> Mapping[str, Attack] | str:
         """One per mode."""
-        if case.subject.policy not in LOOKING or not looking_gates(case):
+        if not looking_gates(case):
             return "no gate looks at the image"
         own, _ = parts_of(case)
         modes = {**_ANY, **(_RANDOM if case.subject.random else {})}

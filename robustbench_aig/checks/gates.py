@@ -24,9 +24,7 @@ from robustbench_aig.checks.single_gates import masked_gates
 from robustbench_aig.evaluation import Images
 from robustbench_aig.gating import BlindGate, Gate, OpenGate
 from robustbench_aig.modes import frozen_in_eval_mode
-
-LOOKING = ("argmax", "sampled", "expected")
-"""Policies whose decisions have a gradient."""
+from robustbench_aig.policies import traits
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class GatePath(OnRight):
 
     def look(self, case: Case, images: Images) -> Finding:
         """Count the images whose gradient is the same with the decisions as constants, or knows not of some gate."""
-        if case.subject.policy not in LOOKING or not looking_gates(case):
+        if not looking_gates(case):
             return self.unfit("no gate looks at the image")
         share, agreement = over(lambda part: _both(case, images.pick(part)), len(images)).unbind(1)
         masked = over(lambda part: masked_gates(case, images.pick(part)), len(images))
@@ -138,7 +136,9 @@ def _numbers(medians: Mapping[int, float], enough: int | None) -> dict[str, floa
 
 
 def looking_gates(case: Case) -> bool:
-    """Whether the network has a gate whose logits may depend on the image."""
+    """Whether a gate's logits may depend on the image, and the policy decides by them."""
+    if not traits(case.subject.policy).looks:
+        return False
     gates = [module for module in case.subject.model.modules() if isinstance(module, Gate)]
     return any(not isinstance(gate, BlindGate | OpenGate) for gate in gates)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from robustbench_aig.attacks.modes.policies import Detached
 from robustbench_aig.attacks.problem import look
 from robustbench_aig.attacks.problem import margin as margin_of
-from robustbench_aig.gating import Execution, Expected, Open, Policy, Sampled
+from robustbench_aig.gating import Execution, Expected, Open, Policy
 from robustbench_aig.modes import frozen_in_eval_mode
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -49,14 +49,15 @@ def gradient(
 
 def held(policy: Policy) -> Policy:
     """The policy with hard decisions as constants in the gradient, which is then the slope of the network itself."""
-    return policy if isinstance(policy.of_gates, Expected) else Detached(policy)
+    return policy if policy.traits.smooth else Detached(policy)
 
 
 def quiet(policy: Policy) -> Policy:
     """The policy without what is random in it: every block at its open probability, or all of them open."""
-    if not policy.random:
-        return policy
-    return Expected() if isinstance(policy.of_gates, Sampled) else Open()
+    gates = policy.of_gates
+    if not gates.random:
+        return gates
+    return Expected() if gates.traits.looks else Open()
 
 
 def differs(logits: Tensor, other: Tensor, tolerance: float) -> Tensor:

@@ -27,8 +27,7 @@ class Listening(Policy):
     """
 
     def __init__(self, policy: Policy) -> None:
-        self.name = policy.name  # type: ignore[misc]
-        self.random = policy.random  # type: ignore[misc]
+        self.name, self.traits = policy.name, policy.traits
         self._policy = policy
         self.logits: list[Tensor] = []
 

@@ -10,6 +10,7 @@ from robustbench_aig.cli.choosing import Choice, Request, Shape, choose
 from robustbench_aig.cli.images import images_of
 from robustbench_aig.corruptions.names import Corruption
 from robustbench_aig.errors import InputError
+from robustbench_aig.policies import refuse_unknown
 from robustbench_aig.records import Asked
 from robustbench_aig.threat import Threat
 from robustbench_aig.zoo import find_attack, find_suite
@@ -70,10 +71,11 @@ def assemble(
     from robustbench_aig.cli.corrupting import chosen_corruptions  # noqa: PLC0415 - imports torch
     from robustbench_aig.cli.loading import load_networks  # noqa: PLC0415
     from robustbench_aig.evaluation import KEPT, Images  # noqa: PLC0415
-    from robustbench_aig.study import Wanted, prepare, refuse_policies  # noqa: PLC0415
+    from robustbench_aig.study import Wanted, prepare  # noqa: PLC0415
 
     choice = refuse_early(request)
-    refuse_policies(request.policies)
+    for policy in request.policies:
+        refuse_unknown(policy)
     test, data = images_of(choice.data, source=request.data, limit=request.limit, seed=request.seed, progress=progress)
     options.suit_threads(data.shape)
     images = Images(test.batch(slice(None)), test.labels, test.ids)

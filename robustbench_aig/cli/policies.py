@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from robustbench_aig.errors import InputError, did_you_mean
+from robustbench_aig.errors import InputError
+from robustbench_aig.policies import refuse_unknown
 
 if TYPE_CHECKING:
     from robustbench_aig.evaluation import Network
@@ -14,10 +15,8 @@ DEFAULT = "argmax"
 
 def policy_of(network: Network, asked: str | None) -> str:
     """The policy asked for, or the family's own; InputError where it is unknown or doesn't suit the family."""
-    from robustbench_aig.gating import DEPLOYABLE  # noqa: PLC0415 - imports torch
-
-    if asked is not None and asked not in DEPLOYABLE:
-        raise InputError(f"unknown gate policy '{asked}': {did_you_mean(asked, DEPLOYABLE)}")
+    if asked is not None:
+        refuse_unknown(asked)
     (policy,) = network.policies([asked or DEFAULT])
     if asked is None or policy == asked:
         return policy

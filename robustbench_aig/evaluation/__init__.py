@@ -6,12 +6,11 @@ from robustbench_aig.evaluation.ledger import ChunkDone
 from robustbench_aig.evaluation.loop import KEPT, Evaluator
 from robustbench_aig.evaluation.plan import make_plan, plan_evaluations
 from robustbench_aig.evaluation.store import Store
-from robustbench_aig.evaluation.subjects import PLAIN, Network, behind, network_of_module, network_of_run
+from robustbench_aig.evaluation.subjects import Network, behind, network_of_module, network_of_run
 from robustbench_aig.evaluation.together import Together
 
 __all__ = [
     "KEPT",
-    "PLAIN",
     "ChunkDone",
     "Evaluator",
     "Images",

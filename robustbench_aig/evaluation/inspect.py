@@ -16,6 +16,7 @@ from robustbench_aig.evaluation.lesions import accuracy_of, lesion_of, removed
 from robustbench_aig.evaluation.subjects import Network
 from robustbench_aig.inspections import ClassUse, Factor, GateUse, History, ImageUse, Inspection
 from robustbench_aig.models.branches import residual_branches
+from robustbench_aig.policies import PLAIN, traits
 from robustbench_aig.records import DataRecord
 from robustbench_aig.runs import EpochRecord
 
@@ -23,9 +24,6 @@ SHOWN = 3
 """Images per class that are told by name as those that use the fewest, and the most, blocks."""
 
 _BATCH = 100
-_SCALING = {"none", "expected"}
-"""Policies under which gates, where there are some, multiply instead of choosing: soft gates know no other."""
-
 _MIDDLE = torch.tensor([0.05, 0.95], dtype=torch.float64)
 _FALLBACK = "sampled"
 
@@ -80,7 +78,7 @@ def inspect_network(
         policy=policy,
         accuracy=accuracy_of(intact.right.numpy()),
         lesions=lesions,
-        gates=_gates(intact, images, data.classes, trained, scaled=policy in _SCALING)
+        gates=_gates(intact, images, data.classes, trained, scaled=policy == PLAIN or traits(policy).smooth)
         if network.record.gates
         else None,
     )

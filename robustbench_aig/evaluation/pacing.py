@@ -13,6 +13,7 @@ from robustbench_aig.evaluation.latency import Runner, measure_pace, sparse_copy
 from robustbench_aig.evaluation.loop import KEPT, Evaluator
 from robustbench_aig.files import write_atomic
 from robustbench_aig.models import lean
+from robustbench_aig.policies import PLAIN, traits
 from robustbench_aig.reporting.claims import groups
 from robustbench_aig.reporting.loading import load_images, load_paces
 
@@ -43,7 +44,7 @@ def add_paces(evaluator: Evaluator, tell: Callable[[str], object]) -> None:
     known = {name: pace.model_dump() for name, pace in load_paces(directory).items()}
     told = False
     for race in [race for race in _races(evaluator) if race.evaluation not in known]:
-        gated, plain = subjects[race.gated, race.policy], subjects[race.plain, "none"]
+        gated, plain = subjects[race.gated, race.policy], subjects[race.plain, PLAIN]
         kept, copy = _kept(evaluator, race), sparse_copy(gated.model)
         if kept is None or copy is None:
             continue
@@ -58,8 +59,8 @@ def add_paces(evaluator: Evaluator, tell: Callable[[str], object]) -> None:
 
 
 def _races(evaluator: Evaluator) -> Iterator[_Race]:
-    """Every gated network, under each policy that leaves blocks out, beside the plain one of its seed or the first."""
-    clean = [e for e in evaluator.plan.evaluations if e.role == "clean" and e.policy in {"argmax", "sampled"}]
+    """Every gated network, under each policy that chooses blocks, beside the plain one of its seed or the first."""
+    clean = [e for e in evaluator.plan.evaluations if e.role == "clean" and traits(e.policy).chooses]
     for group in groups(evaluator.plan):
         for gated, plain in group.pairs:
             yield from (_Race(e.id, e.model, e.policy, plain.name) for e in clean if e.model == gated.name)

@@ -15,6 +15,7 @@ from robustbench_aig.gating import Argmax, Expected, Random
 from robustbench_aig.medians import median_with_interval
 from robustbench_aig.models import ForeignNetwork, MacProfile, defended, profile_macs
 from robustbench_aig.models.branches import residual_branches
+from robustbench_aig.policies import PLAIN, traits
 from robustbench_aig.records import (
     AdversarialRecord,
     ForeignRecord,
@@ -27,9 +28,6 @@ from robustbench_aig.records import (
     TrainingSpeed,
 )
 from robustbench_aig.runs import EpochRecord, RunRecord
-
-PLAIN = "none"
-"""The policy of a network without gates."""
 
 _FEWEST_EPOCHS = 6
 """Behind the first, that a median with an interval takes."""
@@ -79,8 +77,7 @@ class Network:
         if self.record.family == "plain":
             return [PLAIN]
         if self.record.family == "stochastic":
-            # Its gates don't look at the image: the likelier side would be a fixed, shallower network.
-            return [policy for policy in wanted if policy in {Random.name, Expected.name}] or [Expected.name]
+            return [policy for policy in wanted if traits(policy).suits_blind_gates] or [Expected.name]
         return list(wanted or self.usual)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robustbench_aig.gating import DEPLOYABLE
+from robustbench_aig.policies import traits
 from robustbench_aig.recipes import AttackSettings, DeployedMode, Family, GradientRecipe, NamedAttack
 from robustbench_aig.recipes.attacks import TransferRecipe
 from robustbench_aig.recipes.compute import ComputeRecipe
@@ -17,13 +17,9 @@ from robustbench_aig.recipes.gradients import OBJECTIVES_OF_GATES
 from robustbench_aig.records import ModelRecord
 
 _STOCK = "straight-through"
-_LOOKING = {"argmax", "sampled", "expected"}
-"""Policies under which gates look at the image."""
 _BLIND = "no gate looks at the image"
 _NO_GATES = "there are no gates"
 _NOT_RANDOM = "nothing is random"
-_OF_LOGITS = {"bpda", "leaded", "smoothed", "expected", "score-function"}
-"""Modes that change something only where a gate's logits matter."""
 
 
 def left_out(attacks: Sequence[NamedAttack], model: ModelRecord, policy: str) -> dict[str, str]:
@@ -55,12 +51,12 @@ def _unfit(attack: AttackSettings, model: ModelRecord, policy: str) -> str | Non
     """Why an attack can't work; None where it can."""
     match attack:
         case ComputeRecipe():
-            return None if policy in _LOOKING else _BLIND
+            return None if traits(policy).looks else _BLIND
         case GradientRecipe():
             return _aimless(attack, model.family, policy)
         case TransferRecipe():
             return "the images would come from the network itself" if attack.source == model.name else None
-    random = model.family != "plain" and DEPLOYABLE[policy].random
+    random = traits(policy).draws
     if isinstance(attack, FoolboxHopSkipJumpRecipe) and random:
         return "its search may not end where the answer is random"
     of_draws = isinstance(attack, TorchattacksAutoAttackRecipe | PyautoattackRecipe) and attack.version == "rand"
@@ -72,7 +68,7 @@ def _aimless(attack: GradientRecipe, family: Family, policy: str) -> str | None:
     of_gates = attack.objective.name in OBJECTIVES_OF_GATES
     if family == "plain":
         return _NO_GATES if of_gates else None
-    return _BLIND if policy not in _LOOKING and (of_gates or attack.gates.mode in _OF_LOGITS) else None
+    return _BLIND if not traits(policy).looks and (of_gates or attack.gates.of_logits) else None
 
 
 def _no_mode(attack: GradientRecipe, family: Family, policy: str) -> str | None:
@@ -84,4 +80,4 @@ def _no_mode(attack: GradientRecipe, family: Family, policy: str) -> str | None:
     if mode == policy:
         return "gates are so when deployed, too"
     noisy = mode == "frozen-noise" or (mode == _STOCK and changed)
-    return _NOT_RANDOM if noisy and not DEPLOYABLE[policy].random else None
+    return _NOT_RANDOM if noisy and not traits(policy).draws else None

@@ -4,18 +4,19 @@ Notation: a gate's two logits (skip, run) have the difference D = run - skip, it
 p = sigmoid(D), and its decision z is 1 where the block runs. Gumbel-max on the two logits is the same as
 z = 1[D + G > 0] with G logistic, which needs one random number instead of two (Jang et al., arXiv 1611.01144).
 
-A new mode is one small class: subclass `Policy` and pass an instance to `gating`.
+A new mode is one small class: subclass `Policy`, say its traits, and pass an instance to `gating`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from robustbench_aig.policies import PLAIN, POLICIES, Traits
 from robustbench_aig.randomness import Stream
 
 
@@ -24,11 +25,16 @@ class Policy(ABC):
 
     Attributes:
         name: what reports call it.
-        random: whether two passes over one image may decide differently.
+        traits: what it says of itself.
     """
 
-    name: ClassVar[str]
-    random: ClassVar[bool] = False
+    name: str
+    traits: Traits
+
+    @property
+    def random(self) -> bool:
+        """Whether two passes over one image may decide differently."""
+        return self.traits.draws
 
     @abstractmethod
     def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
@@ -54,6 +60,7 @@ class Argmax(Policy):
     """Open where running is likelier than not; the gradient is that of the softmax (straight-through)."""
 
     name = "argmax"
+    traits = POLICIES[name]
 
     def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
         """1[D > 0], backward through sigmoid(D)."""
@@ -72,7 +79,7 @@ class Sampled(Policy):
     """
 
     name = "sampled"
-    random = True
+    traits = POLICIES[name]
 
     def __init__(self, stream: Stream | None = None, temperature: float = 1.0) -> None:
         self.stream = stream
@@ -93,6 +100,7 @@ class Expected(Policy):
     """Every block runs, scaled by its open probability: the paper's starred mode."""
 
     name = "expected"
+    traits = POLICIES[name]
 
     def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
         """Sigmoid(D), fully differentiable."""
@@ -103,6 +111,7 @@ class Open(Policy):
     """Every block runs at full strength."""
 
     name = "open"
+    traits = POLICIES[name]
 
     def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
         """Ones, without a gradient to the gate."""
@@ -117,6 +126,7 @@ class Frozen(Policy):
     """
 
     name = "frozen"
+    traits = Traits(skips=True)
 
     def __init__(self, decisions: Tensor) -> None:
         self.decisions = decisions.detach()
@@ -135,7 +145,7 @@ class Random(Policy):
     """
 
     name = "random"
-    random = True
+    traits = POLICIES[name]
 
     def __init__(self, rates: Tensor, stream: Stream | None = None) -> None:
         self.rates = rates
@@ -162,11 +172,9 @@ class Restless(Policy):
         policy: how its gates decide, if it has any.
     """
 
-    random = True
-
     def __init__(self, policy: Policy) -> None:
-        self.name = policy.name  # type: ignore[misc]
         self.policy = policy
+        self.name, self.traits = policy.name, replace(policy.traits, draws=True)
 
     def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
         """As the policy does."""
@@ -210,8 +218,7 @@ def deployed_policy(name: str, stream: Stream | None = None, rates: Sequence[flo
         stream: (B,) random streams of the images, for a random policy.
         rates: (G,) of the policy "random".
     """
-    if name == Sampled.name:
-        return Sampled(stream)
-    if name == Random.name:
-        return Random(torch.tensor(rates), stream)
-    return Argmax() if name == "none" else DEPLOYABLE[name]()
+    if name == PLAIN:
+        return Argmax()
+    policy = Random(torch.tensor(rates)) if name == Random.name else DEPLOYABLE[name]()
+    return policy if stream is None else policy.drawn(stream)

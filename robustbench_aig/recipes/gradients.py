@@ -11,20 +11,41 @@ from robustbench_aig.recipes.section import Count, Positive, Section, Share
 Several = Annotated[int, Field(ge=2)]
 
 
-class DeployedMode(Section):
+class _Mode(Section):
+    """Base of the ways past the gates."""
+
+    @property
+    def of_logits(self) -> bool:
+        """Whether it changes something only where the gates' logits matter."""
+        return False
+
+
+class _OfLogits(_Mode):
+    @property
+    def of_logits(self) -> bool:
+        """It does."""
+        return True
+
+
+class DeployedMode(_Mode):
     """The deployed network: as it was trained (straight-through), gates as constants, or one noise for all steps."""
 
     mode: Literal["straight-through", "detached", "frozen-noise"] = "straight-through"
     draws: Count = Field(1, description="passes per step where gates are random")
 
 
-class OtherMode(Section):
+class OtherMode(_Mode):
     """The decisions of the unattacked image held, all gates open, or every block at its open probability."""
 
     mode: Literal["frozen", "open", "expected"]
 
+    @property
+    def of_logits(self) -> bool:
+        """Open probabilities come from the logits."""
+        return self.mode == "expected"
 
-class BpdaMode(Section):
+
+class BpdaMode(_OfLogits):
     """Hard forward, backward sigmoid(D / temperature) (Athalye et al., arXiv 1802.00420)."""
 
     mode: Literal["bpda"]
@@ -32,7 +53,7 @@ class BpdaMode(Section):
     temperature: Positive = 1.0
 
 
-class LeadedMode(Section):
+class LeadedMode(_OfLogits):
     """The leaded gradient (Tao et al., arXiv 2210.08159)."""
 
     mode: Literal["leaded"]
@@ -41,7 +62,7 @@ class LeadedMode(Section):
     hard: bool = Field(False, description="decisions forward stay hard")
 
 
-class SmoothedMode(Section):
+class SmoothedMode(_OfLogits):
     """Gaussian noise on the gates' logits, averaged."""
 
     mode: Literal["smoothed"]
@@ -49,14 +70,14 @@ class SmoothedMode(Section):
     sigma: Positive = Field(1.0, description="standard deviation in units of the logit difference")
 
 
-class ScoreFunctionMode(Section):
+class ScoreFunctionMode(_OfLogits):
     """The unbiased gradient over sampled gates (REINFORCE with the other draws' mean as the baseline)."""
 
     mode: Literal["score-function"]
     draws: Several = 20
 
 
-class EvolutionMode(Section):
+class EvolutionMode(_Mode):
     """Antithetic finite differences; no gradient is asked for."""
 
     mode: Literal["evolution"]

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from robustbench_aig.gateshift.macs import expected_macs
+from robustbench_aig.policies import traits
 from robustbench_aig.records import (
     Compute,
     ComputeSpread,
@@ -133,7 +134,8 @@ def _compute(rows: Rows, clean: Rows, planned: EvaluationPlan, evidence: Evidenc
     before, after = rows.macs_clean[rows.ok], rows.macs_adv[rows.ok]
     unattacked, attacked = float(before.mean()), float(after.mean())
     saved = model.total_macs - unattacked
-    sampled = planned.policy == "sampled"
+    does = traits(planned.policy)
+    sampled = does.looks and does.draws
     return Compute(
         clean_macs=unattacked,
         adversarial_macs=attacked,

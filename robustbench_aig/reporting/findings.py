@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robustbench_aig.inspections import ClassUse, Factor, GateUse, Inspection
+from robustbench_aig.policies import traits
 from robustbench_aig.reporting.words import accuracy_text, listing, number, percent
 
 _DISTINCT = 0.05
@@ -46,7 +47,7 @@ def why_no_gates(of: Inspection) -> str | None:
             f"The gates of {of.model.name} are soft: every block is executed for every image and scaled, so neither "
             "classes nor images differ in the blocks that they use."
         )
-    scaled = "scaled by its open probability, " if of.policy == "expected" else ""
+    scaled = "scaled by its open probability, " if traits(of.policy).smooth else ""
     blind = " Its gates do not look at the image." if of.model.family == "stochastic" else ""
     return (
         f"Under {of.policy} gates every block is executed for every image, {scaled}so neither classes nor images "
@@ -59,7 +60,7 @@ def notes(of: Inspection) -> list[str]:
     found = [_RELIANCE, _INTERVALS]
     if of.gates and of.gates.selective:
         found.append("With few images in a class, its rates move by chance.")
-    if of.policy in {"sampled", "random"}:
+    if traits(of.policy).draws:
         found.append(
             "Gates are random here: every image had one draw, the same for the intact network and all lesions."
         )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from robustbench_aig.files import make_folder, write_atomic
 from robustbench_aig.inspections import ClassUse, GateUse, Inspection
+from robustbench_aig.policies import traits
 from robustbench_aig.reporting import block_charts, findings
 from robustbench_aig.reporting.heatmap import MOST_CLASSES, Cell, share
 from robustbench_aig.reporting.palette import heat_css
@@ -50,6 +51,7 @@ def render_inspection(inspection: Inspection, pixels: Mapping[int, Pixels]) -> s
         findings=findings.findings(inspection),
         notes=findings.notes(inspection),
         why_no_gates=findings.why_no_gates(inspection),
+        drawn=traits(inspection.policy).draws,
         lesion_picture=block_charts.lesions(inspection),
         factor_picture=block_charts.factors(gates.factors, names) if gates and gates.factors else None,
         histogram=block_charts.blocks_per_image(gates) if gates else None,

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from robustbench_aig.policies import traits
 from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Plan, Report
 from robustbench_aig.reporting import charts, corruptions, gallery, heatmap, shifts, words
 from robustbench_aig.reporting.fates import Fates
@@ -179,7 +180,7 @@ def _leads(report: Report, comparison: Comparison) -> bool:
     if report.ladder is None:
         return True
     models = {rung.key: rung.model for rung in report.ladder.rungs}
-    return comparison.plain == models.get("R0") and comparison.gate_policy in {"argmax", "sampled"}
+    return comparison.plain == models.get("R0") and traits(comparison.gate_policy).chooses
 
 
 def _movements(report: Report, evidence: Evidence, series: list[Series]) -> list[Movement]:

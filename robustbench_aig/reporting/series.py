@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
+from robustbench_aig.policies import traits
 from robustbench_aig.recipes import Family
 from robustbench_aig.records import Accuracy, Evaluation, Report, ThreatRecord
 
@@ -40,7 +41,7 @@ class Series(NamedTuple):
     @property
     def chooses(self) -> bool:
         """Whether an attack can change which blocks run: gates look at the image, and decide by what they see."""
-        return self.gated and self.policy in {"argmax", "sampled"}
+        return self.gated and traits(self.policy).chooses
 
     @property
     def label(self) -> str:

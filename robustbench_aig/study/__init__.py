@@ -2,6 +2,6 @@
 
 from robustbench_aig.study.evaluating import evaluate
 from robustbench_aig.study.preparing import prepare
-from robustbench_aig.study.wanted import Chosen, Wanted, refuse_policies
+from robustbench_aig.study.wanted import Chosen, Wanted
 
-__all__ = ["Chosen", "Wanted", "evaluate", "prepare", "refuse_policies"]
+__all__ = ["Chosen", "Wanted", "evaluate", "prepare"]

@@ -15,10 +15,11 @@ from robustbench_aig.evaluation import Evaluator, Images, Network, network_of_mo
 from robustbench_aig.evaluation.clocking import add_latencies
 from robustbench_aig.evaluation.pacing import add_paces
 from robustbench_aig.models.foreign import Defaults, enter, neutral
+from robustbench_aig.policies import refuse_unknown
 from robustbench_aig.records import DataRecord, Report
 from robustbench_aig.reporting import write_report
 from robustbench_aig.study.preparing import prepare
-from robustbench_aig.study.wanted import Wanted, refuse_policies
+from robustbench_aig.study.wanted import Wanted
 from robustbench_aig.threat import Threat
 
 
@@ -76,7 +77,8 @@ def evaluate(
         InputError: something of this can't be measured; the text says what, and nothing was run.
         RunError: `out` holds another evaluation.
     """
-    refuse_policies(policies)
+    for policy in policies:
+        refuse_unknown(policy)
     threats = [Threat.parse(text, norm) for text in ([eps] if isinstance(eps, str) else eps)]
     if not threats:
         raise InputError("nothing to evaluate: name at least one epsilon, such as eps='4/255'")

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from robustbench_aig.errors import InputError, did_you_mean
+from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import KEPT, Network
-from robustbench_aig.gating import DEPLOYABLE
 from robustbench_aig.records import CorruptionRecord
 from robustbench_aig.threat import Threat
 
@@ -51,10 +50,3 @@ class Wanted:
         for what, number in (("chunk", self.chunk), ("draws", self.draws)):
             if number < 1:
                 raise InputError(f"{what} must be at least 1, got {number}")
-
-
-def refuse_policies(names: Sequence[str]) -> None:
-    """InputError for a gate policy under which no network can be deployed."""
-    for name in names:
-        if name not in DEPLOYABLE:
-            raise InputError(f"unknown gate policy '{name}': {did_you_mean(name, DEPLOYABLE)}")

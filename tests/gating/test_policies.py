@@ -4,7 +4,22 @@ import pytest
 import torch
 from torch import nn
 
-from robustbench_aig.gating import Argmax, Expected, Frozen, Gate, Open, Policy, Random, Sampled, gating
+from robustbench_aig.attacks.modes import policies as attackers
+from robustbench_aig.errors import InputError
+from robustbench_aig.gating import (
+    DEPLOYABLE,
+    Argmax,
+    Expected,
+    Frozen,
+    Gate,
+    Open,
+    Policy,
+    Random,
+    Sampled,
+    deployed_policy,
+    gating,
+)
+from robustbench_aig.policies import POLICIES, refuse_unknown, traits
 from robustbench_aig.randomness import Stream
 from tests.networks import gated, images, plain
 
@@ -142,3 +157,49 @@ def test_a_shared_gate_counts_once_per_call() -> None:
         assert trace.decisions.tolist() == [[1, 0], [1, 0]]
         model(-torch.ones(2, 1, 2, 2))
         assert trace.decisions.tolist() == [[0, 1], [0, 1]]
+
+
+LOOK = torch.linspace(-3, 3, 64)
+"""Differences of logits; the policies that are tried have a noise of their own for each of 64 images."""
+
+TRIED = {
+    **{name: deployed_policy(name, rates=[0.5]) for name in DEPLOYABLE},
+    "frozen": Frozen(torch.tensor([[0.0], [1.0]]).repeat(32, 1)),
+    "detached": attackers.Detached(Expected()),
+    "frozen noise": attackers.Steady(Sampled(Stream.of(torch.arange(64), 1))),
+    "bpda": attackers.SmoothBackward(Sampled(), 2.0),
+    "leaded": attackers.Steep(2.0, hard=False, stream=None),
+    "hard leaded": attackers.Steep(2.0, hard=True, stream=Stream.of(torch.arange(64), 1)),
+    "smoothed": attackers.Jittered(Expected(), 1.0, Stream.of(torch.arange(64), 1)),
+}
+
+
+def decided(policy: Policy, difference: torch.Tensor, draw: int = 0) -> torch.Tensor:
+    """(64,) under equal noise, wherever it comes from."""
+    torch.manual_seed(draw)
+    return policy.decide(torch.stack([torch.zeros_like(difference), difference], 1), 0, draw).detach()
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_a_policy_does_what_it_says_of_itself(name: str) -> None:
+    policy, does = TRIED[name], TRIED[name].traits
+    found = decided(policy, LOOK)
+    assert does.looks == bool((found != decided(policy, -LOOK)).any())
+    assert does.draws == policy.random == bool((found != decided(policy, LOOK, draw=1)).any())
+    closed = bool(((found == 0) | (found == 1)).all() and (found == 0).any())
+    assert does.skips == closed
+    leaf = LOOK.clone().double().requires_grad_()
+    z = policy.decide(torch.stack([torch.zeros_like(leaf), leaf], 1), 0, 0)
+    torch.manual_seed(0)
+    slope = torch.autograd.grad(z.sum(), leaf)[0] if z.requires_grad else torch.zeros_like(leaf)
+    step = 1e-4
+    wide = (decided(policy, leaf.detach() + step) - decided(policy, leaf.detach() - step)) / (2 * step)
+    agrees = torch.allclose(slope, wide, atol=1e-4) and bool(slope.abs().max() > 1e-3)
+    assert does.smooth == agrees
+
+
+def test_every_policy_that_is_known_by_name_can_be_deployed() -> None:
+    assert set(POLICIES) == set(DEPLOYABLE)
+    assert not any(vars(traits("none")).values())
+    with pytest.raises(InputError, match="did you mean 'sampled'"):
+        refuse_unknown("sampeld")

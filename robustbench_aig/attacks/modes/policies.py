@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from robustbench_aig.gating import Policy, logistic_noise, straight_through
+from robustbench_aig.policies import Traits
 from robustbench_aig.randomness import Stream
 
 
@@ -20,7 +23,7 @@ class Detached(Policy):
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self.random = policy.random  # type: ignore[misc]
+        self.traits = replace(policy.traits, smooth=False)
 
     def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
         """The other's, without a gradient to the gate."""
@@ -38,6 +41,7 @@ class Steady(Policy):
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self.traits = replace(policy.traits, draws=False)
 
     def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
         """The other's at its first draw."""
@@ -56,7 +60,7 @@ class SmoothBackward(Policy):
 
     def __init__(self, policy: Policy, temperature: float) -> None:
         self._policy, self._temperature = policy, temperature
-        self.random = policy.random  # type: ignore[misc]
+        self.traits = replace(policy.traits, smooth=False)
 
     def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
         """The other's forward."""
@@ -77,7 +81,7 @@ class Steep(Policy):
 
     def __init__(self, slope: float, *, hard: bool, stream: Stream | None) -> None:
         self._slope, self._hard, self._stream = slope, hard, stream
-        self.random = stream is not None  # type: ignore[misc]
+        self.traits = Traits(looks=True, draws=stream is not None, skips=hard, smooth=not hard)
 
     def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
         """Soft or hard."""
@@ -97,10 +101,10 @@ class Jittered(Policy):
     """
 
     name = "smoothed"
-    random = True
 
     def __init__(self, policy: Policy, sigma: float, stream: Stream) -> None:
         self._policy, self._sigma, self._stream = policy, sigma, stream
+        self.traits = replace(policy.traits, draws=True)
 
     def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
         """The other's decision on the noisy logits."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
+from robustbench_aig.policies import PLAIN
 from robustbench_aig.recipes import (
     AccuracyClaim,
     ClaimRecipe,
@@ -113,7 +114,7 @@ def _claim(
 def _guessing(asked: Question, guesses: Collection[tuple[str, str]], *, plain: bool) -> list[str]:
     """The networks that no more is known of than that they name the largest class; they carry no claim."""
     of_each = [(model.name, asked.policy) for model in asked.group.gated]
-    of_each += [(model.name, "none") for model in asked.group.plain if plain]
+    of_each += [(model.name, PLAIN) for model in asked.group.plain if plain]
     return [one[0] for one in of_each if one in guesses]
 
 
@@ -129,7 +130,7 @@ def _checked(recipe: ClaimRecipe, asked: Question, *, plain: bool) -> _Checked:
     if not isinstance(recipe.claim, _ATTACKED):
         return _Checked("not needed")
     gated = [(model.name, asked.policy, model.weights_digest) for model in asked.group.gated]
-    others = [(model.name, "none", model.weights_digest) for model in asked.group.plain if plain]
+    others = [(model.name, PLAIN, model.weights_digest) for model in asked.group.plain if plain]
     checkups = asked.evidence.checks
     of_each = [[c for c in checkups if (c.run, c.policy, c.weights_digest) == one] for one in gated + others]
     failed = tuple(f"{c.run} ({c.policy}): {name}" for found in of_each for c in found for name in c.named("fail"))

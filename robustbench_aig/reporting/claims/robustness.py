@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from robustbench_aig.policies import PLAIN, traits
 from robustbench_aig.recipes import AccuracyClaim, RobustnessClaim, Strengths
 from robustbench_aig.records import Measurement, ModelRecord, ThreatRecord
 from robustbench_aig.reporting.accuracy import Scores
@@ -23,6 +24,9 @@ from robustbench_aig.threat import Threat
 
 _SEVERAL = 3
 """Fewer strengths are not any strength."""
+
+_LIKELIER = "argmax"
+"""The policy that tells what random gates keep without their randomness."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ def _size(condition: Condition) -> tuple[str, float]:
 def _sides(asked: Question, policy: str, condition: Condition) -> tuple[Side, Side] | None:
     """Gated and plain networks under one condition; None where either is not measured."""
     gated = Side.of(asked.group.gated, policy, condition, asked.results)
-    plain = Side.of(asked.group.plain, "none", condition, asked.results)
+    plain = Side.of(asked.group.plain, PLAIN, condition, asked.results)
     return (gated, plain) if gated and plain else None
 
 
@@ -176,13 +180,14 @@ def _at(condition: Condition, claim: RobustnessClaim, asked: Question, among: _A
 
     gated, plain = sides
     fgsm = None if claim.attack == "fgsm" else _under_fgsm(asked, condition.threat)
-    without = _sides(asked, "argmax", condition) if asked.policy == "sampled" else None
+    random = traits(asked.policy).draws
+    without = _sides(asked, _LIKELIER, condition) if random else None
     found = Contest(
         gap=gap(*sides),
         failed=not all(side.ok for side in (*sides, *(fgsm or ()), *(without or ()))),
         left=max(float(side.share.mean()) for side in sides),
         fgsm=gap(*fgsm) if fgsm else None,
-        random=asked.policy == "sampled",
+        random=random,
         argmax=gap(*without) if without else None,
         carried=gap(_halfway(gated, plain), without[0]) if without and len(plain.share) == len(gated.share) else None,
     )

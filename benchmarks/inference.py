@@ -12,11 +12,13 @@ from benchmarks.forced import Forced, networks, random_batch, ratio, speeds
 from benchmarks.pairs import Way, in_turns
 from robustbench_aig.gating import Execution, Policy, gating
 from robustbench_aig.models import lean
+from robustbench_aig.precision import float32
 from robustbench_aig.recipes import ModelRecipe
 
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
+@float32()
 def measure(
     name: str,
     recipe: ModelRecipe,

@@ -21,10 +21,11 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Sampled, gating
 from robustbench_aig.medians import median_with_interval
 from robustbench_aig.models import build_model
+from robustbench_aig.precision import float32
 from robustbench_aig.recipes import ModelRecipe
 from robustbench_aig.training import Job
 from robustbench_aig.training.batches import Batches
-from robustbench_aig.training.hardware import precision, repeatable
+from robustbench_aig.training.hardware import precision
 from robustbench_aig.training.learner import Learner
 from robustbench_aig.training.tally import Tally
 
@@ -112,8 +113,7 @@ def our_loop(model: nn.Module, job: Job) -> Iterator[None]:
     for epoch in count():
         tally = Tally.empty(len(targets), device)
         for batch in batches.epoch(epoch):
-            with repeatable():
-                tally.add(learner.update(batch, training.optimizer.lr))
+            tally.add(learner.update(batch, training.optimizer.lr))
             yield
 
 
@@ -125,7 +125,7 @@ def floor(model: nn.Module, job: Job) -> Iterator[None]:
     with gating(model, Sampled()):
         while True:
             model.zero_grad(set_to_none=True)
-            with repeatable():
+            with float32():
                 with precision(device, amp=job.hardware.amp):
                     logits = model(x)
                 loss = F.cross_entropy(logits.float(), labels, label_smoothing=job.training.label_smoothing)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from robustbench_aig import __version__
+from robustbench_aig.precision import IEEE
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -18,5 +19,6 @@ def environment(device: torch.device) -> dict[str, Any]:
         "torch": torch.__version__,
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
+        "float32": IEEE,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }

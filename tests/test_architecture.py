@@ -17,6 +17,7 @@ LAYERS = {
     "files": 1,
     "commands": 1,
     "medians": 1,
+    "precision": 1,
     "defences": 1,
     "distributed": 1,
     "modes": 1,

@@ -12,6 +12,7 @@ from robustbench_aig.attacks.providers.foreign import Foreign
 from robustbench_aig.errors import AttackError
 from robustbench_aig.gating import Policy, gating
 from robustbench_aig.modes import frozen_in_eval_mode
+from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream, seeded
 from robustbench_aig.threat import Threat
 
@@ -35,6 +36,7 @@ class Attacked:
     backwards: float
 
 
+@float32()
 def run_attack(
     attack: Attack,
     model: nn.Module,

@@ -34,6 +34,7 @@ from robustbench_aig.checks.seen import SeenInTraining
 from robustbench_aig.checks.starts import DistinctStarts
 from robustbench_aig.checks.way import Convergence, SilentSuccess
 from robustbench_aig.errors import AigrobError, InputError
+from robustbench_aig.precision import float32
 from robustbench_aig.threat import Threat
 
 OF_THE_NETWORK: tuple[Check, ...] = (
@@ -124,10 +125,12 @@ def run_checks(case: Case, checks: Sequence[Check]) -> Iterator[Finding]:
     """
     for check in checks:
         try:
-            yield check(case)
+            with float32():
+                finding = check(case)
         except InputError as error:
-            yield check.unfit(str(error))
+            finding = check.unfit(str(error))
         except AigrobError as error:
-            yield check.broken(str(error))
+            finding = check.broken(str(error))
         except Exception as error:  # noqa: BLE001 - foreign networks and attacks may fail in any way
-            yield check.broken(f"{type(error).__name__}: {error}")
+            finding = check.broken(f"{type(error).__name__}: {error}")
+        yield finding

@@ -16,12 +16,14 @@ from torch import Tensor
 from robustbench_aig.corruptions.names import Corruption
 from robustbench_aig.errors import InputError
 from robustbench_aig.models.defence import Jpeg
+from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream
 
 _LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in a pixel's luminance (ITU-R BT.601)."""
 
 
+@float32()
 def corrupt(x: Tensor, corruption: Corruption, stream: Stream) -> Tensor:
     """Corrupted images (B, C, H, W) in [0, 1].
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from robustbench_aig.gating import Policy, Restless, deployed_policy, gating
 from robustbench_aig.models import MacProfile, shares_draws
+from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream, seed_of, seeded
 
 _AT_ONCE = 100
@@ -101,6 +102,7 @@ class _Draws:
     probabilities: Tensor
 
 
+@float32()
 def judge(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, draws: int) -> Judgement:
     """Judge images under the deployed policy.
 
@@ -157,7 +159,7 @@ def _one_by_one(subject: Subject, x: Tensor, stream: Stream, passes: int) -> _Dr
     logits, macs, probabilities = [], [], []
     policy = subject.deployed(stream)
     decisions = none = x.new_zeros(len(x), 0)
-    with gating(subject.model, policy, execution="sparse") as trace, torch.autocast(x.device.type, enabled=False):
+    with gating(subject.model, policy, execution="sparse") as trace:
         for number in range(passes):
             with _dice(subject, stream, number):
                 logits.append(subject.model(x))
@@ -182,14 +184,14 @@ def _at_once(subject: Subject, x: Tensor, stream: Stream, passes: int) -> _Draws
     """The same, with what the draws have in common computed once."""
     policy = subject.deployed(stream)
     with gating(subject.model, policy, execution="sparse", draws=passes) as trace:
-        with torch.autocast(x.device.type, enabled=False):
-            rows = subject.model(x)
+        rows = subject.model(x)
         assert trace.draws is not None
         gates = trace.decisions
         macs = torch.stack([subject.profile.executed(each) for each in gates])
         return _Draws(trace.draws.each(rows), macs, gates[0] != 0, trace.probabilities)
 
 
+@float32()
 def class_routes(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, classes: int) -> Tensor:
     """(classes, G) mean open probability of each gate over the images of each class, along their first draw's path.
 

@@ -18,6 +18,7 @@ from robustbench_aig.gating import gating
 from robustbench_aig.medians import median_with_interval
 from robustbench_aig.models import lean
 from robustbench_aig.models.lean.blocks import GatedBlock
+from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream
 from robustbench_aig.records import Clocked, Latency, Pace
 
@@ -163,12 +164,13 @@ class _Turn:
     seed: int
     images: Tensor
 
+    @float32()
     @torch.no_grad()
     def seconds(self, pair: int, *, steps: int) -> float:
         """Of a pass over images (B, C, H, W): the mean over `steps`, of which each draws random gates afresh."""
         device = self.images.device
         policy = self.subject.deployed(Stream.of(self.ids, self.seed, "latency", pair))
-        with gating(self.network, policy, execution="sparse"), torch.autocast(device.type, enabled=False):
+        with gating(self.network, policy, execution="sparse"):
             _wait(device)
             started = time.perf_counter()
             for _ in range(steps):

@@ -18,6 +18,7 @@ from robustbench_aig.evaluation.ledger import ChunkDone, Ledger
 from robustbench_aig.evaluation.store import Effort, Store
 from robustbench_aig.evaluation.together import Together
 from robustbench_aig.evaluation.work import Worker
+from robustbench_aig.precision import float32
 from robustbench_aig.records import EvaluationPlan, Plan
 
 KEPT = 64
@@ -106,6 +107,7 @@ class Evaluator:
             time.sleep(1)
             yield from ledger.collect()
 
+    @float32()
     def _work(self, evaluation: EvaluationPlan, number: int) -> None:
         """Attack, judge and store one chunk."""
         start = time.perf_counter()

@@ -16,6 +16,7 @@ from robustbench_aig.medians import median_with_interval
 from robustbench_aig.models import ForeignNetwork, MacProfile, defended, profile_macs
 from robustbench_aig.models.branches import residual_branches
 from robustbench_aig.policies import PLAIN, traits
+from robustbench_aig.precision import float32
 from robustbench_aig.records import (
     AdversarialRecord,
     ForeignRecord,
@@ -81,6 +82,7 @@ class Network:
         return list(wanted or self.usual)
 
 
+@float32()
 def network_of_run(record: RunRecord, model: nn.Module, history: Sequence[EpochRecord] = ()) -> Network:
     """The network of a finished run.
 

@@ -22,11 +22,13 @@ from robustbench_aig.evaluation import (
 )
 from robustbench_aig.evaluation.judge import class_routes
 from robustbench_aig.models import lean
+from robustbench_aig.precision import float32
 from robustbench_aig.records import Asked, DataRecord, Plan, Rung
 from robustbench_aig.study.attacks import build, named_attacks
 from robustbench_aig.study.wanted import Chosen, Wanted
 
 
+@float32()
 def prepare(
     networks: Chosen,
     images: Images,

@@ -29,14 +29,6 @@ class Hardware:
     sync_bn: bool = False
 
 
-def repeatable() -> AbstractContextManager[object]:
-    """A context in which a resumed training equals an uninterrupted one: cuDNN's fastest sums have no fixed order."""
-    flags: AbstractContextManager[object] = torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=True
-    )
-    return flags
-
-
 def precision(device: torch.device, *, amp: bool) -> AbstractContextManager[object]:
     """A context that lets torch compute in bfloat16, or one that does nothing.
 

@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from robustbench_aig.gating import Sampled, gating
 from robustbench_aig.models.branches import residual_branches
+from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import Training
 from robustbench_aig.training.batches import Batch
@@ -83,6 +84,7 @@ class Learner:
             if buffer is not None
         ]
 
+    @float32()
     def update(self, batch: Batch, lr: float) -> Outcome:
         """Learn from a batch at a learning rate; the network is in the mode in which it trains."""
         settings, hardware = self.training.adversarial, self.hardware

@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator, Iterator
 from robustbench_aig.errors import AigrobError, Interrupted
 from robustbench_aig.runs import EpochRecord
 from robustbench_aig.training.events import EpochEvent, Event, FinishedEvent, NoteEvent, StepEvent
-from robustbench_aig.training.hardware import repeatable
 from robustbench_aig.training.job import Job, existing
 from robustbench_aig.training.schedule import factor
 from robustbench_aig.training.scoring import overfitted
@@ -52,15 +51,14 @@ def train(
     for note in session.notes:
         yield NoteEvent(note)
     stopped = _alarm(session)
-    with repeatable():
-        while len(session.history) < job.training.epochs and stopped is None:
-            record = yield from _epoch(session, _Pace(tick, save_every, stop))
-            session.end_epoch(record)
-            yield EpochEvent(record, job.training.epochs, len(session.history) * session.batches.per_epoch)
-            stopped = _alarm(session)
-        if stopped is not None:
-            yield NoteEvent(stopped)
-        yield FinishedEvent(finish(session, stopped))
+    while len(session.history) < job.training.epochs and stopped is None:
+        record = yield from _epoch(session, _Pace(tick, save_every, stop))
+        session.end_epoch(record)
+        yield EpochEvent(record, job.training.epochs, len(session.history) * session.batches.per_epoch)
+        stopped = _alarm(session)
+    if stopped is not None:
+        yield NoteEvent(stopped)
+    yield FinishedEvent(finish(session, stopped))
 
 
 class _Pace:

@@ -15,6 +15,7 @@ from robustbench_aig.errors import AigrobError
 from robustbench_aig.gating import deployed_policy, gating
 from robustbench_aig.models import MacProfile
 from robustbench_aig.modes import frozen_in_eval_mode, in_eval_mode
+from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import Adversarial, Family
 from robustbench_aig.runs import RobustScore, Score, Scores
@@ -47,6 +48,7 @@ class Scorer:
     seed: int
     world: World
 
+    @float32()
     def score(self, model: nn.Module, images: ImageSet, draws: int) -> Scores:
         """Under every policy that is quoted for the family; so many passes where it is random.
 
@@ -82,6 +84,7 @@ class Scorer:
             mean_macs=self.profile.fixed + sum(s * cost for s, cost in zip(ran, self.profile.blocks, strict=True)),
         )
 
+    @float32()
     def robust(self, model: nn.Module, images: ImageSet, settings: Adversarial) -> RobustScore:
         """Accuracy on attacked images in the ball of an adversarial training, to choose an epoch by.
 

@@ -11,6 +11,7 @@ from robustbench_aig.data import ImageSet
 from robustbench_aig.errors import RunError
 from robustbench_aig.files import make_folder, sha256_of
 from robustbench_aig.models import profile_macs
+from robustbench_aig.precision import float32
 from robustbench_aig.randomness import seed_of
 from robustbench_aig.runs import WEIGHTS, EpochRecord, Metrics, RunRecord, clear_run, write_history, write_run
 from robustbench_aig.training.batches import Batches
@@ -126,6 +127,7 @@ def best_epoch(history: list[EpochRecord]) -> int | None:
     return -max(robust)[1] if robust else None
 
 
+@float32()
 def open_session(job: Job, old: RunRecord | None) -> Session:
     """Start afresh, or continue an earlier run; the directory says so at once."""
     record, device = old or describe(job), job.hardware.device

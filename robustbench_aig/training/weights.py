@@ -13,6 +13,7 @@ from robustbench_aig.errors import RunError
 from robustbench_aig.files import sha256_of, write_atomic
 from robustbench_aig.models import build_model
 from robustbench_aig.models.state import read_safetensors
+from robustbench_aig.precision import float32
 from robustbench_aig.recipes import ModelRecipe
 from robustbench_aig.runs import WEIGHTS, Init, Trained, read_run
 
@@ -22,6 +23,7 @@ def build_network(recipe: ModelRecipe, data: Trained) -> nn.Module:
     return build_model(recipe.model, classes=len(data.classes), mean=data.mean, std=data.std)
 
 
+@float32()
 def load_model(directory: Path, device: torch.device | str = "cpu") -> nn.Module:
     """The finished network of a run, in eval mode.
 

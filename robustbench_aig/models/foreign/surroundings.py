@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-_AUTOCAST = ("cpu", "cuda")
+from robustbench_aig.precision import float32
 
 
 class Defaults(NamedTuple):
@@ -45,19 +45,9 @@ class Defaults(NamedTuple):
 
 
 @contextmanager
-def without_autocast() -> Iterator[None]:
-    """No autocast inside, whatever is on around it."""
-    with ExitStack() as stack:
-        for kind in _AUTOCAST:
-            if torch.is_autocast_enabled(kind):
-                stack.enter_context(torch.autocast(kind, enabled=False))
-        yield
-
-
-@contextmanager
 def neutral() -> Iterator[None]:
-    """Torch inside as in a program that has set nothing: gradients, float32, CPU, no autocast, no inference mode."""
-    with torch.inference_mode(mode=False), torch.enable_grad(), without_autocast(), Defaults().set():
+    """Torch inside as in a program that has set nothing, but in full precision; with gradients."""
+    with float32(), torch.enable_grad():
         yield
 
 

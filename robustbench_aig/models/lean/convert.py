@@ -24,12 +24,14 @@ from robustbench_aig.models.lean.network import LeanResNet
 from robustbench_aig.models.preact_resnet import PreActBlock, PreActResNet
 from robustbench_aig.models.resnet import Block, Projection, ResNet
 from robustbench_aig.models.stochastic_depth import StochasticDepthResNet
+from robustbench_aig.precision import float32
 
 _OWN = (ResNet, GatedResNet, StochasticDepthResNet, PreActResNet)
 M = TypeVar("M", bound=nn.Module)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
+@float32()
 def lean(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
     """A copy that computes the same function faster, for inference and for gradients with respect to the images.
 
@@ -45,7 +47,7 @@ def lean(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
 
     Args:
         model: images in [0, 1] to logits, float32.
-        dtype: of weights and features; images, gates and logits are float32 in any case. Call it outside of autocast.
+        dtype: of weights and features; images, gates and logits are float32 in any case.
 
     Raises:
         RuntimeError: `model` is inside a `gating` context of its own.

@@ -16,7 +16,7 @@ from robustbench_aig.cli import options
 from robustbench_aig.cli.terminal import stdout
 from robustbench_aig.reporting.compare import ReportComparison, compare_reports
 from robustbench_aig.reporting.compare.changes import Change, Measurement
-from robustbench_aig.reporting.words import SUMMARIES, bracket, number, p_text, signed
+from robustbench_aig.reporting.words import SUMMARIES, around, number, p_text, signed
 
 EXAMPLES = """\b
 Examples:
@@ -36,9 +36,9 @@ def compare(first: Path, second: Path, *, json: bool) -> None:
     """Say what two reports tell differently, and whether that is more than chance.
 
     A and B are report directories, or report.json files. What has the same model, gate policy, attack and threat in
-    both is compared: on the same images where the sample tables lie beside the reports (exact McNemar test; paired
-    bootstrap where gates are random), else by the two intervals. Significance is at 5 % over all that is compared. In
-    what the two differ otherwise is said; reports on different data sets are refused.
+    both is compared: on the same images where the sample tables lie beside the reports, else by the two intervals. The
+    intervals of all differences hold together with 95 %, and one that excludes 0 is significant. In what the two
+    differ otherwise is said; reports on different data sets are refused.
     """
     found = compare_reports(first, second)
     if json:
@@ -63,7 +63,7 @@ def _table(model: str, changes: Iterable[Change]) -> Table:
     table = Table(title=f"{escape(model)}: accuracy, %", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("threat", no_wrap=True)
     table.add_column("attack", overflow="fold")
-    for column in ("A", "B", "B - A, points", "images", "p (Holm)"):
+    for column in ("A", "B", "B - A, points", "images", "p, adjusted"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("reading")
     for change in changes:
@@ -77,9 +77,9 @@ def _cells(change: Change) -> list[str]:
         escape(SUMMARIES.get(change.attack, change.attack)),
         number(100 * change.first),
         number(100 * change.second),
-        f"{signed(change.difference)} {bracket(change.low, change.high)}",
+        f"{signed(change.difference)} {around(change.low, change.high)}",
         str(change.n),
-        p_text(change.holm_p) if change.paired else "not paired",
+        p_text(change.adjusted_p) if change.paired else "not paired",
         change.reading,
     ]
 

@@ -70,7 +70,10 @@ def _check(asked: Asked, name: str, policy: str | None, directory: Path) -> str:
 
 def _guessing(report: Report) -> list[str]:
     """A line for each network whose numbers mean nothing yet."""
-    told = "is not told from always guessing the most frequent class: train it longer, or look for wrong weights"
+    told = (
+        "is not significantly better than always guessing the most frequent class: train it longer, or look for wrong "
+        "weights"
+    )
     return [f"{e.model} ({e.gate_policy}) {told}" for e in report.guessing]
 
 

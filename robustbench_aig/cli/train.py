@@ -142,7 +142,7 @@ def _train(job: Job, request: Request, shown: Console) -> RunRecord:
 
 
 def _guesses(job: Job, record: RunRecord) -> list[str]:
-    """A line for each policy under which a network is not told from one that names the largest class always."""
+    """A line for each policy under which it is not significantly better than always naming the largest class."""
     assert record.metrics is not None
     share = commonest(job.data.test.labels.cpu().numpy())
     return [

@@ -29,7 +29,7 @@ class Comparison(Record):
     status: Status
     n: int
     difference: float
-    low: float
+    low: float = Field(description="of the 95 % interval, which excludes 0 exactly where p_value < 0.05")
     high: float
     only_gated: float = Field(description="images that only the gated model got right (draws averaged)")
     only_plain: float
@@ -39,8 +39,8 @@ class Comparison(Record):
     )
     equivalence: Literal["equivalent", "different", "different but within the margin", "undecided"] | None = Field(
         None,
-        description="at a margin of one point (±0.01), by the 90 % bootstrap interval (TOST); 'different' by the 95 % "
-        "interval and, where there is one, p_value < 0.05; null where images failed",
+        description="at a margin of one point (±0.01), by the 90 % interval (TOST); 'different' where the 95 % "
+        "interval excludes 0; null where images failed",
     )
     detectable: float | None = Field(
         None,
@@ -61,7 +61,7 @@ class Step(Record):
     status: Status
     n: int
     difference: float
-    low: float
+    low: float = Field(description="of the 95 % interval, which excludes 0 exactly where p_value < 0.05")
     high: float
     p_value: float | None = Field(description="exact McNemar; null where a policy is random, and for a mean")
 

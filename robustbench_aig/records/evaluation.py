@@ -16,7 +16,7 @@ class Accuracy(Record):
     """A share of right answers with its 95 % interval.
 
     With one draw per image it is `count / n` with Wilson's interval. With more draws it is the mean over draws with
-    a bootstrap interval over images, and `count` is null.
+    Student's t interval over images and one more at 0 and at 1, and `count` is null.
     """
 
     value: float
@@ -25,7 +25,7 @@ class Accuracy(Record):
     n: int
     draws: int
     count: int | None
-    interval: Literal["wilson", "bootstrap"]
+    interval: Literal["wilson", "student", "bootstrap"] = Field(description="bootstrap in older reports alone")
     majority: float | None = Field(None, description="share of images whose plurality vote is right")
     all_right: float | None = Field(None, description="share of images that every draw got right")
     any_right: float | None = Field(None, description="share of images that at least one draw got right")
@@ -68,7 +68,7 @@ class Evaluation(Record):
 
 
 def guessing(evaluations: Sequence[Evaluation], commonest: float) -> list[Evaluation]:
-    """Those on unattacked images that are not told from always naming the largest class, which has that share."""
+    """Those on unattacked images not significantly better than always naming the largest class, of that share."""
     return [e for e in evaluations if e.role == "clean" and e.clean_accuracy.low <= commonest]
 
 

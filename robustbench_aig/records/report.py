@@ -35,11 +35,12 @@ class Report(Record):
     checks: list[Checkup] = Field(default_factory=list, description="of networks of the report, under its policies")
     claims: list[Claim] = Field(default_factory=list)
     asked: Asked | None = Field(None, description="null where no command line asked for it, or an early version wrote")
+    rules: Literal[1, 2] = Field(2, description="by which differences are told; 1: verdicts of schema version 1")
     commonest: float | None = Field(None, description="share of images in the largest class: what guessing is right on")
 
     @property
     def guessing(self) -> list[Evaluation]:
-        """Evaluations on unattacked images that are not told from always guessing the largest class."""
+        """Evaluations on unattacked images not significantly better than always guessing the largest class."""
         return [] if self.commonest is None else guessing(self.evaluations, self.commonest)
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 
 from robustbench_aig.records import Accuracy
 from robustbench_aig.reporting.rows import Bools, Floats, Ints, Rows
-from robustbench_aig.statistics import bootstrap_mean, wilson
+from robustbench_aig.statistics import mean_interval, wilson
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,14 @@ class Scores:
         return bool((self.draws == 1).all())
 
 
-def accuracy(scores: Scores, *, seed: int) -> Accuracy:
-    """The accuracy over at least one image: Wilson on the count, or a bootstrap over images where draws vary.
-
-    Args:
-        scores: of N >= 1 images.
-        seed: of the bootstrap.
-    """
+def accuracy(scores: Scores) -> Accuracy:
+    """The accuracy over N >= 1 images: Wilson on the count, or `mean_interval` over images where draws vary."""
     n = scores.correct.size
     if scores.deterministic:
         count = int(scores.correct.sum())
         low, high = wilson(count, n)
         return Accuracy(value=count / n, low=low, high=high, n=n, draws=1, count=count, interval="wilson")
-    low, high = bootstrap_mean(scores.share, seed=seed)
+    low, high = mean_interval(scores.share, bounds=(0.0, 1.0))
     return Accuracy(
         value=float(scores.share.mean()),
         low=low,
@@ -67,7 +62,7 @@ def accuracy(scores: Scores, *, seed: int) -> Accuracy:
         n=n,
         draws=int(scores.draws.max()),
         count=None,
-        interval="bootstrap",
+        interval="student",
         majority=float(scores.majority.mean()),
         all_right=float((scores.correct == scores.draws).mean()),
         any_right=float((scores.correct > 0).mean()),

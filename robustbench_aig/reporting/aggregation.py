@@ -84,7 +84,7 @@ def _evaluation(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
     rows = evidence.rows[planned.id]
     clean = evidence.clean(planned.model, planned.policy)
     assert clean is not None
-    model, seed = evidence.model(planned.model), evidence.plan.seed
+    model = evidence.model(planned.model)
     errors = int((~rows.ok & ~rows.skipped).sum())
     return Evaluation(
         id=planned.id,
@@ -100,8 +100,8 @@ def _evaluation(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
         errors=errors,
         skipped=int(rows.skipped.sum()),
         n=rows.image.size,
-        clean_accuracy=accuracy(Scores.of(clean), seed=seed),
-        robust_accuracy=accuracy(Scores.of(rows), seed=seed),
+        clean_accuracy=accuracy(Scores.of(clean)),
+        robust_accuracy=accuracy(Scores.of(rows)),
         distance=None if planned.role == "clean" else _distance(rows),
         gates=gates(rows, _beside(evidence, planned, clean), model, evidence.plan.data.classes),
         compute=_compute(rows, clean, planned, evidence),

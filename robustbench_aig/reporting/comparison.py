@@ -13,14 +13,16 @@ from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.reporting.rows import Floats
 from robustbench_aig.reporting.union import Union
 from robustbench_aig.statistics import (
+    CONFIDENCE,
     EQUIVALENCE_CONFIDENCE,
-    LEVEL,
     Equivalence,
-    bootstrap_difference,
+    Interval,
     detectable_difference,
     equivalence_of,
     holm,
     mcnemar,
+    mean_interval,
+    paired_interval,
 )
 
 FAMILY = "all comparisons of the report that have an exact p-value"
@@ -46,7 +48,7 @@ class Paired(NamedTuple):
 
     Attributes:
         each: (N,) per image, draws averaged.
-        value, low, high: the mean with its 95 % bootstrap interval over images.
+        value, low, high: the mean with its interval over images, by `interval_of`.
         p_value: of the exact McNemar test; None where a policy is random.
         status: "error" where an image failed.
     """
@@ -70,11 +72,8 @@ class Paired(NamedTuple):
 
     @property
     def differs(self) -> bool:
-        """Whether it is told from zero: by the interval and, where there is one, the exact test.
-
-        The bootstrap is asymptotic: three discordant images on one side exclude zero, while the exact p is 0.25.
-        """
-        return (self.p_value is None or self.p_value < LEVEL) and not self.low <= 0 <= self.high
+        """Whether it is significantly different from zero: whether the interval excludes it."""
+        return Interval(self.low, self.high).excludes(0)
 
     @property
     def detectable(self) -> float | None:
@@ -82,25 +81,43 @@ class Paired(NamedTuple):
         return detectable_difference(self.each.size, float((self.each**2).mean()), exact=self.p_value is not None)
 
 
-def paired(first: Scores, second: Scores, *, seed: int) -> Paired:
-    """First minus second; `seed` is of the bootstrap."""
+def paired(first: Scores, second: Scores, *, confidence: float = CONFIDENCE) -> Paired:
+    """First minus second; `confidence` is of the interval."""
     each = first.share - second.share
-    low, high = bootstrap_difference(first.share, second.share, seed=seed)
     exact = first.deterministic and second.deterministic
-    gained, lost = int((each > 0).sum()), int((each < 0).sum())
+    low, high = interval_of(each, exact=exact, confidence=confidence)
     return Paired(
         each,
         float(each.mean()),
         low,
         high,
-        mcnemar(gained, lost) if exact else None,
+        mcnemar(*_discordant(each)) if exact else None,
         "ok" if first.ok.all() and second.ok.all() else "error",
     )
 
 
-def equivalence(first: Scores, second: Scores, found: Paired, *, seed: int) -> Equivalence:
-    """What their difference, already `found`, amounts to at a margin of one point; `seed` is of the bootstrap."""
-    within = bootstrap_difference(first.share, second.share, seed=seed, confidence=EQUIVALENCE_CONFIDENCE)
+def interval_of(each: Floats, *, exact: bool, confidence: float = CONFIDENCE) -> Interval:
+    """The interval of a mean difference, which every word on it follows; the one rule of all that compares.
+
+    Args:
+        each: (N,) differences of the shares of right draws.
+        exact: whether nothing is random, each being -1, 0 or 1: then it excludes 0 exactly where McNemar's exact test
+            rejects at the level that `confidence` leaves.
+        confidence: share of samples whose interval is to hold the truth.
+    """
+    if exact:
+        return paired_interval(*_discordant(each), each.size, confidence=confidence)
+    return mean_interval(each, bounds=(-1.0, 1.0), confidence=confidence)
+
+
+def _discordant(each: Floats) -> tuple[int, int]:
+    """Images that only the first, and only the second, got right."""
+    return int((each > 0).sum()), int((each < 0).sum())
+
+
+def equivalence(found: Paired) -> Equivalence:
+    """What a difference amounts to at a margin of one point."""
+    within = interval_of(found.each, exact=found.p_value is not None, confidence=EQUIVALENCE_CONFIDENCE)
     return equivalence_of(within, differs=found.differs)
 
 
@@ -121,7 +138,6 @@ def comparisons(evidence: Evidence, results: Results) -> list[Comparison]:
                     condition,
                     (scores, of_plain[condition]),
                     both_right=of_gated[CLEAN].majority & of_plain[CLEAN].majority,
-                    seed=evidence.plan.seed,
                 )
                 for condition, scores in of_gated.items()
                 if condition in of_plain
@@ -168,16 +184,15 @@ def _compare(
     scores: tuple[Scores, Scores],
     *,
     both_right: np.typing.NDArray[np.bool_],
-    seed: int,
 ) -> Comparison:
     """One comparison of (gated, policy, plain) from the scores (gated, plain) of the same images."""
     gated, plain = scores
-    found = paired(gated, plain, seed=seed)
+    found = paired(gated, plain)
     both_correct = None
     if both_right.any():
         both_correct = Accuracies(
-            gated=accuracy(gated.of_images(both_right), seed=seed),
-            plain=accuracy(plain.of_images(both_right), seed=seed),
+            gated=accuracy(gated.of_images(both_right)),
+            plain=accuracy(plain.of_images(both_right)),
         )
     return Comparison(
         gated=names[0],
@@ -193,7 +208,7 @@ def _compare(
         only_gated=found.gained,
         only_plain=found.lost,
         p_value=found.p_value,
-        equivalence=equivalence(gated, plain, found, seed=seed) if found.status == "ok" else None,
+        equivalence=equivalence(found) if found.status == "ok" else None,
         detectable=found.detectable if found.status == "ok" else None,
         both_correct=both_correct,
     )

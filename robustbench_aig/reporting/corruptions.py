@@ -66,9 +66,7 @@ def _mean(name: str | None, members: list[EvaluationPlan], evidence: Evidence) -
         severities=_severities(members),
         status="ok" if ok.all() else "error",
         # Votes are of one image, not of several versions of it.
-        accuracy=accuracy(scores, seed=evidence.plan.seed).model_copy(
-            update={"majority": None, "all_right": None, "any_right": None}
-        ),
+        accuracy=accuracy(scores).model_copy(update={"majority": None, "all_right": None, "any_right": None}),
     )
     return Mean(record, scores)
 

@@ -112,8 +112,8 @@ def _worth(of: Inspection) -> list[str]:
         else "No removal of a single block lowers the accuracy."
     )
     few = (
-        f"{len(unmissed)} of {len(of.lesions)} blocks can be removed, one at a time, without a change that the exact "
-        f"test on the same images distinguishes (p ≥ {_DISTINCT})."
+        f"{len(unmissed)} of {len(of.lesions)} blocks can be removed, one at a time, without a significant change on "
+        f"the same images (exact p ≥ {_DISTINCT})."
     )
     return [most, few]
 

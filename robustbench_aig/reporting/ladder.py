@@ -21,7 +21,7 @@ def ladder(plan: Plan, results: Results) -> Ladder | None:
         for condition, above in scores.get(upper, {}).items():
             if condition not in below:
                 continue
-            difference = paired(above, below[condition], seed=plan.seed)
+            difference = paired(above, below[condition])
             steps.append(
                 Step(
                     upper=upper,

@@ -21,7 +21,7 @@ class Migration(NamedTuple):
     report: Change
 
 
-MIGRATIONS: dict[int, Migration] = {1: Migration(version_1.typed, version_1.typed)}
+MIGRATIONS: dict[int, Migration] = {1: Migration(version_1.typed, version_1.retold)}
 """The version that a migration starts from, to the migration."""
 
 

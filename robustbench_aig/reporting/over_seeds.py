@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from robustbench_aig.records import Claim, Measurement, Report, WorstCase
-from robustbench_aig.reporting.words import bracket, percent, signed, threat_text
+from robustbench_aig.reporting.words import SAME, around, differs, percent, signed, threat_text
 from robustbench_aig.statistics.seeds import FEWEST_SEEDS
 
 
@@ -27,11 +27,12 @@ def _sentence(report: Report, claim: Claim, one: Measurement) -> str:
     who = f"gated networks ({claim.gate_policy} gates{_named(claim.gated) if report.several_gated else ''})"
     among = "" if one.n == report.data.n else f" among the {one.n} images that all of them get right unattacked"
     failed = any(w.status != "ok" for w in gated + plain)
-    end = "; failed images count as lost, so this is no verdict." if failed else "."
+    word = f"the {'gated' if one.value > 0 else 'plain'} networks keep more" if differs(one.low, one.high) else SAME
+    end = "; failed images count as lost, so this is no verdict." if failed else f", {word}."
     return (
         f"At {threat_text(one.threat)}, over {min(len(claim.gated), len(claim.plain))} training seeds, {who} keep "
         f"{_mean(gated)} on average, plain ones {_mean(plain)}: difference {signed(one.value)} points "
-        f"{bracket(one.low, one.high)}{among}{end}"
+        f"{around(one.low, one.high)}{among}{end}"
     )
 
 

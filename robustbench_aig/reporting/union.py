@@ -52,7 +52,6 @@ def members_of(plan: Plan) -> list[tuple[ThreatRecord, list[EvaluationPlan]]]:
 def _union(threat: ThreatRecord, members: list[EvaluationPlan], evidence: Evidence) -> Union:
     rows = [evidence.rows[member.id].without_gates() for member in members]
     chosen, ok, scores = _worst(rows)
-    seed = evidence.plan.seed
     others = _others(members, cascade=evidence.plan.cascade)
     strongest = dict.fromkeys((member.attack for member in members), 0)
     for index, member in enumerate(members):
@@ -63,12 +62,12 @@ def _union(threat: ThreatRecord, members: list[EvaluationPlan], evidence: Eviden
         threat=threat,
         attacks=[member.attack for member in members[1:]],
         status="ok" if ok.all() else "error",
-        accuracy=accuracy(scores, seed=seed),
+        accuracy=accuracy(scores),
         strongest=strongest,
         alone={} if evidence.plan.cascade else _alone(members, rows),
         beyond={} if evidence.plan.cascade else _beyond(members, rows),
         others_only=[] if others is None else _others_only(rows, others),
-        own_accuracy=None if others is None else accuracy(_worst(_pick(rows, ~others)).scores, seed=seed),
+        own_accuracy=None if others is None else accuracy(_worst(_pick(rows, ~others)).scores),
     )
     return Union(record, scores)
 

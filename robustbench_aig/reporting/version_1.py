@@ -1,4 +1,4 @@
-"""What version 1 of plans and reports said in words about networks, as the records of version 2.
+"""Plans and reports of version 1 in version 2: words about networks become records, and intervals agree with tests.
 
 The one place where such words are read.
 """
@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from robustbench_aig.errors import RunError
+from robustbench_aig.statistics import EQUIVALENCE_CONFIDENCE, LEVEL, Interval, equivalence_of, paired_interval
 from robustbench_aig.threat import Threat
 
 Document = dict[str, Any]
@@ -21,6 +22,37 @@ _ADVERSARIAL = re.compile(r"(?P<method>\w+), (?P<norm>\w+) (?P<eps>[^,]+)(, best
 def typed(document: Document) -> Document:
     """A plan or report of version 1 in version 2: defence, gates and training of each network are records."""
     return document | {"models": [_model(model) for model in document.get("models", [])]}
+
+
+def retold(report: Document) -> Document:
+    """A report of version 1 in version 2; its verdicts on claims stay those of the rules that it was made by.
+
+    The intervals of its differences were bootstraps. Where an exact test stood beside one, the test was the word and
+    could contradict it: such intervals are made anew from the counts. Steps of the ladder have none: where their test
+    saw no difference, an interval that left out 0 ends there.
+    """
+    ladder = report.get("ladder")
+    return typed(report) | {
+        "rules": 1,
+        "comparisons": [_comparison(one) for one in report["comparisons"]],
+        "ladder": ladder and ladder | {"steps": [_step(one) for one in ladder["steps"]]},
+    }
+
+
+def _comparison(one: Document) -> Document:
+    if one["p_value"] is None:
+        return one
+    counts = round(one["only_gated"]), round(one["only_plain"]), one["n"]
+    found, within = paired_interval(*counts), paired_interval(*counts, confidence=EQUIVALENCE_CONFIDENCE)
+    said = equivalence_of(within, differs=found.excludes(0)) if one.get("equivalence") else None
+    return one | {"low": found.low, "high": found.high, "equivalence": said}
+
+
+def _step(one: Document) -> Document:
+    chance = one["p_value"] is not None and one["p_value"] >= LEVEL
+    if not chance or not Interval(one["low"], one["high"]).excludes(0):
+        return one
+    return one | {"low": min(one["low"], 0.0), "high": max(one["high"], 0.0)}
 
 
 def _model(model: Document) -> Document:

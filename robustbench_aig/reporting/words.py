@@ -17,8 +17,12 @@ from robustbench_aig.records import (
     ThreatRecord,
     WorstCase,
 )
+from robustbench_aig.statistics import Interval
 
 NBSP = "\u00a0"
+
+_FINEST = 7
+"""Digits of a point after which a number is called zero."""
 
 _NAMED = 2
 """Attacks before another one that are named and not counted."""
@@ -43,6 +47,16 @@ def signed(share: float, digits: int = 1) -> str:
 def bracket(low: float, high: float) -> str:
     """An interval of shares in percent or points: `[10.4, 14.1]`."""
     return f"[{number(100 * low)},{NBSP}{number(100 * high)}]"
+
+
+def around(low: float, high: float) -> str:
+    """The interval of a difference in points: `[−3.8, +0.1]`; an end beside zero has the digits that show its side."""
+    return f"[{_end(low)},{NBSP}{_end(high)}]"
+
+
+def _end(share: float) -> str:
+    digits = next((d for d in range(1, _FINEST) if round(100 * share, d)), 1)
+    return signed(share, digits)
 
 
 def accuracy_text(accuracy: Accuracy) -> str:
@@ -121,28 +135,26 @@ def flatten(tree: Mapping[str, object], prefix: str = "") -> list[tuple[str, str
     return lines
 
 
-def reading(comparison: Comparison) -> str:
-    """What the interval of a difference allows to say, and the exact test where there is one.
+SAME = "not significantly different"
 
-    The bootstrap is asymptotic: with three discordant images, all on one side, its interval excludes zero while the
-    exact p is 0.25.
-    """
+
+def differs(low: float, high: float) -> bool:
+    """Whether a difference is significantly different from zero: by its interval alone, wherever it is shown."""
+    return Interval(low, high).excludes(0)
+
+
+def reading(comparison: Comparison) -> str:
+    """What the interval of a difference allows to say."""
     if comparison.status == "error":
         return "has failed images"
-    if comparison.p_value is not None and comparison.p_value >= 0.05:
-        apart = comparison.low > 0 or comparison.high < 0
-        return f"not distinguishable (exact p = {comparison.p_value:.3f})" if apart else "not distinguishable"
-    if comparison.low > 0:
-        return "gated keeps more"
-    if comparison.high < 0:
-        return "plain keeps more"
-    return "not distinguishable"
+    if not differs(comparison.low, comparison.high):
+        return SAME
+    return "gated keeps more" if comparison.difference > 0 else "plain keeps more"
 
 
 def distinct(step: Step) -> bool:
-    """Whether a step of the ladder is distinguishable from zero, by the rule of `reading`."""
-    exact = step.p_value is None or step.p_value < 0.05
-    return step.status == "ok" and exact and (step.low > 0 or step.high < 0)
+    """Whether a step of the ladder is significantly different from zero."""
+    return step.status == "ok" and differs(step.low, step.high)
 
 
 def verdict(comparison: Comparison, gated: tuple[str, Accuracy], plain: tuple[str, Accuracy]) -> str:
@@ -157,7 +169,7 @@ def verdict(comparison: Comparison, gated: tuple[str, Accuracy], plain: tuple[st
     return (
         f"{under if comparison.threat else 'On average over these corruptions'} {gated[0]} keeps "
         f"{accuracy_text(gated[1])}, {plain[0]} {accuracy_text(plain[1])}: difference {signed(comparison.difference)} "
-        f"points {bracket(comparison.low, comparison.high)}, {endings.get(read, f'{read} on {comparison.n} images')}."
+        f"points {around(comparison.low, comparison.high)}, {endings.get(read, f'{read} on {comparison.n} images')}."
     )
 
 

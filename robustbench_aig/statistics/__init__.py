@@ -5,19 +5,20 @@ before they come here. Shares and differences of shares lie in [0, 1] and [-1, 1
 where nothing else is said; docs/statistics.md says which method answers which question.
 """
 
-from robustbench_aig.statistics.bootstrap import RESAMPLES, bootstrap_mean
 from robustbench_aig.statistics.equivalence import EQUIVALENCE_CONFIDENCE, MARGIN, Equivalence, equivalence_of
 from robustbench_aig.statistics.families import Family, holm
 from robustbench_aig.statistics.few_seeds import cannot_carry
 from robustbench_aig.statistics.guessing import commonest
-from robustbench_aig.statistics.intervals import CONFIDENCE, Floats, Interval, wilson
+from robustbench_aig.statistics.intervals import CONFIDENCE, Floats, Interval, clopper_pearson, wilson
 from robustbench_aig.statistics.jackknife import jackknife
-from robustbench_aig.statistics.paired import bootstrap_difference, mcnemar
+from robustbench_aig.statistics.means import mean_interval
+from robustbench_aig.statistics.paired import mcnemar, paired_interval
 from robustbench_aig.statistics.power import (
     LEVEL,
     POWER,
     connor_power,
     detectable_difference,
+    fewest_images,
     images_needed,
     mcnemar_power,
 )
@@ -29,24 +30,25 @@ __all__ = [
     "LEVEL",
     "MARGIN",
     "POWER",
-    "RESAMPLES",
     "Equivalence",
     "Family",
     "Floats",
     "Interval",
     "SeedDifference",
-    "bootstrap_difference",
-    "bootstrap_mean",
     "cannot_carry",
+    "clopper_pearson",
     "commonest",
     "connor_power",
     "detectable_difference",
     "equivalence_of",
+    "fewest_images",
     "holm",
     "images_needed",
     "jackknife",
     "mcnemar",
     "mcnemar_power",
+    "mean_interval",
+    "paired_interval",
     "seed_difference",
     "wilson",
 ]

@@ -25,8 +25,9 @@ def equivalence_of(within: Interval, *, differs: bool, margin: float = MARGIN) -
         margin: in shares, above 0.
 
     Returns:
-        "equivalent": inside the margin, and not told from zero. "different but within the margin": told from zero and
-        yet small. "different": told from zero, and maybe large. "undecided": too few images to say either.
+        "equivalent": inside the margin, and not significantly different from zero. "different but within the margin":
+        significantly different, and yet small. "different": significantly, and maybe by much. "undecided": too few
+        images to say either.
 
     Raises:
         ValueError: if margin is not above 0.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betaincinv
 from scipy.stats import binomtest
 
 from robustbench_aig.medians import CONFIDENCE
@@ -21,6 +22,10 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def excludes(self, value: float) -> bool:
+        """Whether `value` lies outside; what an interval excludes is significantly different from what it is of."""
+        return not self.low <= value <= self.high
+
 
 def wilson(count: int, n: int, *, confidence: float = CONFIDENCE) -> Interval:
     """Score interval of a share: `count` of `n` images. Stays inside [0, 1] and is not empty at 0 or n.
@@ -32,3 +37,16 @@ def wilson(count: int, n: int, *, confidence: float = CONFIDENCE) -> Interval:
     """
     low, high = binomtest(count, n).proportion_ci(confidence, method="wilson")
     return Interval(float(low), float(high))
+
+
+def clopper_pearson(count: int, n: int, *, confidence: float = CONFIDENCE) -> Interval:
+    """Exact interval of a share: `count` of `n` images; (0, 1) where n is 0.
+
+    Source: C. Clopper and E. Pearson, "The use of confidence or fiducial limits illustrated in the case of the
+    binomial", Biometrika 1934.
+    """
+    tail = (1 - confidence) / 2
+    return Interval(
+        float(betaincinv(count, n - count + 1, tail)) if count else 0.0,
+        float(betaincinv(count + 1, n - count, 1 - tail)) if count < n else 1.0,
+    )

@@ -122,6 +122,25 @@ def _smallest(power: Power, n: int, discordant: float, between: tuple[float, flo
     return float(brentq(lacking, *between, xtol=1e-6))
 
 
+def fewest_images(margin: float) -> int:
+    """How many images it takes to say anything of a margin: 368 for one point.
+
+    What none of n images shows may still be true of 1 - 0.025^(1/n) of all, each off by as much as can be. With fewer
+    images than these even a sample without any difference leaves room for one of `margin`.
+
+    Args:
+        margin: in shares, in (0, 1).
+
+    Raises:
+        ValueError: outside of it.
+
+    Source: the exact limit of 0 of n, C. Clopper and E. Pearson, Biometrika 1934; "rule of three".
+    """
+    if not 0 < margin < 1:
+        raise ValueError(f"a margin must lie in (0, 1): {margin}")
+    return math.ceil(math.log(LEVEL / 2) / math.log1p(-margin))
+
+
 def images_needed(difference: float, discordant: float) -> int:
     """How many images the exact McNemar test needs to see `difference` with 80 % power.
 

@@ -6,20 +6,23 @@ images anew for each seed, as for pupils in schools, would average that away.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from scipy.stats import t
 
-from robustbench_aig.statistics.bootstrap import RESAMPLES
 from robustbench_aig.statistics.intervals import CONFIDENCE, Floats, Interval
+from robustbench_aig.statistics.means import mean_interval
 
 FEWEST_SEEDS: Final = 3
 """Two values have a spread, but the interval it gives is 12.7 standard errors long on either side."""
 
 HIERARCHICAL_SEEDS: Final = 8
 """From here on there are enough seeds to resample."""
+
+RESAMPLES: Final = 10_000
 
 _ROUNDING = 1e-12
 
@@ -44,22 +47,16 @@ class SeedDifference(NamedTuple):
     statement: str
 
 
-class _Part(NamedTuple):
-    """A part of the variance of a difference, with the degrees of freedom it was estimated by."""
-
-    variance: float
-    freedom: int
-
-
 def seed_difference(
     first: Floats, second: Floats, *, paired: bool, seed: int, resamples: int = RESAMPLES
 ) -> SeedDifference:
     """First minus second over training seeds, with 95 % intervals.
 
-    3 to 7 seeds: Student's t on the seed means (Welch's where unpaired). That is `on_these_images`; `interval` is the
-    wider of it and of the t interval whose variance has the images' part added, in a crossed design
-    (MS_seeds + MS_images - MS_rest) / (S N), with Satterthwaite's degrees of freedom. From 8 seeds on `interval` is the
-    hierarchical bootstrap: seeds are drawn, then images, the same for all seeds; percentiles.
+    `on_these_images` is Student's t on the seed means (Welch's where unpaired). `interval` also allows for the images,
+    which all seeds share: with 3 to 7 seeds either limit lies as far off as the root of the squares of that interval's
+    and of the one over images alone, of the seeds' mean score. From 8 seeds on it is the hierarchical bootstrap: seeds
+    are drawn, then images, the same for all seeds; percentiles, widened to the interval over images alone. So it is
+    never shorter than that: seed means that lie close together by chance make nothing certain.
 
     Args:
         first: (S, N) scores in [0, 1], a row for each training seed.
@@ -72,8 +69,8 @@ def seed_difference(
     Raises:
         ValueError: if shapes do not fit, or a score is not finite.
 
-    Source: F. E. Satterthwaite, "An approximate distribution of estimates of variance components", Biometrics
-    Bulletin 2, 1946; A. B. Owen, "The pigeonhole bootstrap", Ann. Appl. Stat. 1, 2007 (section 3: of both factors).
+    Source: square and add, G. Y. Zou and A. Donner, Statistics in Medicine 27, 2008; A. B. Owen, "The pigeonhole
+    bootstrap", Ann. Appl. Stat. 1, 2007 (section 3: of both factors).
     """
     _check(first, second, paired=paired)
     groups = [first - second] if paired else [first, -second]
@@ -84,15 +81,19 @@ def seed_difference(
     if all(np.ptp(group.mean(axis=1)) <= _ROUNDING for group in groups):
         said = f"{_count(seeds)} with equal means: a spread of zero is no estimate, so there is no interval."
         return SeedDifference(value, None, None, seeds, "none", said)
-    over_seeds = [_Part(group.mean(axis=1).var(ddof=1) / len(group), len(group) - 1) for group in groups]
-    same = _student(value, over_seeds)
+    same = _student(value, groups)
+    images = mean_interval(sum(group.mean(axis=0) for group in groups), bounds=(-1.0, 1.0))
     if seeds >= HIERARCHICAL_SEEDS:
-        interval = _hierarchical(groups, seed=seed, resamples=resamples)
+        drawn = _hierarchical(groups, seed=seed, resamples=resamples)
+        interval = Interval(min(drawn.low, images.low), max(drawn.high, images.high))
         said = f"{_count(seeds)}: hierarchical bootstrap, for further seeds and images."
         return SeedDifference(value, interval, same, seeds, "hierarchical", said)
-    wider = max(same, _student(value, [*over_seeds, *_over_images(groups)]), key=lambda one: one.high - one.low)
-    said = f"{_count(seeds)}: Student's t on their means, and not narrower than chance in the images asks for."
-    return SeedDifference(value, wider, same, seeds, "student", said)
+    interval = Interval(
+        value - math.hypot(value - same.low, value - images.low),
+        value + math.hypot(same.high - value, images.high - value),
+    )
+    said = f"{_count(seeds)}: Student's t on their means, and the interval over images, squared and added."
+    return SeedDifference(value, interval, same, seeds, "student", said)
 
 
 def _check(first: Floats, second: Floats, *, paired: bool) -> None:
@@ -108,25 +109,13 @@ def _count(seeds: int) -> str:
     return f"{seeds} seed{'s' if seeds != 1 else ''}"
 
 
-def _student(value: float, parts: Sequence[_Part]) -> Interval:
-    """Around a sum of estimated variances; one part gives Student's interval, one for each of two groups Welch's."""
-    variance = sum(part.variance for part in parts)
-    freedom = variance**2 / sum(part.variance**2 / part.freedom for part in parts)
+def _student(value: float, groups: Sequence[Floats]) -> Interval:
+    """Around the sum of the groups' means over seeds: Student's interval of one group, Welch's of two."""
+    parts = [(group.mean(axis=1).var(ddof=1) / len(group), len(group) - 1) for group in groups]
+    variance = sum(part for part, _ in parts)
+    freedom = variance**2 / sum(part**2 / freedom for part, freedom in parts)
     half = float(t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance))
     return Interval(value - half, value + half)
-
-
-def _over_images(groups: Sequence[Floats]) -> list[_Part]:
-    """The images' part of the variance: of the mean over seeds, less what is due to single (seed, image) cells."""
-    n = groups[0].shape[1]
-    rest = []
-    for group in groups:
-        seeds = len(group)
-        left = group - group.mean(axis=1, keepdims=True) - group.mean(axis=0) + group.mean()
-        freedom = (seeds - 1) * (n - 1)
-        rest.append(_Part(-float((left**2).sum()) / freedom / (seeds * n), freedom))
-    images = _Part(float(sum(group.mean(axis=0) for group in groups).var(ddof=1)) / n, n - 1)
-    return [images, *rest] if images.variance + sum(part.variance for part in rest) > 0 else []
 
 
 def _hierarchical(groups: Sequence[Floats], *, seed: int, resamples: int) -> Interval:

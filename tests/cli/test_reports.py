@@ -61,8 +61,8 @@ def test_compare_tells_and_dumps(where: Path) -> None:
         assert expected in shown.stdout
     found = json.loads(aigrob_here(where, "compare", "reports/a", "reports/b", "--json").stdout)
     assert (found["first"], found["notes"], len(found["changes"])) == ("reports/a", [], 27)
-    assert shown.stdout.count("not distinguishable") == sum(
-        not c["significant"] and bool(c["only_first"] or c["only_second"]) for c in found["changes"]
+    assert shown.stdout.count("not significantly different") == sum(
+        not c["significant"] and not c["same"] for c in found["changes"]
     )
 
 

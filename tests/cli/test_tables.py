@@ -34,7 +34,7 @@ def test_a_network_that_guesses_is_named(tmp_path: Path, capsys: pytest.CaptureF
     report = aggregate(make_study().write(tmp_path, images=False))
     for commonest, lines in ((0.2, 0), (0.99, 3)):
         show(report.model_copy(update={"commonest": commonest}), tmp_path, as_json=False)
-        assert capsys.readouterr().out.count("is not told from always guessing") == lines
+        assert capsys.readouterr().out.count("is not significantly better than always guessing") == lines
 
 
 def test_the_way_on_is_named_for_every_network_that_a_claim_waits_for(

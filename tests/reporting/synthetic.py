@@ -159,6 +159,16 @@ def make_study(seed: int = 0) -> Study:
     return Study(plan, {e.id: _rows(e, rng) for e in plan.evaluations})
 
 
+def repeated(study: Study, times: int) -> Study:
+    """The same study on several times as many images, its rows over and over: enough for claims to say something."""
+    data = study.plan.data.model_copy(update={"n": times * N, "available": times * study.plan.data.available})
+    rows = {}
+    for name, mine in study.rows.items():
+        places = [(row, row["image"] + N * time) for time in range(times) for row in mine]
+        rows[name] = [row | {"image": image, "chunk": image // 20} for row, image in places]
+    return Study(study.plan.model_copy(update={"data": data}), rows)
+
+
 def with_many_attacks(study: Study) -> Study:
     """The same study and FGSM eleven times more, under names as long as they get."""
     many, rows = list(study.plan.evaluations), dict(study.rows)

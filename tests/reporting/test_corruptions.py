@@ -68,7 +68,7 @@ def test_a_mean_is_over_severities_and_then_over_kinds(both: Path, model: str, p
         assert (found[name].severities, found[name].status) == ([1, 2, 5], "ok")
         assert accuracy.value == pytest.approx(per_image.mean())
         assert (accuracy.interval, accuracy.count, accuracy.majority, accuracy.all_right) == (
-            "bootstrap", None, None, None,
+            "student", None, None, None,
         )  # fmt: skip
         resampled = rng.choice(per_image, (4000, per_image.size)).mean(axis=1)
         assert [accuracy.low, accuracy.high] == pytest.approx(np.quantile(resampled, [0.025, 0.975]), abs=0.02)
@@ -188,7 +188,7 @@ def test_the_verdict_is_on_the_first_screen(alone: Path) -> None:
     report, text = aggregate(alone), text_of(alone)
     for c in report.comparisons:
         if c.attack == "corruptions":
-            found = f"difference {words.signed(c.difference)} points {words.bracket(c.low, c.high)}"
+            found = f"difference {words.signed(c.difference)} points {words.around(c.low, c.high)}"
             assert (found.replace("\xa0", " ") in text) == (c.gate_policy == "argmax")
     assert "gaussian-noise and jpeg at severity 1, 2 and 5" in text
 

@@ -1,10 +1,9 @@
 """Equivalence: what is said, and how often it is said wrongly."""
 
-import numpy as np
 import pytest
 from scipy.stats import multinomial
 
-from robustbench_aig.statistics import EQUIVALENCE_CONFIDENCE, Interval, bootstrap_difference, equivalence_of
+from robustbench_aig.statistics import EQUIVALENCE_CONFIDENCE, Interval, equivalence_of, paired_interval
 
 
 @pytest.mark.parametrize(
@@ -29,15 +28,12 @@ def test_a_margin_is_above_zero() -> None:
 
 
 def small(n: int, only_first: int, only_second: int) -> bool:
-    first, second = np.zeros(n), np.zeros(n)
-    first[:only_first] = 1
-    second[only_first : only_first + only_second] = 1
-    within = bootstrap_difference(first, second, seed=only_first, resamples=2000, confidence=EQUIVALENCE_CONFIDENCE)
+    within = paired_interval(only_first, only_second, n, confidence=EQUIVALENCE_CONFIDENCE)
     return equivalence_of(within, differs=False) == "equivalent"
 
 
 @pytest.mark.parametrize(("n", "discordant"), [(500, 0.0101), (1000, 0.02)])
-def test_a_difference_of_one_point_passes_as_less_hardly_more_than_5_times_in_100(n: int, discordant: float) -> None:
+def test_a_difference_of_one_point_passes_as_less_no_more_than_5_times_in_100(n: int, discordant: float) -> None:
     """Over all outcomes but the rarest, at a true difference that is the margin."""
     shares = [(discordant + 0.01) / 2, (discordant - 0.01) / 2]
     wrong = 0.0
@@ -48,4 +44,4 @@ def test_a_difference_of_one_point_passes_as_less_hardly_more_than_5_times_in_10
             )
             if likely > 1e-6 and abs(only_first - only_second) < 0.01 * n:
                 wrong += likely * small(n, only_first, only_second)
-    assert 0.01 < wrong < 0.055
+    assert 0.005 < wrong <= 0.05

@@ -10,6 +10,7 @@ import pytest
 from robustbench_aig.statistics import (
     connor_power,
     detectable_difference,
+    fewest_images,
     images_needed,
     mcnemar,
     mcnemar_power,
@@ -94,3 +95,13 @@ def test_impossible_differences_are_refused() -> None:
                 power(100, discordant, difference)
     with pytest.raises(ValueError, match="difference of 0"):
         images_needed(0.0, 0.1)
+
+
+@pytest.mark.parametrize("margin", [0.01, 0.05, 0.1, 0.5])
+def test_fewer_images_leave_room_for_the_margin(margin: float) -> None:
+    """A share of `margin` is missed by all n images with a chance of (1 - margin)^n; 2.5 % is what a side may err."""
+    n = fewest_images(margin)
+    assert (1 - margin) ** n <= 0.025 < (1 - margin) ** (n - 1)
+    for wrong in (0, 1):
+        with pytest.raises(ValueError, match="margin"):
+            fewest_images(wrong)

@@ -4,14 +4,18 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 
-from robustbench_aig.statistics import simulation, wilson
+from robustbench_aig.statistics import Floats, Interval, simulation, wilson
 from robustbench_aig.statistics.simulation import (
     IMAGES,
+    SCORES,
     SHARES,
+    draws_coverage,
     paired_coverage,
     seed_coverage,
     wilson_coverage,
+    worst_paired,
 )
 
 
@@ -29,18 +33,59 @@ def test_counted_coverage_is_what_drawing_gives() -> None:
     assert abs(drawn - 0.95) > 0.01  # few images: here it would not hold
 
 
-def test_paired_bootstrap_covers_within_one_point() -> None:
-    assert paired_coverage(500, 0.05, 0.05, resamples=2000) == pytest.approx(0.95, abs=0.01)
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99, 0.999])
+@pytest.mark.parametrize("n", [8, 20, 60])
+def test_the_paired_interval_covers_everywhere(n: int, confidence: float) -> None:
+    """Counted over all outcomes; drawn shares would miss the corners where an interval is at its worst."""
+    assert worst_paired(n, confidence=confidence) >= confidence
 
 
-def test_paired_bootstrap_of_few_discordant_images_would_be_caught() -> None:
-    assert paired_coverage(60, 0.02, 0.04, resamples=1000) < 0.94
+def test_an_interval_that_covers_too_seldom_would_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wald's covers nothing where hardly an image is discordant."""
+
+    def wald(first: int, second: int, n: int, *, confidence: float) -> Interval:
+        value = (first - second) / n
+        half = norm.ppf((1 + confidence) / 2) * np.sqrt(((first + second) / n - value**2) / n)
+        return Interval(value - half, value + half)
+
+    monkeypatch.setattr(simulation, "paired_interval", wald)
+    assert worst_paired(60) < 0.9
+
+
+def test_it_is_not_much_longer_than_it_must_be() -> None:
+    assert paired_coverage(500, 0.3, 0.35) < 0.965
+
+
+@pytest.mark.parametrize("kind", SCORES)
+@pytest.mark.parametrize("n", [10, 50, 500])
+def test_the_interval_of_a_mean_covers_from_ten_images_on(n: int, kind: str) -> None:
+    """Within what 2000 studies tell; the bootstrap of ten images, all on one side, would hold 0.87 and less."""
+    assert draws_coverage(n, kind, trials=2000) >= 0.945
+
+
+def test_it_would_not_without_the_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def student(values: Floats, *, bounds: tuple[float, float]) -> Interval:
+        half = t.ppf(0.975, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size)
+        return Interval(values.mean() - half, values.mean() + half)
+
+    monkeypatch.setattr(simulation, "mean_interval", student)
+    assert draws_coverage(20, "rare losses", trials=500) < 0.6
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("spread", [0.0, 0.005])
+def test_three_seeds_whose_means_lie_close_cover(spread: float, paired: bool) -> None:
+    """In all studies, and in those in which they lie closest by chance: Student's alone holds 82 % of these."""
+    found = seed_coverage(3, 300, spread, paired=paired, trials=800)
+    assert found.all_images >= 0.95
+    assert found.close >= 0.95
+    assert found.these_images == pytest.approx(0.95, abs=0.03)
 
 
 def test_students_interval_covers_and_would_not_without_the_images() -> None:
-    found = seed_coverage(7, 500, 0.005, paired=False, trials=800)
+    found = seed_coverage(7, 500, 0.005, paired=False, trials=400)
     assert found.these_images == pytest.approx(0.95, abs=0.03)
-    assert found.all_images == pytest.approx(0.95, abs=0.03)
+    assert found.all_images >= 0.95
     assert found.without_images < 0.92
 
 
@@ -51,14 +96,16 @@ def test_hierarchical_bootstrap_covers() -> None:
 def test_tables_are_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(simulation, "image_table", lambda: [["500", "0.5", "95.1", "94.9"]])
     monkeypatch.setattr(simulation, "worst_wilson", lambda _: (0.93, 0.96))
-    monkeypatch.setattr(simulation, "draws_coverage", lambda *_, **__: 0.9512)
-    monkeypatch.setattr(simulation, "seed_table", lambda: [["3", "0.5", "paired", "95.0", "94.0", "93.0"]])
+    monkeypatch.setattr(simulation, "worst_table", lambda: [["5", "95.0", "96.0"]])
+    monkeypatch.setattr(simulation, "draws_table", lambda: [["10", "99.0", "98.0", "97.0", "96.0"]])
+    monkeypatch.setattr(simulation, "seed_table", lambda: [["3", "0.5", "paired", "95.0", "94.0", "96.0", "93.0"]])
     simulation.main()
     printed = capsys.readouterr().out
     assert "| 500 | 0.5 | 95.1 | 94.9 |" in printed
     assert "500 images, over p = 0.05, 0.051, ..., 0.95: 93.0 to 96.0" in printed
-    assert "10 draws each, p = 0.05: 95.1" in printed
-    assert "| 3 | 0.5 | paired | 95.0 | 94.0 | 93.0 |" in printed
+    assert "| 5 | 95.0 | 96.0 |" in printed
+    assert "| 10 | 99.0 | 98.0 | 97.0 | 96.0 |" in printed
+    assert "| 3 | 0.5 | paired | 95.0 | 94.0 | 96.0 | 93.0 |" in printed
 
 
 @pytest.mark.evidence
@@ -73,6 +120,10 @@ def test_all_tables(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     of_images = [row for row in rows if len(row) == 4]
     assert len(of_images) == len(IMAGES) * len(SHARES)
-    assert all(94 <= float(cell) <= 96 for row in of_images for cell in row[2:])
-    of_seeds = [row for row in rows if len(row) == 6]
-    assert all(float(row[4]) >= 92 for row in of_seeds)
+    assert all(94 <= float(row[2]) <= 96 for row in of_images)
+    assert all(95 <= float(row[3]) <= 97 for row in of_images)
+    assert all(float(covered) >= float(nominal) for _, nominal, covered in (row for row in rows if len(row) == 3))
+    assert all(float(cell) >= 94.5 for row in rows if len(row) == 5 for cell in row[1:])
+    of_seeds = [row for row in rows if len(row) == 7]
+    assert all(float(row[4]) >= 95 for row in of_seeds)
+    assert all(float(row[5]) >= 95 for row in of_seeds if float(row[1]) <= 0.5)

@@ -16,7 +16,7 @@ from robustbench_aig.reporting.claims.robustness import named
 from robustbench_aig.reporting.claims.verdicts import Estimate, Ruling, judge_bound, measurement
 from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.reporting.rows import Bools, Floats, Ints, Rows
-from robustbench_aig.statistics import bootstrap_mean, jackknife
+from robustbench_aig.statistics import clopper_pearson, jackknife, mean_interval
 
 
 def measure_movement(claim: MovementClaim, asked: Question) -> list[Measurement]:
@@ -26,7 +26,7 @@ def measure_movement(claim: MovementClaim, asked: Question) -> list[Measurement]
     for threat in sorted({e.threat for e in evaluations if e.threat}, key=lambda one: one.value):
         moves = _moves(group, [e for e in evaluations if e.threat == threat], evidence)
         if moves:
-            found.append(_moved(claim, moves, threat, asked.seed))
+            found.append(_moved(claim, moves, threat))
     return found
 
 
@@ -38,12 +38,13 @@ def measure_transitions(claim: TransitionClaim, asked: Question) -> list[Measure
         return []
     rates = opened.mean(axis=0)  # (N, G), over seeds
     least = min(places, key=lambda place: float(rates[:, place].mean()))
-    interval = bootstrap_mean(rates[:, least], seed=asked.seed)
+    interval = mean_interval(rates[:, least], bounds=(0.0, 1.0))
     names = group.gated[0].gates
     beside = {f"block {names[place].name}": float(rates[:, place].mean()) for place in places}
     what = f"execution rate of block {names[least].name}"
     found = Estimate(float(rates[:, least].mean()), *interval, len(rates))
-    return [measurement(what, found, judge_bound(found, claim.least, at_least=True), beside=beside)]
+    ruling = judge_bound(found, claim.least, at_least=True, margin=1 - claim.least)
+    return [measurement(what, found, ruling, beside=beside)]
 
 
 def measure_specificity(claim: SpecificityClaim, asked: Question) -> list[Measurement]:
@@ -65,11 +66,13 @@ def measure_specificity(claim: SpecificityClaim, asked: Question) -> list[Measur
 
     every = np.arange(opened.shape[1])
     last, first = of_stage(stages[-1]), of_stage(stages[0])
-    interval = jackknife(last, every.size, groups=claim.groups)
+    low, high = jackknife(last, every.size, groups=claim.groups)
+    unseen = clopper_pearson(0, every.size).high  # that N images can miss may move each rate by as much
     beside = {"the same of the first stage": first(every)}
     what = "standard deviation between classes, last stage"
-    found = Estimate(last(every), *interval, every.size)
-    return [measurement(what, found, judge_bound(found, claim.least, at_least=True), beside=beside)]
+    found = Estimate(last(every), low - unseen, high + unseen, every.size)
+    ruling = judge_bound(found, claim.least, at_least=True, margin=claim.least)
+    return [measurement(what, found, ruling, beside=beside)]
 
 
 def class_spread(opened: Bools, labels: Ints) -> Floats:
@@ -144,12 +147,12 @@ def _flips(rows: Rows) -> Floats:
     return np.asarray((rows.gates_clean ^ rows.gates_adv).mean(axis=1), np.float64)
 
 
-def _moved(claim: MovementClaim, moves: Sequence[_Moves], threat: ThreatRecord, seed: int) -> Measurement:
+def _moved(claim: MovementClaim, moves: Sequence[_Moves], threat: ThreatRecord) -> Measurement:
     """The attack that moves gates most."""
     worst = max(moves, key=lambda one: float(one.each.mean()))
-    interval = bootstrap_mean(worst.each, seed=seed, bounds=(-1.0, 1.0))
+    interval = mean_interval(worst.each, bounds=(-1.0, 1.0))
     found = Estimate(float(worst.each.mean()), *interval, worst.each.size)
-    ruling = judge_bound(found, claim.most, at_least=False)
+    ruling = judge_bound(found, claim.most, at_least=False, margin=claim.most)
     if not worst.whole:
         ruling = Ruling("inconclusive", "images failed")
     what = f"gates flipped by {worst.attack}" + (

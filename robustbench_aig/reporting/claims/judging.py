@@ -63,7 +63,7 @@ def claims(
         evidence: of the report.
         results: its scores.
         recipes: names and recipes of the claims.
-        guesses: (model, policy) of those that are not told from guessing.
+        guesses: (model, policy) of those that are not significantly better than guessing.
     """
     kinds, compared = list(_MEASURES), groups(evidence.plan)
     found = []
@@ -93,7 +93,7 @@ def _claim(
     ruling = _held(Ruling(deciding.verdict, f"{at}{what}{deciding.reason}"), checked, lacking)
     guessing = [] if isinstance(recipe.claim, _OF_COSTS) else _guessing(asked, guesses, plain=compares)
     if guessing:
-        ruling = Ruling("inconclusive", f"{', '.join(guessing)}: not told from guessing, unattacked")
+        ruling = Ruling("inconclusive", f"{', '.join(guessing)}: not significantly better than guessing, unattacked")
     return Claim(
         id=name,
         sentence=recipe.sentence,

@@ -27,5 +27,5 @@ class Question:
 
     @property
     def seed(self) -> int:
-        """Of the bootstrap."""
+        """Of the resampling over seeds."""
         return self.evidence.plan.seed

@@ -15,10 +15,10 @@ from robustbench_aig.reporting.accuracy import Scores
 from robustbench_aig.reporting.claims.groups import Group
 from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.verdicts import Contest, Estimate, Ruling, judge_bound, judge_contest, measurement
-from robustbench_aig.reporting.comparison import CLEAN, Condition, Results
+from robustbench_aig.reporting.comparison import CLEAN, Condition, Results, interval_of
 from robustbench_aig.reporting.rows import Bools, Floats
 from robustbench_aig.reporting.words import listing
-from robustbench_aig.statistics import MARGIN, bootstrap_difference, mcnemar, seed_difference
+from robustbench_aig.statistics import MARGIN, seed_difference
 from robustbench_aig.statistics.seeds import FEWEST_SEEDS
 from robustbench_aig.threat import Threat
 
@@ -82,7 +82,7 @@ def measure_accuracy(claim: AccuracyClaim, asked: Question) -> list[Measurement]
     if sides is None:
         return []
     gap = gap_of(*sides, paired=asked.group.paired, seed=asked.seed)
-    ruling = judge_bound(gap, -claim.tolerance, at_least=True)
+    ruling = judge_bound(gap, -claim.tolerance, at_least=True, margin=claim.tolerance)
     if not (sides[0].ok and sides[1].ok):
         ruling = Ruling("inconclusive", "images failed")
     return [measurement("gated − plain, unattacked", gap, ruling)]
@@ -116,20 +116,18 @@ def gap_of(first: Side, second: Side, *, paired: bool, seed: int, among: Bools |
         first: (S, N).
         second: (S', N), of the same images.
         paired: row s of both has the same seed.
-        seed: of the bootstrap.
+        seed: of the resampling over seeds.
         among: (N,) the images that count; all by default.
     """
     chosen = np.ones(first.share.shape[1], bool) if among is None else among
     ours, theirs = first.share[:, chosen], second.share[:, chosen]
-    means = ours.mean(axis=0), theirs.mean(axis=0)
-    each = means[0] - means[1]
+    each = ours.mean(axis=0) - theirs.mean(axis=0)
     interval = None
     if min(len(ours), len(theirs)) >= FEWEST_SEEDS and each.size > 1:
         interval = seed_difference(ours, theirs, paired=paired, seed=seed).interval
-    low, high = interval or bootstrap_difference(*means, seed=seed)
     alone = first.exact and second.exact and len(ours) == len(theirs) == 1
-    p_value = mcnemar(int((each > 0).sum()), int((each < 0).sum())) if alone else None
-    return Estimate(float(each.mean()), low, high, each.size, float((each**2).mean()), p_value)
+    low, high = interval or interval_of(each, exact=alone)
+    return Estimate(float(each.mean()), low, high, each.size, float((each**2).mean()))
 
 
 def _named(threat: ThreatRecord | None, claim: RobustnessClaim, group: Group) -> bool:
@@ -157,7 +155,7 @@ class _Among(NamedTuple):
 def _compared_on(asked: Question) -> _Among | None:
     """All images where both are equally accurate unattacked; else those that all networks get right.
 
-    Equally: within one point, and not told apart. A network that is wrong more often has less to lose.
+    Equally: within one point, and not significantly different. A network that is wrong more often has less to lose.
     """
     clean = _sides(asked, asked.policy, CLEAN)
     if clean is None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from robustbench_aig.records import ClaimVerdict, Measurement, ThreatRecord
-from robustbench_aig.reporting.words import number, percent, signed
-from robustbench_aig.statistics import LEVEL, MARGIN, images_needed
+from robustbench_aig.reporting.words import around, number, percent, signed
+from robustbench_aig.statistics import MARGIN, fewest_images, images_needed
 
 FLOOR = 0.02
 """Where both networks keep less, nothing is left to compare."""
@@ -30,7 +30,6 @@ class Estimate:
         value, low, high: with its 95 % interval, for the networks or seeds that the claim is asked of.
         n: images; None where none are involved.
         discordant: mean squared difference of an image; the share of discordant ones where nothing is random.
-        p_value: exact; None where there is no exact test.
     """
 
     value: float
@@ -38,11 +37,10 @@ class Estimate:
     high: float
     n: int | None
     discordant: float = 0.0
-    p_value: float | None = None
 
     def above(self, margin: float) -> bool:
-        """Whether it is told from `margin` and larger. A bootstrap of few discordant images is not enough."""
-        return self.low > margin and (self.p_value is None or self.p_value < LEVEL)
+        """Whether it is significantly larger than `margin`."""
+        return self.low > margin
 
     @property
     def needed(self) -> int:
@@ -50,7 +48,7 @@ class Estimate:
         return images_needed(MARGIN, max(self.discordant, MARGIN))
 
     def __str__(self) -> str:
-        return f"{signed(self.value)} points [{signed(self.low)}, {signed(self.high)}]"
+        return f"{signed(self.value)} points {around(self.low, self.high)}"
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class Contest:
 def judge_contest(found: Contest, margin: float) -> Ruling:
     """The verdict at one strength.
 
-    Supported: the gap is told from the margin, and so it is without randomness. Explained by randomness: sampled over
+    Supported: the gap is above the margin, and so it is without randomness. Explained by randomness: sampled over
     argmax gates makes up more than half of it. Explained by masking: FGSM shows an advantage, the claim's own attack
     shows none, and a smaller one than FGSM's at any rate. Unsupported: the gap is below the margin, or equivalent to it
     (within one point, by the 95 % interval, which is stricter than TOST at 5 %).
@@ -88,15 +86,27 @@ def judge_contest(found: Contest, margin: float) -> Ruling:
         return Ruling("inconclusive", "images failed, which says nothing of the networks")
     if found.left < FLOOR:
         return Ruling("inconclusive", f"both keep less than {percent(FLOOR)}", floor=True)
+    if few := _too_few(found.gap, margin):
+        return few
     return _advantage(found, margin) if found.gap.above(margin) else _none(found, margin)
 
 
+def _too_few(found: Estimate, margin: float) -> Ruling | None:
+    """Nothing is said of a margin that its images could not show; None where they could. The least is one point."""
+    margin = max(margin, MARGIN)
+    needed = fewest_images(margin)
+    if found.n is None or found.n >= needed:
+        return None
+    said = f"{found.n} images are too few for a margin of {percent(margin)}: it takes {needed}"
+    return Ruling("inconclusive", said)
+
+
 def _none(found: Contest, margin: float) -> Ruling:
-    """Where no advantage is told from the margin: was it FGSM's, is there none, or are there too few images?"""
+    """Where no advantage is above the margin: was it FGSM's, is there none, or are there too few images?"""
     gap = found.gap
     if found.fgsm is not None and found.fgsm.above(margin) and gap.high < found.fgsm.value:
         return Ruling("explained by masking", f"{found.fgsm} under FGSM, but {gap} here")
-    if gap.high <= margin:
+    if gap.high < margin:
         return Ruling("unsupported", f"it keeps {gap}")
     if margin - MARGIN < gap.low and gap.high < margin + MARGIN:
         return Ruling("unsupported", f"it keeps {gap}: the same to within a point")
@@ -117,8 +127,17 @@ def _advantage(found: Contest, margin: float) -> Ruling:
     return Ruling("inconclusive", f"{seen}; {found.argmax.needed} images would show a difference of one point")
 
 
-def judge_bound(found: Estimate, limit: float, *, at_least: bool) -> Ruling:
-    """The verdict on a number that must not be below, or above, a limit: by its interval."""
+def judge_bound(found: Estimate, limit: float, *, at_least: bool, margin: float | None = None) -> Ruling:
+    """The verdict on a number that must not be below, or above, a limit: by its interval.
+
+    Args:
+        found: the number.
+        limit: that it is compared with.
+        at_least: whether the limit is the least that it may be, and not the most.
+        margin: in shares of images, how much the sentence leaves open; None where it is not over images.
+    """
+    if margin is not None and (few := _too_few(found, margin)):
+        return few
     low, high = (found.low, found.high) if at_least else (-found.high, -found.low)
     bound = limit if at_least else -limit
     said = f"{_plain(found)} is {{}} {'at least' if at_least else 'at most'} {number(limit, 2)}"

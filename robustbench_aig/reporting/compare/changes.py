@@ -8,14 +8,12 @@ from typing import NamedTuple
 from pydantic import Field
 from scipy.special import ndtri
 
-from robustbench_aig.records import Accuracy, Record, Status, ThreatRecord
+from robustbench_aig.records import Accuracy, Record, Report, Status, ThreatRecord
 from robustbench_aig.reporting.accuracy import Scores
 from robustbench_aig.reporting.compare.sides import Key, Pairing, Side
 from robustbench_aig.reporting.comparison import paired
-from robustbench_aig.statistics import LEVEL, RESAMPLES, Interval, bootstrap_difference, holm
-
-FAMILY = "all changes between the two reports"
-"""What significance is over."""
+from robustbench_aig.reporting.words import SAME, differs
+from robustbench_aig.statistics import LEVEL, Interval
 
 
 class Measurement(Record):
@@ -37,13 +35,14 @@ class Change(Measurement):
     n: int = Field(description="images of the second report that are compared")
     status: Status = Field(description="error where an image failed; it counts as lost")
     difference: float
-    low: float = Field(description="95 % interval of this difference alone")
+    low: float = Field(description="of intervals that hold all true changes together with 95 % (Bonferroni)")
     high: float
     only_first: float | None = Field(None, description="images that only the first got right, draws averaged; paired")
     only_second: float | None = None
     p_value: float | None = Field(None, description="exact McNemar; null where a policy is random, or not paired")
-    holm_p: float | None = Field(None, description="p_value after Holm, over all changes")
-    significant: bool = Field(description="at 5 % over all changes together; never where images failed")
+    adjusted_p: float | None = Field(None, description="p_value times the number of changes (Bonferroni), at most 1")
+    significant: bool = Field(description="the interval excludes 0; never where images failed")
+    same: bool = Field(False, description="the same weights on the same images, with the same verdict on each of them")
     other_attacks: bool = Field(False, description="unions over other attacks, which may be why they differ")
 
     @property
@@ -51,22 +50,27 @@ class Change(Measurement):
         """What may be said, A being the first and B the second."""
         if self.status == "error":
             return "has failed images"
-        if self.paired and not self.only_first and not self.only_second:
-            found = "the same on every image"
+        if self.same:
+            found = "the same"
         elif not self.significant:
-            found = "not distinguishable"
+            found = SAME
         else:
             found = "B keeps more" if self.difference > 0 else "B keeps less"
         return f"{found}, other attacks" if self.other_attacks else found
 
 
 class _Case(NamedTuple):
-    """One thing that both reports measured, and among how many."""
+    """What two numbers are of, their status, among how many they are, and whether weights and images are the same."""
 
     what: Measurement
     status: Status
     family: int
-    seed: int
+    same: bool
+
+    @property
+    def confidence(self) -> float:
+        """Of each interval, so that all of them together have 95 %."""
+        return 1 - LEVEL / self.family
 
 
 def changes(first: Side, second: Side, pairing: Pairing) -> list[Change]:
@@ -78,7 +82,7 @@ def changes(first: Side, second: Side, pairing: Pairing) -> list[Change]:
     for key in both:
         (before, one), (after, other) = ours[key], theirs[key]
         status: Status = "error" if "error" in {one, other} else "ok"
-        case = _Case(measurement(key), status, len(both), first.report.seed)
+        case = _Case(measurement(key), status, len(both), _same(first.report, second.report, key[0]))
         scores = (our_scores.get(key[:2], {}).get(key[2]), their_scores.get(key[:2], {}).get(key[2]))
         if scores[0] and scores[1] and pairing.first is not None and pairing.second is not None:
             change = _paired(case, scores[0].of_images(pairing.first), scores[1].of_images(pairing.second))
@@ -86,7 +90,14 @@ def changes(first: Side, second: Side, pairing: Pairing) -> list[Change]:
             change = _unpaired(case, before, after)
         unlike = first.united(key) != second.united(key)
         found.append(change.model_copy(update={"other_attacks": unlike}))
-    return _adjusted(found)
+    return found
+
+
+def _same(first: Report, second: Report, name: str) -> bool:
+    """Whether a network has the same weights, and the same in front of it, and both reports are of the same images."""
+    one, other = (next(m for m in report.models if m.name == name) for report in (first, second))
+    alike = (one.weights_digest, one.defence) == (other.weights_digest, other.defence)
+    return alike and first.data.digest == second.data.digest
 
 
 def measurement(key: Key) -> Measurement:
@@ -102,21 +113,8 @@ def measurement(key: Key) -> Measurement:
 
 
 def _paired(case: _Case, first: Scores, second: Scores) -> Change:
-    """On the same images. Where a policy is random: significant by an interval that allows for the whole family.
-
-    That is Bonferroni's, which rejects less than Holm's would; so do the exact tests beside it (`_adjusted`).
-    """
-    found = paired(second, first, seed=case.seed)
-    significant = False
-    if found.p_value is None and found.differs and case.status == "ok":
-        strict = bootstrap_difference(
-            second.share,
-            first.share,
-            seed=case.seed,
-            resamples=max(RESAMPLES, 400 * case.family),  # ten in each tail
-            confidence=1 - LEVEL / case.family,
-        )
-        significant = _excludes_zero(strict)
+    """On the same images."""
+    found = paired(second, first, confidence=case.confidence)
     return Change(
         **dict(case.what),
         first=float(first.share.mean()),
@@ -130,7 +128,9 @@ def _paired(case: _Case, first: Scores, second: Scores) -> Change:
         only_first=found.lost,
         only_second=found.gained,
         p_value=found.p_value,
-        significant=significant,
+        adjusted_p=None if found.p_value is None else min(1.0, case.family * found.p_value),
+        significant=case.status == "ok" and found.differs,
+        same=case.same and not found.each.any(),
     )
 
 
@@ -140,7 +140,7 @@ def _unpaired(case: _Case, first: Accuracy, second: Accuracy) -> Change:
     Where the images are the same after all, the interval is too wide rather than too narrow.
     """
     wider = float(ndtri(1 - LEVEL / 2 / case.family) / ndtri(1 - LEVEL / 2))
-    low, high = independent_difference(second, first)
+    low, high = independent_difference(second, first, wider=wider)
     return Change(
         **dict(case.what),
         first=first.value,
@@ -151,7 +151,8 @@ def _unpaired(case: _Case, first: Accuracy, second: Accuracy) -> Change:
         difference=second.value - first.value,
         low=low,
         high=high,
-        significant=case.status == "ok" and _excludes_zero(independent_difference(second, first, wider=wider)),
+        significant=case.status == "ok" and differs(low, high),
+        same=case.same and first == second,
     )
 
 
@@ -165,21 +166,3 @@ def independent_difference(first: Accuracy, second: Accuracy, *, wider: float = 
     below = hypot(first.value - first.low, second.high - second.value)
     above = hypot(first.high - first.value, second.value - second.low)
     return Interval(difference - wider * below, difference + wider * above)
-
-
-def _adjusted(found: list[Change]) -> list[Change]:
-    """The same with `holm_p` and what follows from it.
-
-    What has no p-value takes part as 1, which makes the others' larger, never smaller.
-    """
-    adjusted = holm(FAMILY, [1.0 if one.p_value is None else one.p_value for one in found]).p_values
-    return [
-        one
-        if one.p_value is None
-        else one.model_copy(update={"holm_p": p, "significant": p < LEVEL and one.status == "ok"})
-        for one, p in zip(found, adjusted, strict=True)
-    ]
-
-
-def _excludes_zero(interval: Interval) -> bool:
-    return not interval.low <= 0 <= interval.high

@@ -15,7 +15,21 @@ from robustbench_aig.reporting.claims.groups import groups
 from robustbench_aig.reporting.documents import load_report
 from robustbench_aig.reporting.loading import load_evidence
 from tests.reporting import synthetic, trained
-from tests.reporting.synthetic import CLASSES, DRAWS, EPSILONS, N, Study, evaluation, fail, make_plan, make_study
+from tests.reporting.synthetic import (
+    CLASSES,
+    DRAWS,
+    EPSILONS,
+    Study,
+    evaluation,
+    fail,
+    make_plan,
+    make_study,
+    repeated,
+)
+from tests.reporting.synthetic import N as FEW
+
+N = 7 * FEW
+"""Images; claims say nothing of one point from fewer than 368."""
 
 POLICIES = {"resnet-digits": ("none",), "aig-digits": ("argmax", "sampled")}
 
@@ -39,7 +53,7 @@ def keeps(study: Study, policy: str, attack: str, share: float, draws: float = 1
 
 def kept(none: float, argmax: float, sampled: float, *, fgsm: tuple[float, float, float] | None = None) -> Study:
     """All right unattacked; under attack plain, argmax and, on a share of the draws, sampled gates keep so much."""
-    study = hardened(make_study())
+    study = hardened(repeated(make_study(), N // FEW))
     for policy, share, first in zip(("none", "argmax", "sampled"), (none, argmax, sampled), fgsm or (), strict=False):
         keeps(study, policy, "clean", 1)
         keeps(study, policy, "pgd", share)
@@ -167,9 +181,9 @@ def test_the_first_screen_says_what_is_left_of_the_claim_of_robustness(tmp_path:
     assert found["as-accurate", "argmax"].sentence not in first
 
 
-@pytest.mark.parametrize(("right", "guesses"), [(0.3, True), (0.35, False)])
+@pytest.mark.parametrize(("right", "guesses"), [(0.23, True), (0.25, False)])
 def test_a_network_that_guesses_carries_no_claim(right: float, guesses: bool, tmp_path: Path) -> None:
-    """A fifth of 60 images is in each class. Wilson: 18 right may be .199, 21 may not be less than .242."""
+    """A fifth of 420 images is in each class. Wilson: 97 right may be .193, 105 may not be less than .211."""
     study = kept(right / 2, 0.9, 0.9)
     keeps(study, "none", "clean", right)
     directory = study.write(tmp_path)
@@ -180,13 +194,13 @@ def test_a_network_that_guesses_carries_no_claim(right: float, guesses: bool, tm
     found = {(c.id, c.gate_policy): c for c in report.claims}
     for claim in ("more-robust", "as-accurate"):
         asked = found[claim, "argmax"]
-        assert ("resnet-digits: not told from guessing" in asked.reason) == guesses
-        assert (asked.verdict == "inconclusive") == guesses
+        assert ("resnet-digits: not significantly better than guessing" in asked.reason) == guesses
+    assert (found["as-accurate", "argmax"].verdict == "inconclusive") == guesses
     assert found["gates-cost-nothing", None].verdict != "inconclusive", "costs are the same"
     alone = found["transitions-open", "argmax"]
     assert "guessing" not in alone.reason, "it rests on the gated network alone"
     assert alone.reason.startswith(f"{alone.measurements[0].what}: ")
-    assert ("Not told from guessing" in (directory / "report.html").read_text()) == guesses
+    assert ("Not significantly better than guessing" in (directory / "report.html").read_text()) == guesses
 
 
 def test_noise_that_makes_the_advantage(tmp_path: Path) -> None:
@@ -243,7 +257,7 @@ def test_a_less_accurate_network_is_compared_where_both_are_right(tmp_path: Path
 
 
 def test_moved_gates_are_those_beyond_the_control(tmp_path: Path) -> None:
-    study = hardened(make_study())
+    study = hardened(repeated(make_study(), N // FEW))
     found = claims(study.write(tmp_path))["gates-hardly-move", "argmax"]
     for measured in found.measurements:
         assert measured.threat is not None
@@ -260,7 +274,7 @@ def test_moved_gates_are_those_beyond_the_control(tmp_path: Path) -> None:
 
 
 def test_the_least_open_transition_decides(tmp_path: Path) -> None:
-    study = hardened(make_study())
+    study = hardened(repeated(make_study(), N // FEW))
     for row in study.rows[evaluation("aig-digits", "argmax", "clean", "clean", None).id]:
         opened = np.zeros(9, bool)
         opened[3], opened[6] = True, row["image"] % 2 == 0  # blocks 2.1 and 3.1

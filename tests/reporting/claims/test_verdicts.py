@@ -30,14 +30,15 @@ def with_(contest: Contest, **changes: object) -> Contest:
     ("contest", "verdict", "words"),
     [
         (FIXED, "supported", "+5.0 points"),
-        (with_(FIXED, gap=Estimate(0.05, 0.001, 0.1, 20, 0.1, p_value=0.25)), "inconclusive", "would show"),
-        (with_(FIXED, gap=Estimate(0.05, 0.001, 0.1, 20, 0.1, p_value=0.01)), "supported", ""),
+        (with_(FIXED, gap=Estimate(0.5, 0.2, 0.8, 367, 0.5)), "inconclusive", "367 images are too few"),
+        (with_(FIXED, gap=Estimate(-0.5, -0.8, -0.2, 367, 0.5)), "inconclusive", "it takes 368"),
+        (with_(FIXED, gap=Estimate(0.5, 0.2, 0.8, 368, 0.5)), "supported", ""),
         (with_(FIXED, failed=True), "inconclusive", "failed"),
         (with_(FIXED, left=0.019), "inconclusive", "both keep less than 2.0"),
         (with_(FIXED, gap=NONE), "inconclusive", "images would show a difference of one point"),
         (with_(FIXED, gap=DOWN), "unsupported", "−5.0 points"),
         (with_(FIXED, gap=SAME), "unsupported", "the same to within a point"),
-        (with_(FIXED, gap=NONE, fgsm=UP), "explained by masking", "+5.0 points [+3.0, +7.0] under FGSM"),
+        (with_(FIXED, gap=NONE, fgsm=UP), "explained by masking", "+5.0 points [+3.0,\xa0+7.0] under FGSM"),
         (with_(FIXED, gap=DOWN, fgsm=UP), "explained by masking", ""),
         # FGSM shows no more than the union may hide: too few images, not a mask.
         (with_(FIXED, gap=Estimate(0.04, -0.01, 0.09, 1000, 0.1), fgsm=UP), "inconclusive", ""),

@@ -1,0 +1,41 @@
+"""The interval of a mean of bounded scores: by its definition, and where a sample looks certain."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from robustbench_aig.statistics import Floats, mean_interval
+
+SCORES = st.lists(st.integers(-10, 10), min_size=1, max_size=60).map(lambda values: np.array(values) / 10)
+
+
+@given(SCORES, st.sampled_from([0.9, 0.95, 0.999]))
+def test_it_is_students_with_one_image_more_at_either_bound(scores: Floats, confidence: float) -> None:
+    """And at least what N images can miss with so much chance: a share q with (1 - q)^N = 2.5 %."""
+    student = stats.ttest_1samp(np.append(scores, [-1, 1]), 0).confidence_interval(confidence)
+    missed = 1 - ((1 - confidence) / 2) ** (1 / scores.size)
+    worst = [(1 - missed) * scores.mean() + missed * bound for bound in (-1, 1)]
+    found = mean_interval(scores, bounds=(-1, 1), confidence=confidence)
+    assert found == pytest.approx((max(min(student.low, worst[0]), -1), min(max(student.high, worst[1]), 1)))
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 10, 20])
+def test_a_few_gains_of_a_draw_are_no_finding(n: int) -> None:
+    """All on one side, equal or not: so few images leave room for one that is lost wholly."""
+    for scores in (np.full(n, 0.1), np.linspace(0.1, 0.3, n)):
+        assert mean_interval(scores, bounds=(-1, 1)).low < 0
+
+
+def test_equal_scores_do_not_claim_certainty() -> None:
+    assert mean_interval(np.zeros(100), bounds=(0, 1)).low == 0
+    assert 0.01 < mean_interval(np.zeros(100), bounds=(0, 1)).high < 0.04
+    low, high = mean_interval(np.zeros(100), bounds=(-1, 1))
+    assert low == pytest.approx(-high)
+
+
+def test_among_many_images_two_more_weigh_nothing() -> None:
+    scores = np.random.default_rng(0).binomial(10, 0.3, 10_000) / 10
+    plain = stats.ttest_1samp(scores, 0).confidence_interval(0.95)
+    assert mean_interval(scores, bounds=(0, 1)) == pytest.approx((plain.low, plain.high), abs=1e-4)

@@ -9,12 +9,15 @@ from typing import NamedTuple
 from robustbench_aig.policies import traits
 from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Plan, Report
 from robustbench_aig.reporting import charts, corruptions, gallery, heatmap, shifts, words
+from robustbench_aig.reporting.containing import Contained
 from robustbench_aig.reporting.fates import Fates
 from robustbench_aig.reporting.forced import forced
 from robustbench_aig.reporting.ladder import step_rows
 from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.reporting.over_seeds import over_seeds
 from robustbench_aig.reporting.palette import heat_css
+from robustbench_aig.reporting.pictures import channels_shown
+from robustbench_aig.reporting.remarks import remarks
 from robustbench_aig.reporting.series import (
     Series,
     accuracy_of,
@@ -72,16 +75,18 @@ class Panel(NamedTuple):
 
 
 def render(report: Report, evidence: Evidence, directory: Path, table: Fates | None) -> str:
-    """The report as HTML; a function of its arguments and of `directory`/images.
+    """The report as HTML; a function of its arguments and of `directory`/images. A part that can't be made is named.
 
     Raises:
         RunError: if an image file is damaged.
     """
+    parts = Contained()
     series = all_series(report)
     labels = {(one.model, one.policy): one.label for one in series}
     drawn = _drawn(report)
     corrupted = [e.corruption for e in evidence.plan.evaluations if e.corruption is not None]
     return template("page.html").render(
+        section=parts.section,
         report=report,
         series=series,
         threats=threats(report),
@@ -100,15 +105,15 @@ def render(report: Report, evidence: Evidence, directory: Path, table: Fates | N
         label=lambda model, policy: labels[model, policy],
         models={model.name: model for model in report.models},
         comparisons=_comparisons(report),
-        picture=charts.worst_case(report, series) if series else None,
+        picture=parts.part("The first chart", lambda: charts.worst_case(report, series) if series else None, None),
         verdicts=_verdicts(report, series),
         over_seeds=over_seeds(report),
-        movements=_movements(report, evidence, series),
-        shift_blocks=shifts.blocks(report, series),
+        movements=parts.part("How gates moved", lambda: _movements(report, evidence, series), []),
+        shift_blocks=parts.part("How far gates shifted", lambda: shifts.blocks(report, series), []),
         shift_sides=shifts.SIDES,
         shift_of=shifts.shift_of,
         drawn=drawn,
-        panels=_panels(report, series, drawn),
+        panels=parts.part("The charts of accuracy", lambda: _panels(report, series, drawn), []),
         attack_settings=_attack_settings(evidence.plan),
         heat_cell=heatmap.cell,
         heat=heatmap.heat_maps(report, labels),
@@ -123,10 +128,13 @@ def render(report: Report, evidence: Evidence, directory: Path, table: Fates | N
         },
         ladder_steps=step_rows(report, [None, *threats(report)], [*_single(report), "union"]),
         fates=table,
-        thumbnails=load_thumbnails(directory),
-        shelves=gallery.shelves(report, evidence, directory, series),
+        thumbnails=parts.part("The pictures of images", lambda: load_thumbnails(directory), {}),
+        channels_shown=channels_shown(report.data.shape[0]),
+        shelves=parts.part("The gallery", lambda: gallery.shelves(report, evidence, directory, series), []),
         unfinished=[e.id for e in evidence.plan.evaluations if e.id not in {r.id for r in report.evaluations}],
         heat_css=heat_css(),
+        remarks=[remark for model in report.models for remark in remarks(model)],
+        lost=parts.lost,
     )
 
 

@@ -23,12 +23,20 @@ def thumbnail(pixels: Pixels) -> str:
 
 
 def png(pixels: Pixels) -> str:
-    """Data URI of an image (C, H, W) with C 1 or 3."""
+    """Data URI of an image (C, H, W); of the channels that `channels_shown` says."""
     return _uri(_picture(pixels))
 
 
+def channels_shown(channels: int) -> str | None:
+    """Which channels of an image with so many are shown, in words; None where all are, as grey or in colour."""
+    if channels in {1, 3}:
+        return None
+    return f"of {channels} channels the {'first is' if channels == 2 else 'first three are'} shown"
+
+
 def _picture(pixels: Pixels) -> Image.Image:
-    levels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    seen = pixels[: 1 if len(pixels) < 3 else 3]
+    levels = np.rint(np.clip(seen, 0, 1) * 255).astype(np.uint8)
     return Image.fromarray(levels[0] if len(levels) == 1 else np.moveaxis(levels, 0, -1))
 
 

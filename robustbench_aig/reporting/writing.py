@@ -11,8 +11,9 @@ from robustbench_aig.errors import RunError
 from robustbench_aig.files import write_atomic
 from robustbench_aig.records import Report, report_json_schema
 from robustbench_aig.reporting.aggregation import summarise
+from robustbench_aig.reporting.containing import Contained, plain_page
 from robustbench_aig.reporting.fates import fates
-from robustbench_aig.reporting.loading import load_evidence
+from robustbench_aig.reporting.loading import Evidence, load_evidence
 from robustbench_aig.reporting.page import render
 from robustbench_aig.reporting.series import all_series
 from robustbench_aig.reporting.thumbnails import Originals, keep_thumbnails
@@ -22,7 +23,8 @@ def write_report(directory: Path, originals: Originals | None = None) -> Report:
     """Aggregate `directory` and write `report.json`, `report.schema.json` and `report.html` into it.
 
     Each file replaces its forerunner at once, so a reader never sees half of one. `originals` gives unattacked images;
-    with it pictures of those that the page names are kept for this page and later ones.
+    with it pictures of those that the page names are kept for this page and later ones. A page, or a part of it, that
+    can't be made is said to be missing in its place; the numbers are written first.
 
     Raises:
         RunError: if the evidence is missing, damaged or foreign, or a number is not finite.
@@ -30,13 +32,19 @@ def write_report(directory: Path, originals: Originals | None = None) -> Report:
     """
     evidence = load_evidence(directory)
     report = summarise(evidence)
+    write_atomic(directory / "report.json", _json(report.model_dump(), directory))
+    write_atomic(directory / "report.schema.json", _json(report_json_schema(), directory))
+    page = Contained()
+    html = page.part("This page", lambda: _page(report, evidence, directory, originals), None)
+    write_atomic(directory / "report.html", plain_page(page.lost[0]) if html is None else html)
+    return report
+
+
+def _page(report: Report, evidence: Evidence, directory: Path, originals: Originals | None) -> str:
     table = fates(report, evidence, all_series(report))
     if originals is not None and table is not None:
         keep_thumbnails(directory, np.array([line.image for line in table.lines], dtype=np.int64), originals)
-    write_atomic(directory / "report.json", _json(report.model_dump(), directory))
-    write_atomic(directory / "report.schema.json", _json(report_json_schema(), directory))
-    write_atomic(directory / "report.html", render(report, evidence, directory, table))
-    return report
+    return render(report, evidence, directory, table)
 
 
 def _json(content: dict[str, object], directory: Path) -> str:

@@ -45,5 +45,15 @@ ROW = pa.schema(
     ]
 )
 
+NAMES = "names.parquet"
+"""The file of a report directory that gives images their files' names; none where they come from no files."""
+
+NAME = pa.schema(
+    [
+        pa.field("image", pa.int64(), False),  # as in `ROW`
+        pa.field("name", pa.string(), False),  # CLASS/FILE in the test split's folder
+    ]
+)
+
 ROW_DEFAULTS: dict[str, int | list[float]] = {"batch": 0, "mean_p_adv": [], "choice_p_adv": []}
 """What a column holds in sample tables that were written before there was such a column: 0 and [], "not recorded"."""

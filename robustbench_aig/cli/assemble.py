@@ -38,7 +38,7 @@ def chosen_threats(request: Request, shape: Shape) -> list[Threat]:
 def refuse_early(request: Request) -> Choice:
     """What the request names, once all that can be refused without importing torch is refused."""
     for option, value in (("--limit", request.limit), ("--chunk", request.chunk), ("--draws", request.draws)):
-        if value < 1:
+        if value is not None and value < 1:
             raise InputError(f"{option} must be at least 1, got {value}")
     for name in request.attacks:
         find_attack(name)
@@ -76,9 +76,16 @@ def assemble(
     choice = refuse_early(request)
     for policy in request.policies:
         refuse_unknown(policy)
-    test, data = images_of(choice.data, source=request.data, limit=request.limit, seed=request.seed, progress=progress)
+    test, data = images_of(
+        choice.data,
+        source=request.data,
+        limit=request.limit,
+        images=request.images,
+        seed=request.seed,
+        progress=progress,
+    )
     options.suit_threads(data.shape)
-    images = Images(test.batch(slice(None)), test.labels, test.ids)
+    images = Images(test.batch(slice(None)), test.labels, test.ids, test.file_names)
     corruptions, files, left_out = chosen_corruptions(request, images, data)
     loaded = load_networks(request, choice, images, data, device)
     wanted = Wanted(
@@ -96,6 +103,7 @@ def assemble(
     asked = Asked(
         runs=str(request.runs_root),
         data=request.data,
+        images=str(request.images) if request.images else None,
         norm=request.norm,
         seed=request.seed,
         device=request.device,

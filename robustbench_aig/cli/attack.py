@@ -102,6 +102,7 @@ Examples:
 @options.own_options
 @options.defence_option
 @options.moved_data_option
+@options.images_option
 @options.runs_option
 @click.option("--chunk", default=100, show_default=True, metavar="N", help="Images per unit of work.")
 @click.option("--draws", default=10, show_default=True, metavar="K", help="Scoring passes per image of random gates.")
@@ -137,6 +138,8 @@ def attack(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the o
     with as many threads as each; to go on, there may be more or fewer of them.
     """
     quiet, as_json, latency, processes = (chosen.pop(name) for name in ("quiet", "json", "latency", "processes"))
+    if chosen["images"] and not _typed("limit"):
+        chosen["limit"] = None
     in_balls = _in_balls(corrupted=bool(chosen["corruptions"] or chosen["corruption_files"]))
     request = Request(**chosen, in_balls=in_balls, command=options.command_line())
     carry_out(request, quiet=quiet, as_json=as_json, latency=latency, processes=processes)
@@ -144,9 +147,13 @@ def attack(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the o
 
 def _in_balls(*, corrupted: bool) -> bool:
     """Whether attacks in norm balls are wanted: always without corruptions, else where something of them was typed."""
+    return _typed("attacks", "suite", "eps", "norm") or not corrupted
+
+
+def _typed(*names: str) -> bool:
+    """Whether any of the parameters was given."""
     source = click.get_current_context().get_parameter_source
-    typed = any(source(name) is not ParameterSource.DEFAULT for name in ("attacks", "suite", "eps", "norm"))
-    return typed or not corrupted
+    return any(source(name) is not ParameterSource.DEFAULT for name in names)
 
 
 def carry_out(request: Request, *, quiet: bool, as_json: bool, latency: bool, processes: int) -> None:

@@ -100,6 +100,7 @@ class Request(Naming):
     help="A report directory that attacks RUN: its claims then rest on these checks, and its pages show them.",
 )
 @options.moved_data_option
+@options.images_option
 @options.runs_option
 @click.option(
     "--limit",
@@ -195,13 +196,13 @@ def _case(
     from robustbench_aig.training import load_model  # noqa: PLC0415
 
     device = options.resolve_device(request.device)
-    limit = request.limit or (QUICK_IMAGES if request.quick else IMAGES)
+    usual = None if request.images else QUICK_IMAGES if request.quick else IMAGES
     with reading(shown) as progress:
         known = data_of(choice.data, source=request.data, seed=request.seed, progress=progress)
-        test, data = tested(known, limit, request.seed)
+        test, data = tested(known, request.limit or usual, request.seed, request.images)
     options.suit_threads(data.shape)
     _refuse_others(others, data)
-    images = Images(test.batch(slice(None)), test.labels, test.ids)
+    images = Images(test.batch(slice(None)), test.labels, test.ids, test.file_names)
     network = load_one(request, choice, images, data, device)
     policy = policy_of(network, request.policy)
     subject = _with_copy(network).subject(policy)

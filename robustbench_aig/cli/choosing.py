@@ -25,6 +25,7 @@ class Naming:
     weights: Sequence[Path]
     defences: Sequence[str]
     data: str | None
+    images: Path | None
     norm: str
     seed: int
     device: str
@@ -45,7 +46,7 @@ class Request(Naming):
     corruption_files: Path | None
     in_balls: bool
     policies: Sequence[str]
-    limit: int
+    limit: int | None
     keep_images: bool
     chunk: int
     draws: int

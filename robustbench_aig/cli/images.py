@@ -18,7 +18,8 @@ def images_of(
     trained: Trained | None,
     *,
     source: str | None,
-    limit: int,
+    limit: int | None,
+    images: Path | None = None,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[ImageSet, DataRecord]:
@@ -27,14 +28,15 @@ def images_of(
     Args:
         trained: as for `data_of`.
         source: as for `data_of`.
-        limit: at most so many.
+        limit: at most so many; None for all.
+        images: a list of some, in a text file; None for the first of all.
         seed: of the order.
         progress: told how many images are read.
 
     Raises:
-        InputError: as for `data_of`.
+        InputError: as for `data_of`, or the list names an image that there isn't.
     """
-    return tested(data_of(trained, source=source, seed=seed, progress=progress), limit, seed)
+    return tested(data_of(trained, source=source, seed=seed, progress=progress), limit, seed, images)
 
 
 def data_of(
@@ -64,11 +66,14 @@ def data_of(
     return found
 
 
-def tested(found: DataSet, limit: int, seed: int) -> tuple[ImageSet, DataRecord]:
-    """At most so many images of the test split's seeded order, and their description."""
-    from robustbench_aig.data import digest_of  # noqa: PLC0415 - imports torch
+def tested(found: DataSet, limit: int | None, seed: int, images: Path | None = None) -> tuple[ImageSet, DataRecord]:
+    """At most so many images of the test split's seeded order, or of those that a list names; their description."""
+    from robustbench_aig.data import digest_of, positions_of, read_list  # noqa: PLC0415 - imports torch
 
-    test = found.test.limit(limit, seed)
+    test = found.test
+    if images is not None:
+        test = test.select(positions_of(read_list(images), test.names, len(test), images))
+    test = test.limit(limit, seed)
     return test, DataRecord(
         name=found.name,
         split="test",

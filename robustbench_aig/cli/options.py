@@ -30,6 +30,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 json_option = click.option("--json", is_flag=True, help="One JSON document on stdout instead of tables.")
 quiet_option = click.option("--quiet", is_flag=True, help="No progress on stderr.")
+images_option = click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    metavar="LIST",
+    help="A text file that names test images, one a line, as CLASS/FILE or by position from 0; all of them are taken "
+    "unless --limit says otherwise.",
+)
 runs_option = click.option(
     "--runs",
     "runs_root",

@@ -61,6 +61,7 @@ def _check(asked: Asked, name: str, policy: str | None, directory: Path) -> str:
         policy=policy,
         norm=None if asked.norm == "linf" else asked.norm,
         data=asked.data,
+        images=asked.images,
         runs=None if asked.runs == "runs" else asked.runs,
         seed=asked.seed or None,
         device=None if asked.device == "auto" else asked.device,

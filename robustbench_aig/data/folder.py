@@ -44,7 +44,7 @@ class Folder:
     def image_set(self, shape: tuple[int, int, int], progress: Progress | None, *, keep: bool) -> ImageSet:
         """The split as images of one shape (C, H, W), decoded when they are first used, and then kept or not."""
         ids, labels = torch.arange(len(self.labels)), torch.tensor(self.labels, dtype=torch.int64)
-        return ImageSet(ids, labels, Undecoded(self, ids, shape, progress, keep))
+        return ImageSet(ids, labels, Undecoded(self, ids, shape, progress, keep), self.names)
 
     def measure(self) -> tuple[set[tuple[int, int]], bool]:
         """All (H, W) that occur, and whether every image is grey."""

@@ -41,14 +41,21 @@ class ImageSet:
             seed, the limit or the order.
         labels: (N,) int64, on the device that batches go to.
         source: of the pixels.
+        names: of the split's files by id, CLASS/FILE; none where there are no files.
     """
 
     ids: Tensor
     labels: Tensor
     source: Source
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def file_names(self) -> list[str]:
+        """Of these images, in their order; none where there are no files."""
+        return [self.names[image] for image in self.ids.tolist()] if self.names else []
 
     @cached_property
     def stored(self) -> Stored:
@@ -108,7 +115,7 @@ class ImageSet:
     def select(self, index: Tensor) -> ImageSet:
         """The images at positions `index` (M,) of this set; of what isn't read yet, only these will be."""
         source: Source = self.__dict__.get("stored", self.source)
-        return ImageSet(self.ids[index], self.labels[index], source.select(index))
+        return ImageSet(self.ids[index], self.labels[index], source.select(index), self.names)
 
     def limit(self, n: int | None, seed: int) -> ImageSet:
         """The first `n` images of an order fixed by the seed; all of them, in that order, where `n` is None."""
@@ -127,12 +134,12 @@ class ImageSet:
             room = room_on(labels.device) if budget is None else budget
             if stored.nbytes <= room or stored.store.device.type != "cpu":
                 stored = stored.copy_to(labels.device)
-        return ImageSet(ids, labels, stored)
+        return ImageSet(ids, labels, stored, self.names)
 
 
-def resident(images: Tensor, labels: Tensor, ids: Tensor | None = None) -> ImageSet:
+def resident(images: Tensor, labels: Tensor, ids: Tensor | None = None, names: tuple[str, ...] = ()) -> ImageSet:
     """A set whose pixels (N, C, H, W) are in memory already; ids count from 0 unless given."""
-    return ImageSet(torch.arange(len(labels)) if ids is None else ids, labels, Stored(images))
+    return ImageSet(torch.arange(len(labels)) if ids is None else ids, labels, Stored(images), names)
 
 
 def as_float(images: Tensor) -> Tensor:
@@ -153,7 +160,6 @@ class DataSet:
         validation: cut from the training images by seed; what choices may look at.
         test: what is measured at the end.
         notes: what was done to the images that their owner should know.
-        names: of the test images' files by id, CLASS/FILE; none where there are no files.
     """
 
     name: str
@@ -164,7 +170,6 @@ class DataSet:
     validation: ImageSet
     test: ImageSet
     notes: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
 
     @property
     def mean(self) -> list[float]:

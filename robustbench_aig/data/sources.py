@@ -52,20 +52,19 @@ def load_data(
         image_size = shape[1]
     if source not in KNOWN:
         return _folder(_existing(source), seed, image_size, shape, progress)
-    names: tuple[str, ...] = ()
     if source == "digits":
         classes, train, test = _digits()
     else:
         found = read_published(source, root or _default_root(), download=download)
-        classes, names = found.classes, found.test.names
-        train, test = (resident(split.images, split.labels) for split in (found.train, found.test))
+        classes = found.classes
+        train, test = (resident(split.images, split.labels, names=split.names) for split in (found.train, found.test))
     if image_size is not None:
         train, test = _resized(train, image_size), _resized(test, image_size)
     left, validation = cut_validation(train, seed)
     c, h, w = train.images.shape[1:]
     beside = Path(source).is_dir()
     notes = (f"this is the published data set; the folder of that name here is ./{source}",) if beside else ()
-    return DataSet(source, source, (c, h, w), classes, left, validation, test, notes, names)
+    return DataSet(source, source, (c, h, w), classes, left, validation, test, notes)
 
 
 def _digits() -> tuple[tuple[str, ...], ImageSet, ImageSet]:
@@ -96,7 +95,7 @@ def _resized(images: ImageSet, side: int) -> ImageSet:
     scaled = resize(images.images, [side, side], antialias=True)
     # A weighted mean of ones can round to more than one.
     boxed = scaled.clamp(0, 1) if scaled.is_floating_point() else scaled
-    return resident(boxed, images.labels, images.ids)
+    return resident(boxed, images.labels, images.ids, images.names)
 
 
 def _existing(source: str) -> Path:
@@ -124,7 +123,7 @@ def _folder(root: Path, seed: int, image_size: int | None, shape: Shape | None, 
     train, validation = cut_validation(images, seed)
     test = test_files.image_set(shape, progress, keep=not obstacle)
     path = root.resolve()
-    return DataSet(path.name, str(path), shape, train_files.classes, train, validation, test, notes, test_files.names)
+    return DataSet(path.name, str(path), shape, train_files.classes, train, validation, test, notes)
 
 
 def _common_shape(train: Folder, test: Folder, image_size: int | None) -> tuple[Shape, tuple[str, ...]]:

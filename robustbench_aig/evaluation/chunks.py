@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +19,13 @@ class Images:
         pixels: (N, C, H, W) float32 in [0, 1].
         labels: (N,) int64.
         ids: (N,) int64, position in the test split.
+        names: N names of their files; none where there are no files, and in a part.
     """
 
     pixels: Tensor
     labels: Tensor
     ids: Tensor
+    names: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

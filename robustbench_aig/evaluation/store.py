@@ -16,10 +16,12 @@ from safetensors.torch import save
 from torch import Tensor, cat
 
 from robustbench_aig.errors import RunError
+from robustbench_aig.evaluation.chunks import Images
 from robustbench_aig.files import make_folder, write_atomic
 from robustbench_aig.models.state import read_safetensors
 from robustbench_aig.records import Plan
 from robustbench_aig.reporting.documents import read_plan
+from robustbench_aig.samples import NAME, NAMES
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,12 @@ class Store:
         path = self.directory / "plan.json"
         if not path.exists():
             write_atomic(path, plan.model_dump_json(indent=1))
+
+    def keep_names(self, images: Images) -> None:
+        """Keep the names of the images' files, where they have any, once for all sample tables."""
+        if images.names:
+            columns = {"image": images.ids.cpu().numpy(), "name": list(images.names)}
+            write_atomic(self.directory / NAMES, _parquet(pa.table(columns, NAME).sort_by("image")))
 
     def join(self, plan: Plan) -> None:
         """Take part in what another process has opened.

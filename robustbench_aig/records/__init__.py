@@ -1,9 +1,10 @@
 """The record of an evaluation: the plan written before, the report made after. No torch.
 
 A report directory holds `plan.json` (what is measured, written first), `samples/<evaluation>.parquet` (one row per
-image: the evidence), `images/<evaluation>.safetensors` (a sample of the attacked images), `times.json` (seconds
-spent), `latency.json` and `pace.json` (`Latency` and `Pace` of some evaluations), `checks/` (a `Checkup` for
-each network and policy) and `report.json`, which is a function of the former.
+image: the evidence), `names.parquet` (names of the images' files, where they have any),
+`images/<evaluation>.safetensors` (a sample of the attacked images), `times.json` (seconds spent), `latency.json` and
+`pace.json` (`Latency` and `Pace` of some evaluations), `checks/` (a `Checkup` for each network and policy) and
+`report.json`, which is a function of the former.
 """
 
 from robustbench_aig.records.base import SCHEMA_VERSION, CorruptionRecord, Precision, Record, Role, Status, ThreatRecord

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
@@ -18,6 +20,7 @@ from robustbench_aig.records import Checkup, EvaluationPlan, Latency, ModelRecor
 from robustbench_aig.reporting.documents import read_json, read_plan
 from robustbench_aig.reporting.rows import Ints, Rows
 from robustbench_aig.reporting.sample_tables import SampleTables
+from robustbench_aig.samples import NAME, NAMES
 
 T = TypeVar("T")
 
@@ -36,6 +39,7 @@ class Evidence:
         latency: evaluation id -> what was measured with a clock; not every evaluation has it.
         pace: the same, of unattacked evaluations of gated networks, beside a plain one.
         checks: what `aigrob check --into` has found of its networks.
+        names: image -> its file's name; empty where images have none, or an early version wrote.
     """
 
     plan: Plan
@@ -44,6 +48,7 @@ class Evidence:
     latency: dict[str, Latency]
     pace: dict[str, Pace] = field(default_factory=dict)
     checks: list[Checkup] = field(default_factory=list)
+    names: dict[int, str] = field(default_factory=dict)
 
     def model(self, name: str) -> ModelRecord:
         """The model of that name."""
@@ -113,8 +118,26 @@ def load_evidence(directory: Path) -> Evidence:
     seconds = _load_times(directory / "times.json", TypeAdapter(dict[str, float]), "seconds")
     latency = _load_times(directory / "latency.json", TypeAdapter(dict[str, Latency]), "latency")
     return Evidence(
-        plan, SampleTables(directory, plan), seconds, latency, load_paces(directory), _load_checks(directory / CHECKS)
+        plan,
+        SampleTables(directory, plan),
+        seconds,
+        latency,
+        load_paces(directory),
+        _load_checks(directory / CHECKS),
+        load_names(directory),
     )
+
+
+def load_names(directory: Path) -> dict[int, str]:
+    """The names of the images' files, by image; empty where none were kept. RunError where the table is damaged."""
+    path = directory / NAMES
+    if not path.is_file():
+        return {}
+    try:
+        table = pq.read_table(path, schema=NAME)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({first_line(error)}): delete it, and images go by position") from None
+    return dict(zip(table["image"].to_pylist(), table["name"].to_pylist(), strict=True))
 
 
 def load_paces(directory: Path) -> dict[str, Pace]:

@@ -131,6 +131,7 @@ def render(report: Report, evidence: Evidence, directory: Path, table: Fates | N
         thumbnails=parts.part("The pictures of images", lambda: load_thumbnails(directory), {}),
         channels_shown=channels_shown(report.data.shape[0]),
         shelves=parts.part("The gallery", lambda: gallery.shelves(report, evidence, directory, series), []),
+        names=evidence.names,
         unfinished=[e.id for e in evidence.plan.evaluations if e.id not in {r.id for r in report.evaluations}],
         heat_css=heat_css(),
         remarks=[remark for model in report.models for remark in remarks(model)],

@@ -88,7 +88,7 @@ def prepare(
     together = together or Together()
     subjects = _subjects(plan, networks, images, device)
     store = Store(place(plan))
-    _open(store, plan, together, resume=resume)
+    _open(store, plan, images, together, resume=resume)
     return Evaluator(plan, subjects, attacks, images, store, device, wanted.keep, together, files), notes
 
 
@@ -114,12 +114,13 @@ def _subjects(plan: Plan, networks: Chosen, images: Images, device: torch.device
     return found
 
 
-def _open(store: Store, plan: Plan, together: Together, *, resume: bool) -> None:
+def _open(store: Store, plan: Plan, images: Images, together: Together, *, resume: bool) -> None:
     """Let the leader open the directory, once all processes have seen that it may."""
     store.check(plan, resume=resume)
     together.wait()
     if together.world.leads:
         store.open(plan, resume=True)
+        store.keep_names(images)
     together.wait()
     if not together.world.leads:
         store.join(plan)

@@ -81,7 +81,9 @@ def test_own_networks_their_weights_and_a_folder_of_images(tmp_path: Path) -> No
     photos = write_images(tmp_path / "my photos", train=2, test=4, classes=[f"class {n}" for n in range(10)], mode="L")
     save_file(network().state_dict(), tmp_path / "its weights.safetensors")
     own = ["--model", "examples.skipnet:network", "--weights", "its weights.safetensors", "--data", photos.name]
-    found = checked(tmp_path, *own, "--defence", "none", "--defence", "jpeg:75")
+    (tmp_path / "a list.txt").write_text("class 3/0.png\nclass 7/1.png\n")
+    found = checked(tmp_path, *own, "--defence", "none", "--defence", "jpeg:75", "--images", "a list.txt")
+    assert {c.data.n for c in found} == {2}
     assert {c.run for c in found} == {"skipnet-network", "skipnet-network+jpeg75"}
     assert len({c.weights_digest for c in found}) == 1
 

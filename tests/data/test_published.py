@@ -28,7 +28,7 @@ def test_cifar_is_read_as_it_was_written(
     pixels, labels, names = written["test"]
     assert torch.equal(data.test.images, torch.from_numpy(pixels))
     assert data.test.labels.tolist() == labels
-    assert data.names == tuple(f"class{label}/{file}" for label, file in zip(labels, names, strict=True))
+    assert data.test.names == tuple(f"class{label}/{file}" for label, file in zip(labels, names, strict=True))
     pixels, labels, _ = written["train"]
     for split in (data.train, data.validation):
         assert torch.equal(split.images, torch.from_numpy(pixels)[split.ids])
@@ -46,7 +46,7 @@ def test_svhn_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert torch.equal(data.test.images, torch.from_numpy(pixels))
     assert data.test.labels.tolist() == labels
     assert data.classes == tuple("0123456789")
-    assert data.names == ()
+    assert data.test.names == ()
     assert data.test.images.is_contiguous()
 
 

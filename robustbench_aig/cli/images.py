@@ -66,7 +66,7 @@ def data_of(
     return found
 
 
-def tested(found: DataSet, limit: int | None, seed: int, images: Path | None = None) -> tuple[ImageSet, DataRecord]:
+def tested(found: DataSet, limit: int | None, seed: int, images: Path | None) -> tuple[ImageSet, DataRecord]:
     """At most so many images of the test split's seeded order, or of those that a list names; their description."""
     from robustbench_aig.data import digest_of, positions_of, read_list  # noqa: PLC0415 - imports torch
 

@@ -41,7 +41,7 @@ def cannot_carry(seeds: int) -> tuple[str, ...]:
     said = [
         (
             f"The interval of a difference is {factor:.2f} times as long as if the spread over seeds were known: "
-            f"{half:.2f} standard deviations of that spread on either side."
+            f"{half:.2f} standard deviations of that spread on either side, and what the images leave open besides."
         ),
         f"A true difference below {spreads:.1f} such standard deviations is missed in more than one of five studies.",
         (

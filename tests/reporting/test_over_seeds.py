@@ -46,6 +46,8 @@ def test_every_policy_and_strength_has_its_means_and_difference(directory: Path)
             assert "over 3 training seeds" in sentence
             assert f"{abs(100 * one.value):.1f} points" in sentence
             assert (one.n == report.data.n) == ("that all of them get right" not in sentence)
+            if one.n == report.data.n:
+                assert 100 * one.value == pytest.approx(keeps[0] - keeps[1])
 
 
 def test_the_first_screen_says_these_and_nothing_of_one_pair(directory: Path) -> None:

@@ -203,6 +203,34 @@ def test_a_network_that_guesses_carries_no_claim(right: float, guesses: bool, tm
     assert ("Not significantly better than guessing" in (directory / "report.html").read_text()) == guesses
 
 
+def test_few_images_say_nothing_whatever_their_interval(tmp_path: Path) -> None:
+    """Sixty, nearly all of them on one side: neither for a sentence nor against it."""
+    for name, none, gated in (("up", 0.1, 0.9), ("down", 0.9, 0.1)):
+        study = hardened(make_study())
+        for policy in ("none", "argmax", "sampled"):
+            keeps(study, policy, "clean", 1)
+            for attack in ("fgsm", "pgd"):
+                for eps in EPSILONS:
+                    share = none if policy == "none" else gated
+                    network = "resnet-digits" if policy == "none" else "aig-digits"
+                    for row in study.rows[evaluation(network, policy, attack, "attack", eps).id]:
+                        right = row["image"] < share * FEW
+                        count = row["draws"] if right else 0
+                        prediction = row["label"] if right else -1
+                        row.update(correct_draws=count, choice_correct=count, prediction=prediction)
+        directory = study.write(tmp_path / name, images=False)
+        check_all(directory)
+        costs = {"gates-cost-nothing", "trains-as-fast", "saves-time", "late-gates-know-classes"}
+        found = [claim for (claim_name, _), claim in claims(directory).items() if claim_name not in costs]
+        assert {claim.id for claim in found} >= {"more-robust", "as-accurate", "gates-hardly-move", "transitions-open"}
+        for claim in found:
+            assert claim.verdict == "inconclusive", claim
+            assert all("60 images are too few" in one.reason for one in claim.measurements)
+        robust = next(claim for claim in found if claim.id == "more-robust").measurements[0]
+        assert (robust.low > 0) == (name == "up")
+        assert (robust.high < 0) == (name == "down")
+
+
 def test_noise_that_makes_the_advantage(tmp_path: Path) -> None:
     """All gates keep half of the images; random ones also half of the draws on the others."""
     study = kept(0.5, 0.5, 0.5)

@@ -15,9 +15,10 @@ from robustbench_aig.checks.check import Check
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.shares import Limits, percent
+from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import Images
 from robustbench_aig.gating import Frozen, Policy, gating
-from robustbench_aig.models import adapted_blocks
+from robustbench_aig.models import ForeignNetwork, adapted_blocks
 from robustbench_aig.models.counting import counting, metered
 from robustbench_aig.modes import in_eval_mode
 
@@ -71,8 +72,13 @@ def _apart(case: Case, image: Images) -> Tensor:
 
 
 def _ran(case: Case, image: Tensor, policy: Policy) -> tuple[float, float]:
-    """Multiply-accumulates recorded for one image (1, C, H, W) under a policy, and those that ran."""
+    """Multiply-accumulates recorded for one image (1, C, H, W) under a policy, and those that ran.
+
+    An image goes in twice, and counts for half, where the network can't do with one.
+    """
     model, profile = case.subject.model, case.subject.profile
+    twice = any(isinstance(part, ForeignNetwork) and part.paired for part in model.modules())
+    given = image.repeat(2, 1, 1, 1) if twice else image
     blocks = adapted_blocks(model)
     shares = Counter(module for group in blocks for module in group)
     with ExitStack() as stack:
@@ -80,8 +86,10 @@ def _ran(case: Case, image: Tensor, policy: Policy) -> tuple[float, float]:
         counter = stack.enter_context(counting())
         trace = stack.enter_context(gating(model, policy, execution="sparse"))
         calls = {module: stack.enter_context(metered(module, counter)) for module in shares}
-        model(image)
-    decisions = trace.decisions if trace.gates else image.new_zeros(1, 0)
+        model(given)
+    if counter.uncounted:
+        raise InputError(f"{', '.join(sorted(counter.uncounted))} runs, whose cost isn't known")
+    decisions = trace.decisions[:1] if trace.gates else image.new_zeros(1, 0)
     closed = [group for group, z in zip(blocks, decisions[0].tolist(), strict=False) if not z]
     skipped = sum(sum(calls[module]) / shares[module] for group in closed for module in group)
-    return profile.executed(decisions).item(), counter.macs - skipped
+    return profile.executed(decisions).item(), (counter.macs - skipped) / len(given)

@@ -14,7 +14,9 @@ from robustbench_aig.attacks.modes import Detached, StraightThrough
 from robustbench_aig.checks import ALL, Case, Check, Finding, run_checks
 from robustbench_aig.checks.blackbox import BlackBox, Outsiders
 from robustbench_aig.checks.gates import Signal
-from robustbench_aig.evaluation import Images, Network
+from robustbench_aig.evaluation import Images, Network, Subject
+from robustbench_aig.models import MacProfile, profile_macs
+from robustbench_aig.models.foreign import enter
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
 from tests.checks import planted
@@ -22,6 +24,8 @@ from tests.checks.grounds import digits
 from tests.checks.planted import Ours
 from tests.checks.test_planted import ATTACKS, NETWORKS
 from tests.checks.toys import BetweenLevels, Lottery, OneGate, ThroughTheGate, toy_case, toy_images
+from tests.models import foreign
+from tests.networks import images as images_of
 
 Trained = Callable[[str], Network]
 Make = Callable[[Trained], Case]
@@ -60,6 +64,22 @@ class Nudge(Ours):
 
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         return x + 0.3 / 255
+
+
+class Lone(torch.nn.Module):
+    """Loses a batch of one image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = torch.nn.Linear(3, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(x.mean((2, 3))).squeeze()
+        return logits
+
+
+LONE = 3 * 10
+"""Multiply-accumulates of it."""
 
 
 class OnlyWhatIsLost(Ours):
@@ -257,6 +277,20 @@ def test_a_network_that_fails_alone_is_told(trained: Trained) -> None:
         finding = found(changed(plain(trained), kind), replace(CHECKS["alone-and-together"], images=96))
         assert finding.status == "fail"
         assert words in finding.evidence
+
+
+def test_foreign_networks_are_counted_as_they_run() -> None:
+    """One that closed blocks are computed in all the same, and one that can't do with a single image."""
+    pixels = images_of(72)[0]
+    for given in (foreign.adapted(foreign.recurrent()), Lone()):
+        network = enter(given, "theirs", pixels, chunk=10, device=torch.device("cpu"))
+        profile = MacProfile(LONE, ()) if network.paired else profile_macs(network, (3, foreign.SIZE, foreign.SIZE))
+        subject = Subject("theirs", network, profile, "argmax" if profile.blocks else "none")
+        images = Images(pixels, torch.zeros(72, dtype=torch.int64), torch.arange(72))
+        case = Case(subject, images, Threat.parse("4/255"), QUICK_SEARCH)
+        assert found(case, CHECKS["counted-compute"]).status == "pass"
+        wrong = replace(subject, profile=replace(profile, fixed=profile.fixed + 100))
+        assert found(replace(case, subject=wrong), CHECKS["counted-compute"]).status == "fail"
 
 
 def test_what_begins_at_the_image_has_no_start(trained: Trained) -> None:

@@ -11,9 +11,13 @@ import pytest
 from robustbench_aig import checks
 from robustbench_aig.checks import Case, Check, Finding
 from robustbench_aig.checks.budget import HighEpsilon
+from robustbench_aig.checks.company import AloneAndTogether
+from robustbench_aig.checks.compute import CountedCompute
 from robustbench_aig.checks.gates import GatePath
 from robustbench_aig.checks.output import Logits
+from robustbench_aig.checks.plausible import PlausibleInput
 from robustbench_aig.checks.randomness import Randomness
+from robustbench_aig.checks.seen import SeenInTraining
 from robustbench_aig.records import Checkup
 from robustbench_aig.reporting.documents import load_report
 from robustbench_aig.runs import read_run
@@ -121,6 +125,31 @@ def timeless(found: Checkup) -> dict[str, Any]:
 )
 def test_bad_arguments(pair: Path, arguments: Sequence[str], words: Sequence[str]) -> None:
     refused(aigrob_here(pair.parent, "check", *arguments), *words)
+
+
+def test_an_own_network_with_its_classes_in_another_order_fails(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is recorded of it that a check could compare with."""
+    code = (
+        "import torch\n"
+        "from robustbench_aig.data import load_data\n"
+        "from tests.checks.planted import NextClass\n"
+        "def network():  # the nearest of the classes' means\n"
+        "    known, head = load_data('digits', seed=0).train, torch.nn.Linear(64, 10)\n"
+        "    pixels, labels = known.batch(slice(None)).flatten(1), known.labels\n"
+        "    means = torch.stack([pixels[labels == label].mean(0) for label in range(10)])\n"
+        "    head.weight.data, head.bias.data = means, -means.square().sum(1) / 2\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), head)\n"
+        "def shifted(): return NextClass(network())\n"
+    )
+    (pair.parent / "of_mine.py").write_text(code)
+    monkeypatch.syspath_prepend(str(pair.parent))
+    monkeypatch.setattr(checks, "ALL", (PlausibleInput(), SeenInTraining(), AloneAndTogether(), CountedCompute()))
+    own = ["--data", "digits", "--eps", "8/255"]
+    honest = checked(pair.parent, "--model", "of_mine:network", *own)
+    assert [finding.status for finding in honest.findings] == ["pass"] * 4
+    wrong = checked(pair.parent, "--model", "of_mine:shifted", *own, code=1)
+    assert wrong.named("fail") == ["plausible-input"]
+    assert {finding.count for finding in wrong.findings if finding.check == "seen-in-training"} == {0}
 
 
 def test_ctrl_c_exits_with_3(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,9 +63,9 @@ _PHRASES = ("DefaultCPUAllocator", "STATUS_ALLOC_FAILED", "out of memory")
 """How torch's allocator on the CPU, and cuBLAS and cuDNN, say in a RuntimeError that there is no memory."""
 
 
-def lacks_memory(reason: str) -> bool:
-    """Whether "Error: message" is about memory: OutOfMemoryError of torch, MemoryError of Python and numpy, …."""
-    return reason.partition(":")[0].endswith("MemoryError") or any(phrase in reason for phrase in _PHRASES)
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error is about memory: OutOfMemoryError of torch, MemoryError of Python and numpy, …."""
+    return type(error).__name__.endswith("MemoryError") or any(phrase in str(error) for phrase in _PHRASES)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from robustbench_aig.attacks.protocol import Attack, View
 from robustbench_aig.attacks.providers.foreign import Foreign
-from robustbench_aig.errors import AttackError
+from robustbench_aig.errors import AttackError, lacks_memory
 from robustbench_aig.gating import Policy, gating
 from robustbench_aig.modes import frozen_in_eval_mode
 from robustbench_aig.precision import float32
@@ -27,6 +27,7 @@ class Attacked:
         reason: why, for the first failure; None where all went well.
         forwards: forward passes per image.
         backwards: backward passes per image.
+        lacked_memory: whether it crashed for want of memory.
     """
 
     images: Tensor
@@ -34,6 +35,7 @@ class Attacked:
     reason: str | None
     forwards: float
     backwards: float
+    lacked_memory: bool = False
 
 
 @float32()
@@ -74,7 +76,7 @@ def run_attack(
     _check_input(x, y)
     reference = None if copy is None or copy is exact else exact or model
     view = View(copy or model, policy, reference=reference, routes=routes, costs=costs)
-    reason = None
+    reason, lacked_memory = None, False
     with frozen_in_eval_mode(view), seeded(seed, x.device), gating(view.model, policy), torch.enable_grad():
         try:
             # Copies, because an attack may write into what it is given; others' call view() on it and its gradients.
@@ -84,6 +86,7 @@ def run_attack(
         except Exception as error:  # noqa: BLE001 - any crash of any provider must end as an error row
             returned = torch.full_like(x, torch.nan)
             reason = f"{type(error).__name__}: {error}"
+            lacked_memory = lacks_memory(error)
     if returned.shape != x.shape:
         reason = f"returned shape {tuple(returned.shape)} for {tuple(x.shape)}"
         returned = torch.full_like(x, torch.nan)
@@ -92,7 +95,8 @@ def run_attack(
     if reason is None and failed.any():
         reason = _leave_reason(returned[failed], x[failed], threat)
     keep = failed.view(-1, 1, 1, 1)
-    return Attacked(torch.where(keep, x, returned), failed, reason, view.forwards / len(x), view.backwards / len(x))
+    spent = view.forwards / len(x), view.backwards / len(x)
+    return Attacked(torch.where(keep, x, returned), failed, reason, *spent, lacked_memory)
 
 
 def _check_input(x: Tensor, y: Tensor) -> None:

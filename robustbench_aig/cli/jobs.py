@@ -168,11 +168,15 @@ def _changed(recipe: ModelRecipe, request: Request) -> ModelRecipe:
 
 
 def _run_name(request: Request, data: DataSet, recipe_name: str) -> str:
-    """Told apart by what was asked for; the seed comes last."""
-    model = recipe_name.rsplit("/", maxsplit=1)[-1]
+    """Told apart by what was asked for."""
     how = (request.preset, request.adversarial, "init" if request.init else None)
-    parts = (data.name, model, *filter(None, how), f"s{request.seed}")
-    return safe_name("-".join(parts))
+    return _name_of(data.name, recipe_name, how, request.seed)
+
+
+def _name_of(data: str, recipe_name: str, how: Sequence[str | None], seed: int) -> str:
+    """The seed comes last."""
+    model = recipe_name.rsplit("/", maxsplit=1)[-1]
+    return safe_name("-".join((data, model, *filter(None, how), f"s{seed}")))
 
 
 def _ladder_jobs(request: Request, world: World, device: torch.device, shown: Console) -> list[Job]:
@@ -214,12 +218,10 @@ def _ladder_jobs(request: Request, world: World, device: torch.device, shown: Co
 
 
 def _control_name(record: RunRecord, recipe_name: str) -> str:
-    """A control is called as its gated run, but for the model."""
-    gated, control = (name.rsplit("/", maxsplit=1)[-1] for name in (record.recipe_name, recipe_name))
-    start, rest = f"{record.data.name}-{gated}-", f"s{record.seed}"
-    if record.name.startswith(start):  # else somebody has named the run
-        rest = record.name.removeprefix(start)
-    return safe_name(f"{record.data.name}-{control}-{rest}")
+    """A control is called after its training, which is that of its gated run."""
+    attacked = record.recipe.training.adversarial if record.recipe.training else None
+    how = (record.recipe.preset, attacked.method if attacked else None)
+    return _name_of(record.data.name, recipe_name, how, record.seed)
 
 
 def _command() -> str:

@@ -47,4 +47,4 @@ def _cells(recipe: ModelRecipe) -> tuple[str, ...]:
     figures = recipe.figures
     gates = str(len(recipe.model.targets)) if recipe.model.family == "gated" else "–"
     counted = (f"{figures.parameters:,}", f"{figures.macs / 1e6:.1f} M") if figures else ("–", "–")
-    return gates, *counted, recipe.reference.split(",")[0], recipe.summary
+    return gates, *counted, recipe.reference, recipe.summary

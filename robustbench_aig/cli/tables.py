@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -18,6 +19,27 @@ _BESIDE: tuple[Role, ...] = ("control", "compute")
 """Roles that are no part of the worst case."""
 
 CORRUPTION, MEAN = "corruption", "mean"
+
+
+class Line(NamedTuple):
+    """A row of a table, and where it stands: by the size of the ball, and then by rank.
+
+    Attributes:
+        threat, attack: as they are shown.
+        size: epsilon; 0 without an attack, infinite for corruptions, which come last.
+        rank: 0 for attacks, 1 for what sums them up, 2 for what doesn't count in that.
+        bold: whether it sums up, or is what everything is compared with.
+    """
+
+    threat: str
+    attack: str
+    size: float
+    rank: int
+    bold: bool = False
+
+
+Cells = dict[tuple[Line, str, str], str]
+"""(line, model, policy) to the text of a cell."""
 
 
 def show(report: Report, directory: Path, *, as_json: bool) -> None:
@@ -100,18 +122,18 @@ def report_table(report: Report) -> Table:
 def compute_table(report: Report) -> Table:
     """What attacks on the compute, and the controls beside them, change of it; for networks with gates."""
     title = "Executed compute: change in %, and how much of the saving is undone"
-    cells = {}
+    cells: Cells = {}
     for e in report.evaluations:
         if e.role in _BESIDE and e.threat and e.gates and e.compute:
             undone = "" if e.compute.recovered is None else f" ({round(100 * e.compute.recovered)} %)"
             change = f"{100 * e.compute.change:+.1f}{undone}" if e.status == "ok" else "error"
-            cells[str(e.threat), f"{e.attack} ({e.role})", e.model, e.gate_policy] = change
+            cells[_line(e), e.model, e.gate_policy] = change
     return _table(report, title, cells)
 
 
-def _table(report: Report, title: str, cells: dict[tuple[str, str, str, str], str]) -> Table:
-    """A row for each threat and attack, a column for each network under a policy that a cell is about."""
-    about = {key[2:] for key in cells}
+def _table(report: Report, title: str, cells: Cells) -> Table:
+    """A row for each line, a column for each network under a policy that a cell is about."""
+    about = {key[1:] for key in cells}
     subjects = [s for s in dict.fromkeys((e.model, e.gate_policy) for e in report.evaluations) if s in about]
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("threat")
@@ -121,41 +143,35 @@ def _table(report: Report, title: str, cells: dict[tuple[str, str, str, str], st
         name = model if policy == "none" else f"{model}\n{policy} gates"
         table.add_column(rungs.get((model, policy), name), justify="right", overflow="fold")
     shown = None
-    for threat, attack in dict.fromkeys(key[:2] for key in sorted(cells, key=lambda key: _order(report, key))):
-        if threat != shown:
+    lines = dict.fromkeys(line for line, *_ in cells)
+    for line in sorted(lines, key=lambda line: (line.size, line.rank)):
+        if line.threat != shown:
             table.add_section()
-        row = [cells.get((threat, attack, *subject), "–") for subject in subjects]
-        style = "bold" if attack in {"clean", UNION} or (threat, attack) == (CORRUPTION, MEAN) else None
-        table.add_row("" if threat == shown else threat, attack, *row, style=style)
-        shown = threat
+        row = [cells.get((line, *subject), "–") for subject in subjects]
+        threat = "" if line.threat == shown else line.threat
+        table.add_row(threat, line.attack, *row, style="bold" if line.bold else None)
+        shown = line.threat
     return table
 
 
-def _cells(report: Report) -> dict[tuple[str, str, str, str], str]:
-    """(threat, attack, model, policy) to the text of a cell."""
-    cells = {}
-    for e in report.evaluations:
-        if e.corruption is not None:
-            continue
-        attack = f"{e.attack} ({e.role})" if e.role in _BESIDE else e.attack
-        threat = str(e.threat) if e.threat else ""
-        cells[threat, attack, e.model, e.gate_policy] = _own(e)
+def _cells(report: Report) -> Cells:
+    cells = {(_line(e), e.model, e.gate_policy): _own(e) for e in report.evaluations if e.corruption is None}
     for w in report.worst_case:
-        cells[str(w.threat), UNION, w.model, w.gate_policy] = _percent(w.accuracy.value, w.status)
+        line = Line(str(w.threat), UNION, w.threat.value, 1, bold=True)
+        cells[line, w.model, w.gate_policy] = _percent(w.accuracy.value, w.status)
     several = len({m.name for m in report.corruptions if m.name}) > 1
     for m in (m for m in report.corruptions if m.name or several):
-        cells[CORRUPTION, m.name or MEAN, m.model, m.gate_policy] = _percent(m.accuracy.value, m.status)
+        line = Line(CORRUPTION, m.name or MEAN, math.inf, int(m.name is None), bold=m.name is None)
+        cells[line, m.model, m.gate_policy] = _percent(m.accuracy.value, m.status)
     return cells
 
 
-def _order(report: Report, key: tuple[str, str, str, str]) -> tuple[float, int]:
-    """Epsilons upwards; within one the attacks, then their worst case, then the control. Corruptions come last."""
-    values = {str(e.threat): e.threat.value for e in report.evaluations if e.threat}
-    threat, attack = key[:2]
-    if threat == CORRUPTION:
-        return math.inf, int(attack == MEAN)
-    beside = attack.endswith(tuple(f"({role})" for role in _BESIDE))
-    return values.get(threat, 0.0), 2 if beside else int(attack == UNION)
+def _line(e: Evaluation) -> Line:
+    """Of an attack, or of the clean images."""
+    beside = e.role in _BESIDE
+    attack = f"{e.attack} ({e.role})" if beside else e.attack
+    size = e.threat.value if e.threat else 0.0
+    return Line(str(e.threat or ""), attack, size, 2 if beside else 0, bold=e.role == "clean")
 
 
 def _own(evaluation: Evaluation) -> str:

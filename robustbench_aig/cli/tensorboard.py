@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robustbench_aig.errors import InputError
 from robustbench_aig.files import make_folder, unwritable
-from robustbench_aig.reporting.epoch_map import gate_names
-from robustbench_aig.runs import EpochRecord, read_history
+from robustbench_aig.recipes.models import Place, gate_places
+from robustbench_aig.runs import EpochRecord, read_history, read_run
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -52,14 +52,16 @@ def logged(events: Iterator[Event], run: Path, log: Path) -> Iterator[Event]:
     from robustbench_aig.training import EpochEvent, NoteEvent, StepEvent  # noqa: PLC0415 - torch takes seconds to import
 
     writer: SummaryWriter | None = None
+    gates: list[Place] = []
     epochs = 0
     try:
         for event in events:
             if writer is None:
                 # The run is open by now, and its history goes as far as the checkpoint from which the training goes on.
                 writer = _open(log)
+                gates = gate_places(read_run(run, unfinished=True).recipe.model)
                 for record in read_history(run):
-                    _write(writer, scalars(record), record.epoch)
+                    _write(writer, scalars(record, gates), record.epoch)
                     epochs = record.epoch
                 writer.flush()
             match event:
@@ -68,7 +70,7 @@ def logged(events: Iterator[Event], run: Path, log: Path) -> Iterator[Event]:
                     _write(writer, {f"live/{name}": value for name, value in live.items()}, event.step)
                 case EpochEvent() if event.record.epoch > epochs:
                     epochs = event.record.epoch
-                    _write(writer, scalars(event.record), epochs)
+                    _write(writer, scalars(event.record, gates), epochs)
                     writer.flush()
                 case NoteEvent():
                     writer.add_text("notes", event.text, epochs)
@@ -78,8 +80,8 @@ def logged(events: Iterator[Event], run: Path, log: Path) -> Iterator[Event]:
             writer.close()
 
 
-def scalars(record: EpochRecord) -> dict[str, float | None]:
-    """Every number of an epoch by its tag; None where there is none."""
+def scalars(record: EpochRecord, gates: Sequence[Place]) -> dict[str, float | None]:
+    """Every number of an epoch by its tag; None where there is none. `gates` says where they are."""
     found = {
         "loss/total": record.cross_entropy + (record.divergence or 0) + (record.rate_loss or 0),
         "loss/cross-entropy": record.cross_entropy,
@@ -90,7 +92,7 @@ def scalars(record: EpochRecord) -> dict[str, float | None]:
         "lr": record.lr,
         "speed/images per second": record.images_per_second,
         "speed/seconds": record.seconds,
-        **_by_gate("training", record.train_rates),
+        **_by_gate("training", record.train_rates, gates),
     }
     for policy, score in record.validation.items():
         name = "validation" if policy == "none" else f"validation {policy}"
@@ -98,15 +100,17 @@ def scalars(record: EpochRecord) -> dict[str, float | None]:
             f"accuracy/{name}": score.accuracy,
             f"rate/{name}": score.mean_rate,
             f"macs/{name}": score.mean_macs,
-            **_by_gate(name, score.rates),
+            **_by_gate(name, score.rates, gates),
         }
     if record.robust is not None:
         found |= {"attacked/fgsm": record.robust.fgsm, "attacked/pgd": record.robust.pgd}
     return found
 
 
-def _by_gate(name: str, rates: list[float]) -> dict[str, float]:
-    return {f"rate {name}/gate {gate}": rate for gate, rate in zip(gate_names(len(rates)), rates, strict=True)}
+def _by_gate(name: str, rates: list[float], gates: Sequence[Place]) -> dict[str, float]:
+    if not rates:
+        return {}
+    return {f"rate {name}/gate {gate}": rate for gate, rate in zip(gates, rates, strict=True)}
 
 
 def _open(log: Path) -> SummaryWriter:

@@ -148,7 +148,7 @@ def _side_by_side(first: _Turn, second: _Turn, pairs: int) -> tuple[list[float],
             for turn, seconds in turns if pair % 2 == 0 else turns[::-1]:
                 seconds.append(turn.seconds(pair, steps=steps))
     except (RuntimeError, MemoryError) as error:
-        if lacks_memory(f"{type(error).__name__}: {error}"):
+        if lacks_memory(error):
             return None
         raise
     return turns[0][1], turns[1][1]

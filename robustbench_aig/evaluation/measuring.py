@@ -119,10 +119,9 @@ def _attempt(work: Callable[[slice], Measured | str], part: slice) -> Measured |
         return work(part)
     except Exception as error:
         # The exception must not outlive this function: it holds the tensors that did not leave room for others.
-        reason = f"{type(error).__name__}: {error}"
-        if not lacks_memory(reason):
+        if not lacks_memory(error):
             raise
-        return reason
+        return f"{type(error).__name__}: {error}"
 
 
 def _together(parts: Sequence[Measured]) -> Measured:

@@ -17,6 +17,7 @@ from torch import Tensor, cat
 
 from robustbench_aig.errors import RunError
 from robustbench_aig.evaluation.chunks import Images
+from robustbench_aig.evaluation.differing import differences
 from robustbench_aig.files import make_folder, write_atomic
 from robustbench_aig.models.state import read_safetensors
 from robustbench_aig.records import Plan
@@ -67,8 +68,8 @@ class Store:
         except RunError as error:
             raise RunError(f"{error}; remove {self.directory}, or give another --name") from None
         if before.digest != plan.digest:
-            changed = ", ".join(_differences(before, plan))
-            raise RunError(f"{self.directory} holds another evaluation ({changed} differ): give another --name")
+            changed = ", ".join(differences(before, plan))
+            raise RunError(f"{self.directory} holds another evaluation (other {changed}): give another --name")
         if not resume:
             raise RunError(
                 f"{self.directory} holds this evaluation already: --resume goes on with it, --name keeps it apart"
@@ -184,9 +185,3 @@ def _parquet(rows: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(rows, buffer)
     return buffer.getvalue()
-
-
-def _differences(before: Plan, after: Plan) -> list[str]:
-    """The names of the plan's parts that decide its digest and aren't equal."""
-    keys = ("seed", "chunk", "draws", "cascade", "data", "models", "evaluations")
-    return [key for key in keys if getattr(before, key) != getattr(after, key)] or ["library versions"]

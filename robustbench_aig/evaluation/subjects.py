@@ -213,6 +213,6 @@ def _gates(record: RunRecord, model: nn.Module, macs: Sequence[int]) -> list[Gat
     if not targets:
         return []
     return [
-        GateRecord(name=branch.name, macs=cost, target=target, transition=branch.transition)
+        GateRecord(name=branch.name, stage=branch.place.stage, macs=cost, target=target, transition=branch.transition)
         for branch, cost, target in zip(residual_branches(model), macs, targets, strict=True)
     ]

@@ -13,7 +13,6 @@ from robustbench_aig.attacks import Attack, run_attack
 from robustbench_aig.corruptions.files import CorruptedFiles
 from robustbench_aig.corruptions.names import Corruption
 from robustbench_aig.corruptions.pixels import corrupt
-from robustbench_aig.errors import lacks_memory
 from robustbench_aig.evaluation.chunks import Images
 from robustbench_aig.evaluation.judge import Judgement, Subject, judge
 from robustbench_aig.evaluation.measuring import Measured, in_batches, pick
@@ -146,7 +145,8 @@ class Worker:
             routes=subject.routes,
             costs=subject.profile.costs(batch.pixels.device),
         )
-        if attacked.reason is not None and lacks_memory(attacked.reason):
+        if attacked.lacked_memory:
+            assert attacked.reason is not None
             return attacked.reason
         return Measured.of(
             attacked.images,

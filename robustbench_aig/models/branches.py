@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 
 from torch import nn
@@ -10,6 +9,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from robustbench_aig.models.preact_resnet import PreActBlock
 from robustbench_aig.models.resnet import Block
+from robustbench_aig.recipes.models import Place
 
 
 @dataclass(frozen=True)
@@ -17,26 +17,28 @@ class Branch:
     """What a residual block adds to its shortcut.
 
     Attributes:
-        name: of the block: stage.block, counted from 1, as gates are named.
+        place: of the block.
         output: the module whose output is added to the shortcut; without it only the shortcut is left.
         transition: whether the block changes the resolution or width, so that its shortcut isn't the identity.
     """
 
-    name: str
+    place: Place
     output: nn.Module
     transition: bool
+
+    @property
+    def name(self) -> str:
+        """Of the block, and of its gate where it has one."""
+        return str(self.place)
 
 
 def residual_branches(model: nn.Module) -> list[Branch]:
     """The branches of all residual blocks, in the order of the layers; wherever in the model the network is."""
-    stages: dict[str, list[tuple[nn.Module, bool]]] = defaultdict(list)
-    for name, module in model.named_modules():
-        found = _branch(module)
-        if found is not None:
-            stages[name.rpartition(".")[0]].append(found)
+    each = ([_branch(child) for child in parent.children()] for parent in model.modules())
+    stages = (blocks for blocks in ([one for one in found if one] for found in each) if blocks)
     return [
-        Branch(f"{stage}.{position}", output, transition)
-        for stage, blocks in enumerate(stages.values(), 1)
+        Branch(Place(stage, position), output, transition)
+        for stage, blocks in enumerate(stages, 1)
         for position, (output, transition) in enumerate(blocks, 1)
     ]
 

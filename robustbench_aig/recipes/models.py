@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,16 @@ Family = Literal["plain", "stochastic", "gated"]
 
 Stem = Literal["cifar", "imagenet"]
 """How a network begins: with a 3×3 convolution, or with a 7×7 one and a max-pool, each with stride 2."""
+
+
+class Place(NamedTuple):
+    """Where a residual block is, and its gate where it has one; both are counted from 1."""
+
+    stage: int
+    block: int
+
+    def __str__(self) -> str:
+        return f"{self.stage}.{self.block}"
 
 
 def blocks_per_stage(depth: int, widths: Sequence[int], stages: Sequence[int] | None, *, bottleneck: bool) -> list[int]:
@@ -68,13 +78,19 @@ class ResNetRecipe(Section):
 
     @model_validator(mode="after")
     def _stages(self) -> Self:
-        _ = self.blocks
+        _ = self.places
         return self
+
+    @property
+    def places(self) -> list[Place]:
+        """Of the residual blocks, in the order of the layers."""
+        counts = blocks_per_stage(self.depth, self.widths, self.stages, bottleneck=self.bottleneck)
+        return [Place(stage, block) for stage, count in enumerate(counts, 1) for block in range(1, count + 1)]
 
     @property
     def blocks(self) -> int:
         """Number of residual blocks."""
-        return sum(blocks_per_stage(self.depth, self.widths, self.stages, bottleneck=self.bottleneck))
+        return len(self.places)
 
     @property
     def layout(self) -> dict[str, Any]:
@@ -200,6 +216,13 @@ class HighwayResNetRecipe(SoftGatesRecipe):
 
 
 Architecture = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+_DEPTHS: dict[Architecture, int] = {
+    "resnet18": 18,
+    "resnet34": 34,
+    "resnet50": 50,
+    "resnet101": 101,
+    "resnet152": 152,
+}
 
 
 class TorchvisionResNetRecipe(Section):
@@ -213,7 +236,7 @@ class TorchvisionResNetRecipe(Section):
     @property
     def depth(self) -> int:
         """Number of layers with weights."""
-        return int(self.architecture.removeprefix("resnet"))
+        return _DEPTHS[self.architecture]
 
     @property
     def targets(self) -> list[float]:
@@ -231,6 +254,11 @@ ModelSettings = (
     | HighwayResNetRecipe
     | TorchvisionResNetRecipe
 )
+
+
+def gate_places(model: ModelSettings) -> list[Place]:
+    """Where the gates of a network are, in their order: in every residual block, or nowhere."""
+    return model.places if isinstance(model, ResNetRecipe) and model.targets else []
 
 
 class ModelRecipe(Section):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import altair as alt
 
 from robustbench_aig.inspections import Factor, GateUse, History, Inspection
+from robustbench_aig.records import GateRecord
 from robustbench_aig.reporting.curves import DASHES, Curve, Stroke, over_epochs
 from robustbench_aig.reporting.drawing import ACCENT, FAINT, INK, Datum, chart, svg
 from robustbench_aig.reporting.words import accuracy_text, bracket, percent, signed
@@ -23,26 +24,32 @@ class Panel(NamedTuple):
     svg: str
 
 
-def strokes(gates: list[str]) -> list[Stroke]:
+def strokes(gates: Sequence[GateRecord]) -> list[Stroke]:
     """One per position of a block in its stage: the same in the panels of all stages."""
-    names = list(dict.fromkeys(gate.partition(".")[2] for gate in gates))
+    longest = max((len(stage) for stage in _stages(gates).values()), default=0)
     return [
-        Stroke(name, _COLOURS[index % len(_COLOURS)], DASHES[index % len(DASHES)]) for index, name in enumerate(names)
+        Stroke(str(index + 1), _COLOURS[index % len(_COLOURS)], DASHES[index % len(DASHES)]) for index in range(longest)
     ]
 
 
-def epochs(history: History, gates: list[str]) -> list[Panel]:
+def epochs(history: History, gates: Sequence[GateRecord]) -> list[Panel]:
     """Execution rate of every gate after each epoch, a panel per stage."""
-    stages = list(dict.fromkeys(gate.partition(".")[0] for gate in gates))
-    return [Panel(stage, _stage(history, gates, stage, strokes(gates))) for stage in stages]
+    drawn = strokes(gates)
+    return [Panel(str(stage or ""), _stage(history, of, drawn)) for stage, of in _stages(gates).items()]
 
 
-def _stage(history: History, gates: list[str], stage: str, drawn: list[Stroke]) -> str:
-    by_name = {stroke.name: stroke for stroke in drawn}
+def _stages(gates: Sequence[GateRecord]) -> dict[int | None, list[tuple[int, GateRecord]]]:
+    """Stage to its gates, each with its position among all of them."""
+    found: dict[int | None, list[tuple[int, GateRecord]]] = {}
+    for position, gate in enumerate(gates):
+        found.setdefault(gate.stage, []).append((position, gate))
+    return found
+
+
+def _stage(history: History, gates: Sequence[tuple[int, GateRecord]], drawn: Sequence[Stroke]) -> str:
     curves = [
-        Curve(by_name[gate.partition(".")[2]], f"gate {gate}", [rates[index] for rates in history.rates])
-        for index, gate in enumerate(gates)
-        if gate.partition(".")[0] == stage
+        Curve(stroke, f"gate {gate.name}", [rates[position] for rates in history.rates])
+        for stroke, (position, gate) in zip(drawn, gates, strict=False)
     ]
     y = alt.Y("value:Q", title="execution rate", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=5))
     return over_epochs(history.epochs, curves, y, lambda rate: f"executed for {percent(rate)}")

@@ -104,24 +104,29 @@ def kind_rows(report: Report, series: Sequence[Series]) -> list[KindRow]:
     at, keys = _measured(report), [(one.model, one.policy) for one in series]
     rows = []
     for name in [*kinds, *([None] if None in severities and len(kinds) > 1 else [])]:
-        highest = f"{name}:{max(severities[name])}"
-        rows.append(KindRow(name, severities[name], [(found.get((*k, name)), at.get((*k, highest))) for k in keys]))
+        highest = max(severities[name])
+        rows.append(
+            KindRow(name, severities[name], [(found.get((*k, name)), at.get((*k, name, highest))) for k in keys])
+        )
     return rows
 
 
 def severity_rows(report: Report, series: Sequence[Series]) -> list[SeverityRow]:
     """A row for each corruption at each severity, in the plan's order."""
     found = _measured(report)
-    corruptions = {e.attack: e.corruption for e in report.evaluations if e.corruption is not None}
     return [
-        SeverityRow(corruption, [found.get((one.model, one.policy, attack)) for one in series])
-        for attack, corruption in corruptions.items()
+        SeverityRow(one, [found.get((s.model, s.policy, one.name, one.severity)) for s in series])
+        for one in dict.fromkeys(e.corruption for e in report.evaluations if e.corruption is not None)
     ]
 
 
-def _measured(report: Report) -> dict[tuple[str, str, str], tuple[Accuracy, Status]]:
-    """(model, policy, "jpeg:3") to what was measured."""
-    return {(e.model, e.gate_policy, e.attack): (e.robust_accuracy, e.status) for e in report.evaluations}
+def _measured(report: Report) -> dict[tuple[str, str, str | None, int], tuple[Accuracy, Status]]:
+    """(model, policy, name, severity) to what was measured."""
+    return {
+        (e.model, e.gate_policy, e.corruption.name, e.corruption.severity): (e.robust_accuracy, e.status)
+        for e in report.evaluations
+        if e.corruption is not None
+    }
 
 
 def asked(corruptions: Sequence[CorruptionRecord]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from robustbench_aig.recipes.models import Place
 from robustbench_aig.reporting.heatmap import share
 from robustbench_aig.reporting.words import NBSP, percent
 
@@ -56,16 +57,8 @@ class EpochMap(NamedTuple):
         return self.gates * (16 if self.gates <= _NAMED else 6)
 
 
-def gate_names(gates: int) -> list[str]:
-    """Gates as stage.block, counted from 1; a network that is trained here has three stages of equally many blocks."""
-    per_stage, rest = divmod(gates, 3)
-    if rest:
-        return [str(gate) for gate in range(1, gates + 1)]
-    return [f"{stage}.{block}" for stage in (1, 2, 3) for block in range(1, per_stage + 1)]
-
-
 def epoch_map(
-    title: str, epochs: Sequence[int], rates: Sequence[Sequence[float] | None], gates: Sequence[str]
+    title: str, epochs: Sequence[int], rates: Sequence[Sequence[float] | None], gates: Sequence[Place]
 ) -> EpochMap:
     """Draw rates by epoch and gate; an epoch without rates stays empty.
 
@@ -87,7 +80,7 @@ def epoch_map(
     return EpochMap(title, _caption(epochs, rates, gates), len(epochs), len(gates), _names(gates), ticks, dict(lines))
 
 
-def _caption(epochs: Sequence[int], rates: Sequence[Sequence[float] | None], gates: Sequence[str]) -> str:
+def _caption(epochs: Sequence[int], rates: Sequence[Sequence[float] | None], gates: Sequence[Place]) -> str:
     seen = rates[-1]
     if not seen:
         return f"Epoch {epochs[-1]}: not measured."
@@ -99,8 +92,7 @@ def _caption(epochs: Sequence[int], rates: Sequence[Sequence[float] | None], gat
     return f"{mean}, from {least} to {most}."
 
 
-def _names(gates: Sequence[str]) -> list[Row]:
-    stages = [name.partition(".")[0] for name in gates]
-    if len(gates) <= _NAMED or stages == list(gates):
-        return [Row(name, 1) for name in gates]
-    return [Row(f"stage {stage}", len(list(rows))) for stage, rows in groupby(stages)]
+def _names(gates: Sequence[Place]) -> list[Row]:
+    if len(gates) <= _NAMED:
+        return [Row(str(place), 1) for place in gates]
+    return [Row(f"stage {stage}", len(list(rows))) for stage, rows in groupby(gates, lambda place: place.stage)]

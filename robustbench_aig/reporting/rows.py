@@ -116,6 +116,14 @@ class Rows:
         )
 
     @property
+    def broken(self) -> Bools:
+        """(N,) whether the image was measured, and lost on most of the draws kept for choosing.
+
+        One on which an attack failed counts as lost, but that is no evidence that the attack breaks it.
+        """
+        return np.asarray(self.ok & (self.choice_score < 0.5), np.bool_)
+
+    @property
     def nbytes(self) -> int:
         """Memory that the columns take."""
         columns = (getattr(self, field.name) for field in fields(self))

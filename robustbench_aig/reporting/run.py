@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from robustbench_aig.files import write_atomic
+from robustbench_aig.recipes.models import gate_places
 from robustbench_aig.reporting import run_charts, run_words
-from robustbench_aig.reporting.epoch_map import EpochMap, epoch_map, gate_names
+from robustbench_aig.reporting.epoch_map import EpochMap, epoch_map
 from robustbench_aig.reporting.palette import heat_css, stroke_css
 from robustbench_aig.reporting.templating import template
 from robustbench_aig.runs import HISTORY, PAGE, EpochRecord, RunRecord, Scores, read_history, read_run
@@ -58,19 +59,19 @@ def render_run(record: RunRecord, history: Sequence[EpochRecord]) -> str:
         notes=run_words.notes(record, history),
         accuracy=run_charts.accuracy(record, history) if history else None,
         panels=run_charts.panels(record, history) if history else [],
-        maps=_maps(history) if gated else [],
+        maps=_maps(record, history) if gated else [],
         gates=_gate_table(record, history) if gated else None,
         heat_css=f"{heat_css()}\n{stroke_css()}",
     )
 
 
-def _maps(history: Sequence[EpochRecord]) -> list[EpochMap]:
+def _maps(record: RunRecord, history: Sequence[EpochRecord]) -> list[EpochMap]:
     """Of the training, and of validation images under the policy that isn't random."""
     rates = {"In training": [epoch.train_rates for epoch in history]}
     for policy in run_charts.policies(history)[:1]:
         scores = [epoch.validation.get(policy) for epoch in history]
         rates[f"On validation images, {policy} gates"] = [score.rates if score else [] for score in scores]
-    gates = gate_names(max((len(epoch.train_rates) for epoch in history), default=0))
+    gates = gate_places(record.recipe.model)
     numbers = [epoch.epoch for epoch in history]
     return [epoch_map(title, numbers, found, gates) for title, found in rates.items() if any(found)]
 
@@ -87,8 +88,8 @@ def _gate_table(record: RunRecord, history: Sequence[EpochRecord]) -> GateTable 
     if not columns:
         return None
     rows = [
-        GateRow(name, target, [rates[gate] if rates else None for rates in columns.values()])
-        for gate, (name, target) in enumerate(zip(gate_names(len(targets)), targets, strict=True))
+        GateRow(str(place), target, [rates[gate] if rates else None for rates in columns.values()])
+        for gate, (place, target) in enumerate(zip(gate_places(record.recipe.model), targets, strict=True))
     ]
     return GateTable(list(columns), rows)
 

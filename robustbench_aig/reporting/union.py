@@ -87,18 +87,18 @@ def _worst(rows: list[Rows]) -> _Worst:
 
 
 def _alone(members: list[EvaluationPlan], rows: list[Rows]) -> dict[str, int]:
-    """Attack to the images that it alone breaks; an image whose clean version is lost counts for none."""
-    lost = np.stack([part.choice_score < 0.5 for part in rows])
-    once = lost.sum(axis=0) == 1
-    return {member.attack: int((own & once).sum()) for member, own in zip(members[1:], lost[1:], strict=True)}
+    """Attack to the images that it alone breaks; an image that is wrong unattacked counts for none."""
+    broken = np.stack([part.broken for part in rows])
+    once = broken.sum(axis=0) == 1
+    return {member.attack: int((own & once).sum()) for member, own in zip(members[1:], broken[1:], strict=True)}
 
 
 def _beyond(members: list[EvaluationPlan], rows: list[Rows]) -> dict[str, int]:
-    """Attack that knows of the gates to the images that it breaks, and no attack that doesn't; a crash breaks none."""
+    """Attack that knows of the gates to the images that it breaks, and no attack that doesn't."""
     aware = np.array([False, *(_knows_gates(member.settings) for member in members[1:])])
-    left = ~np.stack([part.choice_score < 0.5 for part in _pick(rows, ~aware)]).any(axis=0)
+    left = ~np.stack([part.broken for part in _pick(rows, ~aware)]).any(axis=0)
     return {
-        member.attack: int((part.ok & (part.choice_score < 0.5) & left).sum())
+        member.attack: int((part.broken & left).sum())
         for member, part in zip(_pick(members, aware), _pick(rows, aware), strict=True)
     }
 
@@ -122,8 +122,8 @@ def _others(members: list[EvaluationPlan], *, cascade: bool) -> Bools | None:
 
 
 def _others_only(rows: list[Rows], others: Bools) -> list[int]:
-    """The images that other providers' attacks alone break; one on which an attack failed isn't broken by it."""
-    broken = np.stack([part.ok & (part.choice_score < 0.5) for part in rows])
+    """The images that other providers' attacks alone break."""
+    broken = np.stack([part.broken for part in rows])
     found: list[int] = rows[0].image[broken[others].any(axis=0) & ~broken[~others].any(axis=0)].tolist()
     return found
 

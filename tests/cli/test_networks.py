@@ -118,9 +118,9 @@ def test_jpeg_in_front_of_both_networks_comes_out_of_one_command(ladder: Path) -
     report = attacked(ladder, "digits-resnet14-s0", "gated", *arguments)
     assert [(model["name"], model["defence"]) for model in report["models"]] == [
         ("digits-resnet14-s0", None),
-        ("digits-resnet14-s0+jpeg60", "jpeg:60"),
+        ("digits-resnet14-s0+jpeg60", {"kind": "jpeg", "quality": 60}),
         ("gated", None),
-        ("gated+jpeg60", "jpeg:60"),
+        ("gated+jpeg60", {"kind": "jpeg", "quality": 60}),
     ]
     assert "behind jpeg:60" in (ladder / "reports" / "jpeg" / "report.html").read_text()
     # The attack sees through the compression: it costs one gradient and changes the answers' margins.

@@ -14,7 +14,8 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from robustbench_aig.cli.tensorboard import check_tensorboard, logged, scalars
 from robustbench_aig.errors import InputError, Interrupted
-from robustbench_aig.runs import HISTORY, read_history, write_history
+from robustbench_aig.recipes.models import gate_places
+from robustbench_aig.runs import HISTORY, read_history, read_run, write_history, write_run
 from robustbench_aig.training import EpochEvent, Event, FinishedEvent, NoteEvent, train
 from tests.reporting import trained
 from tests.tiny import job
@@ -41,11 +42,11 @@ def stored(log: Path) -> Counter[tuple[str, int]]:
 
 
 def assert_log_is_history(log: Path, run: Path) -> None:
-    history = read_history(run)
+    history, gates = read_history(run), gate_places(read_run(run, unfinished=True).recipe.model)
     epochs = {tag: points for tag, points in shown(log).items() if not tag.startswith("live/")}
     expected: Points = {}
     for record in history:
-        for tag, value in scalars(record).items():
+        for tag, value in scalars(record, gates).items():
             if value is not None:
                 expected.setdefault(tag, []).append((record.epoch, value))
     assert epochs.keys() == expected.keys()
@@ -64,7 +65,7 @@ def stopping(after: int) -> Callable[[], bool]:
 def test_every_number_of_an_epoch_is_there() -> None:
     of = trained.recipe(adversarial="trades")
     record = trained.history(of)[-1]
-    found = scalars(record)
+    found = scalars(record, gate_places(of.model))
     assert record.robust is not None
     assert record.divergence is not None
     assert record.rate_loss is not None
@@ -82,7 +83,7 @@ def test_every_number_of_an_epoch_is_there() -> None:
 
 def test_plain_network_has_no_rates() -> None:
     (record,) = trained.history(trained.recipe(family="plain", epochs=1))
-    tags = {tag for tag, value in scalars(record).items() if value is not None}
+    tags = {tag for tag, value in scalars(record, []).items() if value is not None}
     assert "accuracy/validation" in tags
     assert not [tag for tag in tags if "rate" in tag]
 
@@ -97,7 +98,7 @@ def test_log_of_a_training_is_its_history(tmp_path: Path) -> None:
     assert list(steps) == sorted(set(steps))
     assert accuracies[-1] == pytest.approx(record.train_accuracy)
     assert live["live/rate"][-1][1] == pytest.approx(record.train_mean_rate)
-    assert live["live/loss"][-1][1] == pytest.approx(scalars(record)["loss/total"])
+    assert live["live/loss"][-1][1] == pytest.approx(record.cross_entropy + (record.rate_loss or 0))
 
 
 def test_resumed_training_has_no_point_twice_and_none_is_missing(tmp_path: Path) -> None:
@@ -119,8 +120,9 @@ def test_resumed_training_has_no_point_twice_and_none_is_missing(tmp_path: Path)
 def test_an_epoch_that_is_on_disk_before_it_is_told_is_written_once(tmp_path: Path) -> None:
     """As in an epoch that is shorter than the time between two step events. A log from before is forgotten, also by
     a TensorBoard that has been looking at it."""
-    past = trained.history(trained.recipe(epochs=5))
-    log = tmp_path / "log"
+    of = trained.recipe(epochs=5)
+    past, log = trained.history(of), tmp_path / "log"
+    write_run(tmp_path, trained.unfinished(of, past))
 
     def events(records: list[int]) -> Iterator[Event]:
         for epoch in records:
@@ -139,6 +141,8 @@ def test_an_epoch_that_is_on_disk_before_it_is_told_is_written_once(tmp_path: Pa
 
 
 def test_notes_are_text(tmp_path: Path) -> None:
+    of = trained.recipe(epochs=1)
+    write_run(tmp_path, trained.unfinished(of, []))
     (tmp_path / HISTORY).touch()
     list(logged(iter([NoteEvent("went back to previous.ckpt")]), tmp_path, tmp_path / "log"))
     (note,) = reader(tmp_path / "log").Tensors("notes/text_summary")
@@ -157,6 +161,8 @@ def test_without_the_extra_one_line_names_it(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_a_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    of = trained.recipe(epochs=1)
+    write_run(tmp_path, trained.unfinished(of, []))
     (tmp_path / HISTORY).touch()
     (tmp_path / "log").write_text("a file")
     with pytest.raises(InputError, match="cannot write"):

@@ -158,7 +158,7 @@ def test_a_crash_or_a_nan_is_an_error_and_never_robust(tmp_path: Path) -> None:
 def test_another_plan_does_not_touch_the_directory(finished: Path) -> None:
     before = contents(finished)
     store = Store(finished)
-    with pytest.raises(RunError, match=r"another evaluation \(seed differ"):
+    with pytest.raises(RunError, match=r"another evaluation \(other seed\)"):
         store.open(make(seed=1), resume=True)
     with pytest.raises(RunError, match="--resume"):
         store.open(make(), resume=False)

@@ -133,10 +133,18 @@ def test_every_part_of_a_chunk_has_a_seed_of_its_own(tmp_path: Path) -> None:
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
-    assert lacks_memory("RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
-    assert lacks_memory("_ArrayMemoryError: Unable to allocate 7.28 TiB for an array")
-    assert not lacks_memory("RuntimeError: mat1 and mat2 shapes cannot be multiplied")
-    assert not lacks_memory("returned NaN or infinite pixels")
+    cublas = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+    assert lacks_memory(cublas)
+    with pytest.raises(MemoryError) as array:
+        np.empty(10**15)
+    assert lacks_memory(array.value)
+    with pytest.raises(RuntimeError) as tensor:
+        torch.empty(10**15)
+    assert lacks_memory(tensor.value)
+    with pytest.raises(RuntimeError) as shapes:
+        torch.ones(2, 3) @ torch.ones(2, 3)
+    assert not lacks_memory(shapes.value)
+    assert not lacks_memory(ValueError("MemoryError: as a word that somebody else has chosen"))
 
 
 def test_a_network_that_fails_otherwise_is_not_tried_again(tmp_path: Path) -> None:

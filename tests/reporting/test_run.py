@@ -6,12 +6,18 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from robustbench_aig.errors import RunError
-from robustbench_aig.reporting.epoch_map import epoch_map, gate_names
+from robustbench_aig.gating import Gate
+from robustbench_aig.models.branches import residual_branches
+from robustbench_aig.models.build import build_model
+from robustbench_aig.recipes.models import Place, gate_places
+from robustbench_aig.reporting.epoch_map import epoch_map
 from robustbench_aig.reporting.heatmap import share
 from robustbench_aig.reporting.run import render_run, write_run_page
 from robustbench_aig.runs import EpochRecord
+from robustbench_aig.zoo import find_model, model_names
 from tests.reporting import trained
 from tests.reporting.test_inspection import tables, text_of
 
@@ -123,12 +129,43 @@ def test_gates_in_numbers_are_the_records(attacked: str) -> None:
         assert cells[2:] == [f"{100 * rates[gate]:.1f} %" for rates in columns]
 
 
+def places(gates: int) -> list[Place]:
+    """Of a network with three stages of equally many gates."""
+    return [Place(stage, block) for stage in (1, 2, 3) for block in range(1, gates // 3 + 1)]
+
+
+GATED = [name for name in model_names() if gate_places(find_model(name)[1].model)]
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_gates_are_called_what_they_are_in_the_network(name: str) -> None:
+    """By the place of every gate among the network's own modules; the page of a run knows the recipe alone."""
+    of = find_model(name)[1]
+    with torch.device("meta"):
+        network = build_model(of.model, classes=10, mean=[0.5] * 3, std=[0.5] * 3)
+    modules = [path.split(".") for path, module in network.named_modules() if isinstance(module, Gate)]
+    found = [(int(stage) + 1, int(block) + 1) for _, stage, block, *_ in modules]
+    assert gate_places(of.model) == found
+    assert [branch.place for branch in residual_branches(network)] == found
+    assert len(found) == len(of.model.targets)
+
+
+def test_the_page_names_the_gates_of_unequal_stages() -> None:
+    of = trained.recipe(epochs=2)
+    model = of.model.model_copy(update={"depth": 26, "stages": [3, 4, 5]})
+    of = of.model_copy(update={"model": model})
+    page = render_run(trained.run(of, trained.history(of)), trained.history(of))
+    for name in ("1.3", "2.4", "3.5"):
+        assert f">{name}<" in page
+    assert not any(f">{name}<" in page for name in ("1.4", "2.5", "3.6"))
+
+
 def test_map_has_every_rate_of_every_epoch() -> None:
     """Read back cell by cell, from the paths of the colours."""
     past = trained.history(trained.recipe(epochs=40))
     rates: list[list[float] | None] = [epoch.train_rates for epoch in past]
     rates[5] = None
-    drawn = epoch_map("t", [epoch.epoch for epoch in past], rates, gate_names(9))
+    drawn = epoch_map("t", [epoch.epoch for epoch in past], rates, places(9))
     cells = {}
     for look, line in drawn.lines.items():
         for column, row, length in re.findall(r"M(\d+) (\d+)h(\d+)", line):
@@ -143,10 +180,10 @@ def test_map_has_every_rate_of_every_epoch() -> None:
 
 
 def test_map_tells_what_was_not_measured_and_what_does_not_differ() -> None:
-    assert epoch_map("t", [1, 2], [[0.5], []], ["1"]).caption == "Epoch 2: not measured."
-    assert epoch_map("t", [1], [[0.5] * 3], gate_names(3)).caption.endswith("50.0\u00a0%, the same for every gate.")
-    assert epoch_map("t", [1], [[0.5] * 4], gate_names(4)).names == [(str(gate), 1) for gate in (1, 2, 3, 4)]
-    assert [row.name for row in epoch_map("t", [1], [[0.5] * 54], gate_names(54)).names] == [
+    assert epoch_map("t", [1, 2], [[0.5], []], places(3)[:1]).caption == "Epoch 2: not measured."
+    assert epoch_map("t", [1], [[0.5] * 3], places(3)).caption.endswith("50.0\u00a0%, the same for every gate.")
+    assert epoch_map("t", [1], [[0.5] * 4], [*places(3), Place(3, 2)]).names[2:] == [("3.1", 1), ("3.2", 1)]
+    assert [row.name for row in epoch_map("t", [1], [[0.5] * 54], places(54)).names] == [
         "stage 1",
         "stage 2",
         "stage 3",

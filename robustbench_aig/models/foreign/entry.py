@@ -158,7 +158,7 @@ def _of_size(entered: ForeignNetwork, batch: Tensor, classes: int) -> Tensor | N
     except InputError as error:
         problem = error
     except Exception as error:
-        if not lacks_memory(f"{type(error).__name__}: {error}"):
+        if not lacks_memory(error):
             raise
         return None
     if len(batch) > 1 or entered.paired:
@@ -206,7 +206,7 @@ def _unattackable(entered: ForeignNetwork, few: Tensor) -> str | None:
                 return "its logits have no history: it works under no_grad, detaches, or leaves torch"
             gradients: tuple[Tensor | None, ...] = torch.autograd.grad(logits.sum(), point, allow_unused=True)
     except Exception as error:  # noqa: BLE001 - foreign code may fail in any way
-        if lacks_memory(f"{type(error).__name__}: {error}"):
+        if lacks_memory(error):
             return None
         return f"{type(error).__name__}: {first_line(error)}"
     return "its logits don't depend on the images" if gradients[0] is None else None

@@ -111,7 +111,7 @@ def _told(name: str, x: Tensor) -> Iterator[None]:
     except InputError as error:
         raise InputError(f"{name} {error}" if not str(error).startswith(name) else str(error)) from None
     except BaseException as error:
-        if lacks_memory(f"{type(error).__name__}: {error}"):
+        if lacks_memory(error):
             raise
         raise failure(name, x, error) from error
 

@@ -53,10 +53,11 @@ def measure_specificity(claim: SpecificityClaim, asked: Question) -> list[Measur
     clean = asked.evidence.clean(group.gated[0].name, asked.policy)
     if opened is None or clean is None or opened.shape[1] < 2 * claim.groups:
         return []
-    stages = [gate.name.split(".")[0] for gate in group.gated[0].gates]
+    # Where stages aren't known, every gate is one of its own.
+    stages = [gate.stage or gate.name for gate in group.gated[0].gates]
 
-    def of_stage(stage: str) -> Callable[[NDArray[np.int64]], float]:
-        places = [place for place, name in enumerate(stages) if name == stage]
+    def of_stage(stage: int | str) -> Callable[[NDArray[np.int64]], float]:
+        places = [place for place, other in enumerate(stages) if other == stage]
 
         def spread(images: NDArray[np.int64]) -> float:
             each = [class_spread(of_seed[images][:, places], clean.label[images]) for of_seed in opened]

@@ -16,7 +16,6 @@ from robustbench_aig.reporting.tables.table import (
     Value,
     accuracy_value,
     share_text,
-    text_of,
 )
 
 _CORRUPTION = "corruption"
@@ -102,14 +101,13 @@ def _models(report: Report, series: list[Series]) -> str:
 
 def _legend(report: Report, rows: list[tuple[Cell, ...]]) -> list[str]:
     """What the cells need explained."""
-    shown = [text_of(cell) for row in rows for cell in row[2:]]
     notes = []
     if any(e.skipped for e in report.evaluations):
         notes.append(
             "A cascade: an attack ran on the images that those above it had left, and keeps so many per cent of these; "
             f"only the {words.SUMMARIES['union']} is an accuracy."
         )
-    if FAILED in shown:
+    if any(isinstance(cell, Value) and cell.failed for row in rows for cell in row):
         notes.append(FAILED_NOTE)
     if report.status == "partial":
         notes.append("Unfinished: some planned evaluations are missing.")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from robustbench_aig.records import Evaluation, Report, WorstCase
 from robustbench_aig.reporting import words
 from robustbench_aig.reporting.series import all_series
-from robustbench_aig.reporting.tables.table import FAILED, FAILED_NOTE, MISSING, Cell, Table, Value, share_text, text_of
+from robustbench_aig.reporting.tables.table import FAILED, FAILED_NOTE, MISSING, Cell, Table, Value, share_text
 
 _HEAD = ("model", "threat", "attack", "flip rate", "under noise", "MACs clean", "MACs attacked", "recovered")
 
@@ -43,19 +45,24 @@ def strongest_of(report: Report, worst: WorstCase) -> Evaluation | None:
 
 def _cells(e: Evaluation) -> list[Cell]:
     """The numbers; they are of the images that the attack was run on."""
-    numbers = [(name, getattr(e.gates, name, None)) for name in ("flip_rate", "noise_flip_rate")]
-    numbers += [(name, getattr(e.compute, name, None)) for name in ("clean_macs", "adversarial_macs", "recovered")]
-    return [_value(e, name, number) for name, number in numbers]
+    gates, compute = e.gates, e.compute
+    return [
+        _value(e, "flip_rate", gates.flip_rate if gates else None, share_text),
+        _value(e, "noise_flip_rate", gates.noise_flip_rate if gates else None, share_text),
+        _value(e, "clean_macs", compute.clean_macs if compute else None, words.macs),
+        _value(e, "adversarial_macs", compute.adversarial_macs if compute else None, words.macs),
+        _value(e, "recovered", compute.recovered if compute else None, share_text),
+    ]
 
 
-def _value(e: Evaluation, quantity: str, number: float | None) -> Cell:
+def _value(e: Evaluation, quantity: str, number: float | None, shown: Callable[[float], str]) -> Cell:
     of = (e.model, e.gate_policy, str(e.threat), e.attack)
     n = e.n - e.skipped
     if e.status == "error":
         return Value(*of, quantity, None, n, FAILED)
     if number is None:
         return MISSING
-    return Value(*of, quantity, number, n, words.macs(number) if quantity.endswith("macs") else share_text(number))
+    return Value(*of, quantity, number, n, shown(number))
 
 
 def _notes(report: Report, rows: list[tuple[Cell, ...]]) -> list[str]:
@@ -64,6 +71,6 @@ def _notes(report: Report, rows: list[tuple[Cell, ...]]) -> list[str]:
     ]
     if any(e.skipped for e in report.evaluations):
         notes.append("A cascade: over the images that the attacks before had left.")
-    if any(text_of(cell) == FAILED for row in rows for cell in row):
+    if any(isinstance(cell, Value) and cell.failed for row in rows for cell in row):
         notes.append(FAILED_NOTE)
     return notes

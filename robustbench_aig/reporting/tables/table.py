@@ -34,6 +34,11 @@ class Value:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether there is no number because images failed."""
+        return self.value is None and self.n > 0
+
 
 @dataclass(frozen=True)
 class Link:

@@ -20,9 +20,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy.stats import binomtest
-
-from robustbench_aig.statistics import CONFIDENCE, Interval
+from robustbench_aig.statistics import CONFIDENCE, Interval, clopper_pearson
 
 Status = Literal["pass", "warn", "fail", "n/a"]
 
@@ -50,15 +48,8 @@ class Verdict:
 
 
 def exact(count: int, n: int, confidence: float = CONFIDENCE) -> Interval:
-    """Exact interval of a share, by default of 95 %: `count` of `n` images; (0, 1) where n is 0.
-
-    Source: C. Clopper and E. Pearson, "The use of confidence or fiducial limits illustrated in the case of the
-    binomial", Biometrika 1934.
-    """
-    if n == 0:
-        return Interval(0.0, 1.0)
-    low, high = binomtest(count, n).proportion_ci(confidence, method="exact")
-    return Interval(float(low), float(high))
+    """Clopper and Pearson's exact interval of a share, by default of 95 %; (0, 1) where n is 0."""
+    return clopper_pearson(count, n, confidence=confidence)
 
 
 def exact_difference(gained: int, lost: int, n: int) -> Interval:

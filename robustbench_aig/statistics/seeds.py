@@ -32,8 +32,8 @@ class SeedDifference(NamedTuple):
 
     Attributes:
         value: mean over seeds and images, in shares.
-        interval: for further seeds and further images; None where the seeds cannot carry one.
-        on_these_images: for further seeds on the same images.
+        interval: for further seeds and further images; None below three seeds.
+        on_these_images: for further seeds on the same images; None there, too, and where all seeds have equal means.
         seeds: of the smaller group.
         method: that `interval` was made by.
         statement: what the interval is, or why there is none, in words.
@@ -78,16 +78,16 @@ def seed_difference(
     seeds = min(len(group) for group in groups)
     if seeds < FEWEST_SEEDS:
         return SeedDifference(value, None, None, seeds, "none", f"{_count(seeds)}: an interval needs {FEWEST_SEEDS}.")
-    if all(np.ptp(group.mean(axis=1)) <= _ROUNDING for group in groups):
-        said = f"{_count(seeds)} with equal means: a spread of zero is no estimate, so there is no interval."
-        return SeedDifference(value, None, None, seeds, "none", said)
-    same = _student(value, groups)
     images = mean_interval(sum(group.mean(axis=0) for group in groups), bounds=(-1.0, 1.0))
+    same = None if all(np.ptp(group.mean(axis=1)) <= _ROUNDING for group in groups) else _student(value, groups)
     if seeds >= HIERARCHICAL_SEEDS:
         drawn = _hierarchical(groups, seed=seed, resamples=resamples)
         interval = Interval(min(drawn.low, images.low), max(drawn.high, images.high))
         said = f"{_count(seeds)}: hierarchical bootstrap, for further seeds and images."
         return SeedDifference(value, interval, same, seeds, "hierarchical", said)
+    if same is None:
+        said = f"{_count(seeds)} with equal means: a spread of zero is no estimate, so that the images' is left."
+        return SeedDifference(value, images, None, seeds, "student", said)
     interval = Interval(
         value - math.hypot(value - same.low, value - images.low),
         value + math.hypot(same.high - value, images.high - value),

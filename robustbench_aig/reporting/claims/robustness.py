@@ -122,11 +122,12 @@ def gap_of(first: Side, second: Side, *, paired: bool, seed: int, among: Bools |
     chosen = np.ones(first.share.shape[1], bool) if among is None else among
     ours, theirs = first.share[:, chosen], second.share[:, chosen]
     each = ours.mean(axis=0) - theirs.mean(axis=0)
-    interval = None
     if min(len(ours), len(theirs)) >= FEWEST_SEEDS and each.size > 1:
         interval = seed_difference(ours, theirs, paired=paired, seed=seed).interval
-    alone = first.exact and second.exact and len(ours) == len(theirs) == 1
-    low, high = interval or interval_of(each, exact=alone)
+    else:
+        interval = interval_of(each, exact=first.exact and second.exact and len(ours) == len(theirs) == 1)
+    assert interval is not None
+    low, high = interval
     return Estimate(float(each.mean()), low, high, each.size, float((each**2).mean()))
 
 

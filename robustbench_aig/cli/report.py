@@ -14,10 +14,11 @@ from robustbench_aig.cli.terminal import stdout
 from robustbench_aig.errors import InputError, RunError, did_you_mean
 from robustbench_aig.files import write_atomic
 from robustbench_aig.reporting import write_report
-from robustbench_aig.reporting.documents import load_report
+from robustbench_aig.reporting.alone import came_alone, write_lone_page
+from robustbench_aig.reporting.documents import REPORT, load_report
 from robustbench_aig.reporting.run import write_run_page
 from robustbench_aig.reporting.tables import Format, write_tables
-from robustbench_aig.runs import PAGE, RECORD, find_run, list_runs
+from robustbench_aig.runs import PAGE, RECORD, ambiguous, find_run, list_runs
 
 EXAMPLES = """\b
 Examples:
@@ -52,7 +53,8 @@ def report(directory: Path, runs_root: Path, table_format: Format | None, out: P
 
     Of a report directory DIR: report.json, its schema and report.html, from the sample table. Every number is a
     function of that table, so this changes nothing unless aigrob itself has changed. It also renders what an
-    interrupted attack has finished so far.
+    interrupted attack has finished so far. Of a report.json that came alone, in DIR or by its own name: the page that
+    can be made without sample tables, which says what is missing.
 
     Of a RUN, given by its name or its directory: run.html, from its history, however many epochs that has yet.
     """
@@ -60,12 +62,19 @@ def report(directory: Path, runs_root: Path, table_format: Format | None, out: P
         raise click.UsageError("--out goes with --format: the page is always written into DIR")
     if json and table_format:
         raise click.UsageError("--json and --format exclude each other")
+    if directory.name == REPORT and directory.is_file():
+        directory = directory.parent
     run = find_run(str(directory), runs_root)
     if table_format:
         _show_tables(directory, run, table_format, out)
         return
+    for note in ambiguous([str(directory)], runs_root):
+        click.echo(note, err=True)
     if (run / RECORD).exists():
         _show_run(run, as_json=json)
+    elif came_alone(directory):
+        found, page = write_lone_page(directory)
+        show(found, directory, as_json=json, page=page)
     elif directory.is_dir():
         show(write_report(directory), directory, as_json=json)
     else:

@@ -42,8 +42,8 @@ Cells = dict[tuple[Line, str, str], str]
 """(line, model, policy) to the text of a cell."""
 
 
-def show(report: Report, directory: Path, *, as_json: bool) -> None:
-    """The table and where the page is; or the report's JSON and nothing else."""
+def show(report: Report, directory: Path, *, as_json: bool, page: Path | None = None) -> None:
+    """The table and where the page is; or the report's JSON and nothing else. A `page` of its own has no evidence."""
     if as_json:
         click.echo(report.model_dump_json())
         return
@@ -54,9 +54,9 @@ def show(report: Report, directory: Path, *, as_json: bool) -> None:
     for rung in report.ladder.rungs if report.ladder else []:
         note = f" ({rung.note})" if rung.note else ""
         to.print(f"{rung.key:<4}{rung.title}{note}", markup=False, highlight=False, soft_wrap=True)
-    for line in (*_guessing(report), *_verdicts(report), *_unchecked(report, directory)):
+    for line in (*_guessing(report), *_verdicts(report), *([] if page else _unchecked(report, directory))):
         to.print(line, markup=False, highlight=False, soft_wrap=True)
-    to.print(f"report: {directory / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    to.print(f"report: {page or directory / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _unchecked(report: Report, directory: Path) -> list[str]:

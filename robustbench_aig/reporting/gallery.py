@@ -67,10 +67,10 @@ def _shelf(series: Series, evaluation: Evaluation, evidence: Evidence, directory
         e.id for e in evidence.plan.evaluations if (e.model, e.policy, e.role) == (series.model, series.policy, "clean")
     )
     clean, attacked = load_images(directory, clean_id), load_images(directory, evaluation.id)
-    rows = evidence.rows[evaluation.id]
     empty = Shelf(series, evaluation, 0.0, 1, [], "")
-    if clean is None or attacked is None:
+    if clean is None or attacked is None or evidence.alone:
         return empty._replace(missing="No images were kept for this evaluation.")
+    rows = evidence.rows[evaluation.id]
     ids = np.intersect1d(np.intersect1d(clean.ids, attacked.ids), rows.image[rows.ok])
     if not ids.size:
         return empty._replace(missing="None of the kept images was attacked without failure.")

@@ -40,6 +40,7 @@ class Evidence:
         pace: the same, of unattacked evaluations of gated networks, beside a plain one.
         checks: what `aigrob check --into` has found of its networks.
         names: image -> its file's name; empty where images have none, or an early version wrote.
+        alone: whether all of it is what a report says, which came without its evidence.
     """
 
     plan: Plan
@@ -49,6 +50,7 @@ class Evidence:
     pace: dict[str, Pace] = field(default_factory=dict)
     checks: list[Checkup] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
+    alone: bool = False
 
     def model(self, name: str) -> ModelRecord:
         """The model of that name."""

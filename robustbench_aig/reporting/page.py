@@ -132,6 +132,7 @@ def render(report: Report, evidence: Evidence, directory: Path, table: Fates | N
         channels_shown=channels_shown(report.data.shape[0]),
         shelves=parts.part("The gallery", lambda: gallery.shelves(report, evidence, directory, series), []),
         names=evidence.names,
+        alone=evidence.alone,
         unfinished=[e.id for e in evidence.plan.evaluations if e.id not in {r.id for r in report.evaluations}],
         heat_css=heat_css(),
         remarks=[remark for model in report.models for remark in remarks(model)],
@@ -199,7 +200,8 @@ def _movements(report: Report, evidence: Evidence, series: list[Series]) -> list
         if evaluation is None:
             continue
         model = evidence.model(one.model)
-        flips, compute = charts.flips(evaluation), charts.compute(evidence.rows[evaluation.id], model)
+        rows = evidence.rows.get(evaluation.id)
+        flips, compute = charts.flips(evaluation), None if rows is None else charts.compute(rows, model)
         movements.append(Movement(one, evaluation, model, flips, compute, before(report, evaluation)))
     return movements
 

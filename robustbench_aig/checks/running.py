@@ -15,6 +15,7 @@ from robustbench_aig.checks.compute import CountedCompute
 from robustbench_aig.checks.controls import CleanAccuracy, PositiveControl
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.draws import DrawVariance, FixedRandomness, FreshDraws
+from robustbench_aig.checks.edge import OnTheEdge
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.gate_modes import GateModes
 from robustbench_aig.checks.gates import GatePath, Signal
@@ -79,6 +80,7 @@ OF_THE_ATTACK: tuple[Check, ...] = (
     DrawVariance(),
     FreshDraws(),
     EightBit(),
+    OnTheEdge(),
 )
 """Checks that run the attack under examination, and others beside it."""
 
@@ -100,6 +102,7 @@ QUICK: tuple[Check, ...] = (
     DrawVariance(72),
     FreshDraws(72),
     EightBit(72),
+    OnTheEdge(72),
 )
 """Those that a few gradients per image suffice for: no longer searches, no unions; as many images as a pass takes."""
 

@@ -81,6 +81,8 @@ NETWORKS = {
         ("clean-accuracy", "plausible-input"),
     ),
     "made for pixels up to 255": Defect(alone(planted.UpTo255), ("clean-accuracy", "plausible-input")),
+    "faint gates": Defect(alone(planted.faint_gates), ("on-the-edge",), "gated-0", "argmax"),
+    "margins of the last digit": Defect(alone(planted.LastDigit), ("on-the-edge",)),
     "classes shifted by one": Defect(alone(planted.NextClass), ("clean-accuracy", "plausible-input")),
 }
 

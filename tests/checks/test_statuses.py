@@ -307,3 +307,21 @@ def test_signal_improves_with_draws(trained: Trained) -> None:
     numbers = found(sampled(trained), Signal(images=32)).numbers
     cosines = [numbers[f"median cosine, {draws} draws"] for draws in (1, 5, 20)]
     assert cosines == sorted(cosines)
+
+
+def test_verdicts_that_hang_on_a_gate_are_those_near_its_threshold() -> None:
+    """The gate is the only way, its logit a twentieth of the mean less a half, and the attack does nothing."""
+    check = replace(CHECKS["on-the-edge"], images=96)
+    case = toy_case(ThroughTheGate(OneGate(0.05, 0.5)), "argmax", planted.Idle())
+    means = case.images.pixels.double().mean((1, 2, 3))
+    right = means < 0.5  # closed
+    near = right & (0.05 * (means - 0.5).abs() < 1e-3)
+    finding = found(case, check)
+    assert 5 < finding.count == int(near.sum()) < finding.n == int(right.sum())
+    assert finding.status == "fail"
+    # With a block that changes no verdict nothing hangs on the same logits.
+    harmless = found(
+        toy_case(ThroughTheGate(OneGate(0.05, 0.5), drop=0.5), "argmax", planted.Idle()), CHECKS["on-the-edge"]
+    )
+    assert harmless.numbers["faint"] > finding.count
+    assert (harmless.count, harmless.status) == (0, "pass")

@@ -17,8 +17,9 @@ from robustbench_aig.checks.check import Check
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import logits_of
-from robustbench_aig.checks.shares import Limits, exact_difference, percent
+from robustbench_aig.checks.shares import Limits, percent
 from robustbench_aig.evaluation import Images
+from robustbench_aig.statistics import Interval, paired_interval
 
 Change = Callable[[Tensor], Tensor]
 """From images (B, C, H, W) in [0, 1] to what a network may have been made for."""
@@ -87,7 +88,8 @@ class PlausibleInput(Check):
             f"alternatives, {gained} more are, and {lost} no longer"
         )
         numbers = {"as they are": before / n, "best alternative": (before + gained - lost) / n}
-        return self.found(count, n, evidence, numbers, interval=exact_difference(gained, lost, n))
+        paired = paired_interval(gained, lost, n)
+        return self.found(count, n, evidence, numbers, interval=Interval(max(0.0, paired.low), max(0.0, paired.high)))
 
     def cost(self, case: Case) -> Cost:
         """Every alternative on some images, the best on the others, and all as they are."""

@@ -47,19 +47,9 @@ class Verdict:
         return self.count / self.n if self.n else None
 
 
-def exact(count: int, n: int, confidence: float = CONFIDENCE) -> Interval:
-    """Clopper and Pearson's exact interval of a share, by default of 95 %; (0, 1) where n is 0."""
-    return clopper_pearson(count, n, confidence=confidence)
-
-
-def exact_difference(gained: int, lost: int, n: int) -> Interval:
-    """95 % interval, or wider, of the share of images gained less that of images lost; 0 where it is negative.
-
-    It ends where the exact intervals of both shares, each of 97.5 %, are furthest apart.
-    """
-    each = (1 + CONFIDENCE) / 2
-    up, down = exact(gained, n, each), exact(lost, n, each)
-    return Interval(max(0.0, up.low - down.high), max(0.0, up.high - down.low))
+def exact(count: int, n: int) -> Interval:
+    """Clopper and Pearson's exact 95 % interval of a share; (0, 1) where n is 0."""
+    return clopper_pearson(count, n)
 
 
 @dataclass(frozen=True)

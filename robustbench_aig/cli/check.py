@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -210,6 +210,8 @@ def _case(
     attack = build_attack(recipe.attack)
     networks = [_with_copy(network_of_run(record, load_model(path, device))) for path, record in others]
     norm: Norm = Threat.parse("1/255", request.norm).norm
+    # Of a network behind a defence nothing is recorded; images that were named are no sample of the test set.
+    recorded = {} if network.record.defence or request.images else _recorded(choice, policy)
     case = Case(
         subject=subject,
         images=images.chunk(0, len(test), device),
@@ -217,9 +219,9 @@ def _case(
         attack=attack,
         seed=request.seed,
         others=tuple(other.subject(other.policies([])[0]) for other in networks),
-        recorded=None if network.record.defence else _recorded(choice, "test", policy),
+        recorded=recorded.get("test"),
         training=(known.train, known.validation),
-        validation=None if network.record.defence else _recorded(choice, "validation", policy),
+        validation=recorded.get("validation"),
     )
     attack.refuse(case.classes, data.shape, norm)
     return (case if request.eps else replace(case, threat=informative(case))), network.record, data, name
@@ -232,10 +234,15 @@ def _refuse_others(others: Sequence[Run], data: DataRecord) -> None:
             raise InputError(f"{other.name} was trained on other data than {data.name}: choose another --other")
 
 
-def _recorded(choice: Choice, split: Literal["test", "validation"], policy: str) -> tuple[int, int] | None:
-    """How many of how many images of a split a run says were right; None where nobody counted."""
-    scores = [getattr(record.metrics, split).get(policy) for _, record in choice.runs if record.metrics]
-    return next(((round(score.accuracy * score.n), score.n) for score in scores if score), None)
+def _recorded(choice: Choice, policy: str) -> dict[str, tuple[int, int]]:
+    """By split, how many of how many images a run says were right; without those that nobody counted."""
+    found = {}
+    for _, record in choice.runs:
+        for split in ("test", "validation") if record.metrics else ():
+            score = getattr(record.metrics, split).get(policy)
+            if score:
+                found[split] = (round(score.accuracy * score.n), score.n)
+    return found
 
 
 def _with_copy(network: Network) -> Network:

@@ -156,10 +156,11 @@ class CutGate(PooledGate):
         return super().logits(x.detach())
 
 
-def first_gate_cut(model: nn.Module) -> nn.Module:
-    """A copy one of whose gates sends no gradient to the features; the others do."""
+def half_cut(model: nn.Module) -> nn.Module:
+    """A copy whose every other gate sends no gradient to the features; those between do."""
     changed = copy.deepcopy(model)
-    next(module for module in changed.modules() if isinstance(module, PooledGate)).__class__ = CutGate
+    for gate in [module for module in changed.modules() if isinstance(module, PooledGate)][1::2]:
+        gate.__class__ = CutGate
     return changed
 
 

@@ -59,7 +59,7 @@ NETWORKS = {
     "softmax output": Defect(alone(planted.SoftmaxOutput), ("logits",)),
     "gates cut from the gradient": Defect(gates(planted.CutGate), ("gate-path",), "gated-0", "argmax"),
     "the same, sampled": Defect(gates(planted.CutGate), ("gate-path",), "gated-0", "sampled"),
-    "one gate cut from the gradient": Defect(alone(planted.first_gate_cut), ("gate-path",), "gated-0", "argmax"),
+    "every other gate cut from the gradient": Defect(alone(planted.half_cut), ("gate-path",), "gated-0", "argmax"),
     "sampled gates presented as deterministic": Defect(gates(planted.SecretGate), ("randomness",), "gated-0", "argmax"),
     "noise of the batch": Defect(gates(planted.BatchNoiseGate), ("noise-scope",), "gated-0", "sampled"),
     "dropout left on": Defect(alone(planted.Dropping), ("randomness",)),
@@ -142,12 +142,12 @@ def test_wrong_compute_is_found(ground: Ground, change: Callable[[MacProfile, Se
 
 def test_channels_in_reverse_order_are_found(ground: Ground) -> None:
     """Digits are made red ones, in green and blue noise."""
-    of, pixels = ground.network("plain"), ground.setting.images.pixels
-    model = of.model
+    of, some = ground.network("plain"), ground.setting.data.test.limit(500, 0)
+    model, pixels = of.model, some.batch(slice(None))
     if pixels.shape[1] == 1:
         noise = torch.rand(len(pixels), 2, *pixels.shape[2:], generator=torch.Generator().manual_seed(0))
         pixels, model = torch.cat([pixels, noise], 1), planted.Red(model)
-    case = replace(ground.setting.case(of, "none"), images=replace(ground.setting.images, pixels=pixels))
+    case = replace(ground.setting.case(of, "none"), images=Images(pixels, some.labels, some.ids))
     for wrapped, status in ((model, "pass"), (planted.ReversedChannels(model), "fail")):
         finding = found(replace(case, subject=replace(case.subject, model=wrapped, copy=None)), "plausible-input")
         assert finding.status == status, finding.evidence
@@ -161,11 +161,6 @@ def test_training_images_presented_as_test_images_are_found(ground: Ground) -> N
     case = replace(setting.case(of, "none", training=setting.learned), images=images)
     finding = found(case, "seen-in-training")
     assert (finding.status, finding.count) == ("fail", 300)
-    # Turned over they are other images, of which the accuracy tells; but where hardly a validation image is wrong.
-    turned = replace(images, pixels=images.pixels.flip(3))
-    right, total = setting.validated(of)
-    case = replace(case, images=turned, validation=(right, total))
-    assert found(case, "seen-in-training").status == ("fail" if right / total < 0.95 else "pass")
 
 
 @pytest.mark.parametrize("union", [planted.lucky_draw, planted.noisy_minimum])

@@ -7,6 +7,7 @@ import click
 from robustbench_aig.cli import options
 from robustbench_aig.cli.assemble import SMALL_EPS
 from robustbench_aig.cli.attack import attack
+from robustbench_aig.cli.jobs import run_name
 from robustbench_aig.cli.train import train
 from robustbench_aig.errors import Interrupted
 from robustbench_aig.zoo import default_pair
@@ -20,7 +21,7 @@ def demo(ctx: click.Context, *, quiet: bool) -> None:
 
     What is there already from an earlier demo is kept.
     """
-    trained = tuple(f"digits-{name.rsplit('/', maxsplit=1)[-1]}-s0" for name, _ in default_pair("digits", "cpu"))
+    trained = tuple(run_name("digits", name, (), 0) for name, _ in default_pair("digits", "cpu"))
     try:
         ctx.invoke(train, resume=True, quiet=quiet)
         ctx.invoke(attack, runs=trained, resume=True, quiet=quiet, eps=SMALL_EPS)

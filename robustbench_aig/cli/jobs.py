@@ -76,7 +76,7 @@ def _jobs(request: Request, world: World, device: torch.device, shown: Console) 
         shown.print(reason, markup=False)
     jobs = [
         Job(
-            directory=request.out / (request.name or _run_name(request, data, recipe_name)),
+            directory=request.out / (request.name or _asked_name(request, data, recipe_name)),
             recipe_name=recipe_name,
             recipe=recipe,
             data=data,
@@ -167,14 +167,14 @@ def _changed(recipe: ModelRecipe, request: Request) -> ModelRecipe:
     return recipe.model_copy(update={"training": recipe.training.model_copy(update=changes)})
 
 
-def _run_name(request: Request, data: DataSet, recipe_name: str) -> str:
+def _asked_name(request: Request, data: DataSet, recipe_name: str) -> str:
     """Told apart by what was asked for."""
     how = (request.preset, request.adversarial, "init" if request.init else None)
-    return _name_of(data.name, recipe_name, how, request.seed)
+    return run_name(data.name, recipe_name, how, request.seed)
 
 
-def _name_of(data: str, recipe_name: str, how: Sequence[str | None], seed: int) -> str:
-    """The seed comes last."""
+def run_name(data: str, recipe_name: str, how: Sequence[str | None], seed: int) -> str:
+    """Of a training that nobody has named: data, recipe, how it's trained, and the seed."""
     model = recipe_name.rsplit("/", maxsplit=1)[-1]
     return safe_name("-".join((data, model, *filter(None, how), f"s{seed}")))
 
@@ -221,7 +221,7 @@ def _control_name(record: RunRecord, recipe_name: str) -> str:
     """A control is called after its training, which is that of its gated run."""
     attacked = record.recipe.training.adversarial if record.recipe.training else None
     how = (record.recipe.preset, attacked.method if attacked else None)
-    return _name_of(record.data.name, recipe_name, how, record.seed)
+    return run_name(record.data.name, recipe_name, how, record.seed)
 
 
 def _command() -> str:

@@ -67,7 +67,7 @@ def _as_files(evaluations: Sequence[EvaluationPlan]) -> list[EvaluationPlan]:
     """The same with ids that are names of files, whatever networks and attacks are called."""
     models = distinct_names([evaluation.model for evaluation in evaluations], _LONGEST)
     named = [
-        evaluation.model_copy(update={"id": models[evaluation.model] + evaluation.id.removeprefix(evaluation.model)})
+        evaluation.model_copy(update={"id": f"{models[evaluation.model]}.{evaluation.id}"})
         for evaluation in evaluations
     ]
     ids = distinct_names([re.sub("[/:]", "_", evaluation.id) for evaluation in named])
@@ -76,7 +76,7 @@ def _as_files(evaluations: Sequence[EvaluationPlan]) -> list[EvaluationPlan]:
 
 def _clean(model: str, policy: str) -> EvaluationPlan:
     return EvaluationPlan(
-        id=f"{model}.{policy}.clean",
+        id=f"{policy}.clean",
         model=model,
         policy=policy,
         attack="clean",
@@ -89,7 +89,7 @@ def _clean(model: str, policy: str) -> EvaluationPlan:
 def _attacked(model: str, policy: str, attack: NamedAttack, threat: Threat) -> EvaluationPlan:
     name, recipe = attack
     return EvaluationPlan(
-        id=f"{model}.{policy}.{name}.{threat.norm}-{threat.text}",
+        id=f"{policy}.{name}.{threat.norm}-{threat.text}",
         model=model,
         policy=policy,
         attack=name,
@@ -104,7 +104,7 @@ def _attacked(model: str, policy: str, attack: NamedAttack, threat: Threat) -> E
 def _corrupted(model: str, policy: str, corruption: CorruptionRecord) -> EvaluationPlan:
     computed = corruption.source == "computed"
     return EvaluationPlan(
-        id=f"{model}.{policy}.{corruption.name}.severity-{corruption.severity}",
+        id=f"{policy}.{corruption.name}.severity-{corruption.severity}",
         model=model,
         policy=policy,
         attack=f"{corruption.name}:{corruption.severity}",

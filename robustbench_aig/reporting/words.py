@@ -40,8 +40,7 @@ def percent(share: float) -> str:
 
 def signed(share: float, digits: int = 1) -> str:
     """A difference of shares in points: `+1.6`."""
-    text = number(100 * share, digits)
-    return text if text.startswith("\u2212") or text == number(0, digits) else f"+{text}"
+    return f"{'+' if round(100 * share, digits) > 0 else ''}{number(100 * share, digits)}"
 
 
 def bracket(low: float, high: float) -> str:
@@ -159,17 +158,17 @@ def distinct(step: Step) -> bool:
 
 def verdict(comparison: Comparison, gated: tuple[str, Accuracy], plain: tuple[str, Accuracy]) -> str:
     """One sentence on gated against plain, each (phrase, accuracy): the union at one epsilon, or all corruptions."""
-    endings = {
-        "has failed images": "failed images count as lost, so this is no verdict",
-        "gated keeps more": "the gated model keeps more",
-        "plain keeps more": "the plain model keeps more",
-    }
-    read = reading(comparison)
+    if comparison.status == "error":
+        end = "failed images count as lost, so this is no verdict"
+    elif not differs(comparison.low, comparison.high):
+        end = f"{SAME} on {comparison.n} images"
+    else:
+        end = f"the {'gated' if comparison.difference > 0 else 'plain'} model keeps more"
     under = f"Under the strongest of these attacks at {threat_text(comparison.threat)}"
     return (
         f"{under if comparison.threat else 'On average over these corruptions'} {gated[0]} keeps "
         f"{accuracy_text(gated[1])}, {plain[0]} {accuracy_text(plain[1])}: difference {signed(comparison.difference)} "
-        f"points {around(comparison.low, comparison.high)}, {endings.get(read, f'{read} on {comparison.n} images')}."
+        f"points {around(comparison.low, comparison.high)}, {end}."
     )
 
 

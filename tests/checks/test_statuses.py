@@ -320,8 +320,6 @@ def test_verdicts_that_hang_on_a_gate_are_those_near_its_threshold() -> None:
     assert 5 < finding.count == int(near.sum()) < finding.n == int(right.sum())
     assert finding.status == "fail"
     # With a block that changes no verdict nothing hangs on the same logits.
-    harmless = found(
-        toy_case(ThroughTheGate(OneGate(0.05, 0.5), drop=0.5), "argmax", planted.Idle()), CHECKS["on-the-edge"]
-    )
+    harmless = found(toy_case(ThroughTheGate(OneGate(0.05, 0.5), drop=0.5), "argmax", planted.Idle()), check)
     assert harmless.numbers["faint"] > finding.count
     assert (harmless.count, harmless.status) == (0, "pass")

@@ -43,6 +43,9 @@ def _option(flag: str, value: Value) -> list[str]:
 
 def with_flag(line: str, flag: str) -> str:
     """A command line with one more flag, before the `--` that ends its options."""
-    words = shlex.split(line)
+    try:
+        words = shlex.split(line)
+    except ValueError:  # a record may hold what no shell reads
+        return f"{line} {flag}"
     at = words.index(_END) if _END in words else len(words)
     return spelled([*words[:at], flag, *words[at:]])

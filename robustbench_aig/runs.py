@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from robustbench_aig.commands import with_flag
 from robustbench_aig.errors import RunError, did_you_mean
 from robustbench_aig.files import data_folder, unwritable, write_atomic
 from robustbench_aig.recipes import Family, ModelRecipe
@@ -151,7 +152,7 @@ def read_history(directory: Path) -> list[EpochRecord]:
     try:
         return [EpochRecord.model_validate_json(line) for line in path.read_bytes().splitlines()]
     except (OSError, ValidationError):
-        raise RunError(f"{path} is missing or damaged: train again with aigrob train --overwrite") from None
+        raise RunError(f"{path} is missing or damaged: train it again, with --overwrite") from None
 
 
 def history_of(directory: Path) -> list[EpochRecord]:
@@ -184,10 +185,10 @@ def read_run(directory: Path, *, unfinished: bool = False) -> RunRecord:
         where = ".".join(str(part) for part in problem["loc"])
         raise RunError(
             f"{path} is damaged or not a run of this version ({where + ': ' if where else ''}{problem['msg']}): "
-            "train again with aigrob train --overwrite"
+            "train it again, with --overwrite"
         ) from None
     if record.status == "training" and not unfinished:
-        raise RunError(f"{directory}: training was interrupted; resume with: {record.command} --resume")
+        raise RunError(f"{directory}: training was interrupted; resume with: {with_flag(record.command, '--resume')}")
     return record
 
 

@@ -88,7 +88,8 @@ class App(click.Group):
             line, code = _told(error)
             # torchrun interrupts the other processes as soon as the leader has ended, which tells why.
             if code != Interrupted.exit_code or os.environ.get("RANK", "0") == "0":
-                click.echo(f"aigrob: {' '.join(line.split())}", err=True)
+                # In one line; what stands between the quotes of a command must stay as it is.
+                click.echo(f"aigrob: {' '.join(part.strip() for part in line.splitlines() if part.strip())}", err=True)
             sys.exit(code)
         sys.exit(result if isinstance(result, int) else 0)
 

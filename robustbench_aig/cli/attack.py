@@ -18,6 +18,7 @@ from robustbench_aig.cli.companions import companions, is_companion
 from robustbench_aig.cli.progress import count_images, reading
 from robustbench_aig.cli.tables import show
 from robustbench_aig.cli.terminal import console
+from robustbench_aig.commands import with_flag
 from robustbench_aig.corruptions.names import NAMES
 from robustbench_aig.errors import AigrobError, AttackError, InputError, Interrupted
 
@@ -224,7 +225,8 @@ def _resumable(command: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; finished chunks are on disk, go on with: {command} --resume") from None
+        resumed = with_flag(command, "--resume")
+        raise Interrupted(f"interrupted; finished chunks are on disk, go on with: {resumed}") from None
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from robustbench_aig.cli.jobs import Request, find_jobs
 from robustbench_aig.cli.progress import follow
 from robustbench_aig.cli.tensorboard import check_tensorboard, logged
 from robustbench_aig.cli.terminal import console, stdout
+from robustbench_aig.commands import with_flag
 from robustbench_aig.data import KNOWN
 from robustbench_aig.distributed import joined
 from robustbench_aig.errors import Interrupted
@@ -134,7 +135,7 @@ def _train(job: Job, request: Request, shown: Console) -> RunRecord:
     except KeyboardInterrupt:
         raise Interrupted(
             f"{job.directory.name}: interrupted; what was saved is in {job.directory}, go on with: "
-            f"{job.command} --resume"
+            f"{with_flag(job.command, '--resume')}"
         ) from None
     if world.leads:
         write_run_page(job.directory)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from robustbench_aig.commands import aigrob
 from robustbench_aig.errors import RunError, first_line
 from robustbench_aig.records import Plan, Report
 from robustbench_aig.reporting.migrations import Kind, upgrade
@@ -23,13 +24,13 @@ def load_report(path: Path) -> Report:
     file = path / REPORT if path.is_dir() else path
     if not file.is_file():
         if (path / "plan.json").is_file():
-            raise RunError(f"{path} has no {REPORT} yet: write it with `aigrob report {path}`")
+            raise RunError(f"{path} has no {REPORT} yet: write it with: {aigrob('report', path)}")
         raise RunError(f"{path} is no report: name a directory with a {REPORT}, or such a file")
     content = _upgraded(file, "report")
     try:
         return Report.model_validate(content)
     except ValidationError as error:
-        raise RunError(f"{file}: {_first(error)}; write it again with `aigrob report {file.parent}`") from None
+        raise RunError(f"{file}: {_first(error)}; write it again with: {aigrob('report', file.parent)}") from None
 
 
 def read_plan(path: Path) -> Plan:

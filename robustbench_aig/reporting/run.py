@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from robustbench_aig.commands import with_flag
 from robustbench_aig.files import write_atomic
 from robustbench_aig.recipes.models import gate_places
 from robustbench_aig.reporting import run_charts, run_words
@@ -54,6 +55,7 @@ def render_run(record: RunRecord, history: Sequence[EpochRecord]) -> str:
         run=record,
         epochs=len(history),
         unfinished=run_words.unfinished(record, history),
+        resumed=with_flag(record.command, "--resume"),
         facts=run_words.facts(record, history),
         findings=run_words.findings(record, history),
         notes=run_words.notes(record, history),

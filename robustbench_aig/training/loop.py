@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 
+from robustbench_aig.commands import with_flag
 from robustbench_aig.errors import AigrobError, Interrupted
 from robustbench_aig.runs import EpochRecord
 from robustbench_aig.training.events import EpochEvent, Event, FinishedEvent, NoteEvent, StepEvent
@@ -125,7 +126,7 @@ def _save_or_stop(session: Session, pace: _Pace) -> None:
         job = session.job
         raise Interrupted(
             f"{job.directory.name}: interrupted in {where}; it's saved in {job.directory}, go on with: "
-            f"{job.command} --resume"
+            f"{with_flag(job.command, '--resume')}"
         )
 
 

@@ -83,7 +83,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     if wrong:
         raise RunError(
             f"{path} holds another network: {len(wrong)} of {len(own)} tensors don't fit the recipe, "
-            f"such as '{min(wrong)}'; train again with aigrob train --overwrite"
+            f"such as '{min(wrong)}'; train it again, with --overwrite"
         )
     model.load_state_dict(weights)
 
@@ -100,9 +100,9 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         return read_safetensors(path)
     except SafetensorError as error:
         raise RunError(
-            f"{path} is truncated or no safetensors file ({error}): train again with aigrob train --overwrite"
+            f"{path} is truncated or no safetensors file ({error}): train it again, with --overwrite"
         ) from None
     except OSError as error:
         raise RunError(
-            f"cannot read {path}: {error.strerror or 'no such file'}; train again with aigrob train --overwrite"
+            f"cannot read {path}: {error.strerror or 'no such file'}; train it again, with --overwrite"
         ) from None

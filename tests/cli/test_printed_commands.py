@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -97,3 +102,63 @@ def test_what_training_prints(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     (line,) = printed(result)
     run_all(tmp_path, [f"{line} --attack fgsm --eps 8/255 --no-latency"])
+
+
+def commands_on(page: Path) -> list[str]:
+    """The command lines of ours that a page shows."""
+    shown = [html.unescape(text) for text in re.findall(r"<code>(.*?)</code>", page.read_text(), re.DOTALL)]
+    return [text for text in shown if text.startswith("aigrob ")]
+
+
+def test_commands_of_pages_make_the_same_again(tmp_path: Path) -> None:
+    there, again = tmp_path / "there", tmp_path / "again"
+    for where in (there, again):
+        write_images(where / "my photos", test=20)
+        recipe = write_recipe(where / "my recipe.toml", gated=True, epochs=1)
+    train = ["train", recipe.name, "--data", "my photos", "--out", "my runs", "--name", "it's gated", "--quiet"]
+    attack = ["attack", "it's gated", "--runs", "my runs", *FEW, "--eps", "1/255", "--out", "my reports", "--quiet"]
+    inspect = ["inspect", "it's gated", "--runs", "my runs", "--limit", "20", "--name", "in side", "--quiet"]
+    for arguments in (train, attack, inspect):
+        made = aigrob_here(there, *arguments)
+        assert made.returncode == 0, made.stderr
+    pages = sorted(there.rglob("*.html"), key=lambda page: page.name != "run.html")
+    assert [page.name for page in pages] == ["run.html", "report.html", "inspect.html"]
+    lines = [line for page in pages for line in commands_on(page)]
+    assert len(lines) == len(pages)
+    run_all(again, lines)
+    assert {p.relative_to(again) for p in again.rglob("*.html")} == {p.relative_to(there) for p in pages}
+
+
+def test_an_interrupted_training_says_how_to_go_on(tmp_path: Path) -> None:
+    """Until the last epoch a run is unfinished; its page and whoever wants to attack it name the command."""
+    recipe = write_recipe(tmp_path / "my recipe.toml", gated=False, epochs=1)
+    made = aigrob_here(tmp_path, "train", recipe.name, "--out", "my runs", "--name=-odd one", "--quiet")
+    assert made.returncode == 0, made.stderr
+    record = tmp_path / "my runs" / "-odd one" / "run.json"
+    record.write_text(record.read_text().replace('"status": "finished"', '"status": "training"'))
+    (record.parent / "model.safetensors").unlink()
+    told = aigrob_here(tmp_path, "attack", "--runs", "my runs", "--", "-odd one")
+    assert told.returncode == 2
+    line = told.stderr.strip().partition("resume with: ")[2]
+    assert words_of(line) == ["train", "my recipe.toml", "--out", "my runs", "--name=-odd one", "--quiet", "--resume"]
+    aigrob_here(tmp_path, "report", "my runs/-odd one")
+    assert line in commands_on(record.parent / "run.html")
+
+
+def test_the_ladder_and_its_missing_controls(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "gated.toml", gated=True, epochs=1)
+    made = aigrob_here(tmp_path, "train", recipe.name, "--out", "my runs", "--name", "a gated one", "--quiet")
+    assert made.returncode == 0, made.stderr
+    told = aigrob_here(tmp_path, "attack", "--ladder", "--runs", "my runs", *FEW, "--eps", "1/255", "--name", "r")
+    assert told.returncode == 0, told.stderr
+    missing = {line.partition("train it with ")[2] for line in told.stderr.splitlines() if "is missing" in line}
+    run_all(tmp_path, [*{line for line in missing if line}, printed(told)[0]])
+    assert len(list((tmp_path / "my runs").iterdir())) >= 3
+
+
+def test_a_real_shell_runs_the_real_command(pair: Path, tmp_path: Path) -> None:
+    (tmp_path / "my runs").symlink_to(pair)
+    line = aigrob("report", "gated", runs="my runs", json=True)
+    script = f'aigrob() {{ "{sys.executable}" -m robustbench_aig.cli "$@"; }}\n{line}'
+    told = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(told.stdout)["name"] == "gated"

@@ -119,16 +119,21 @@ class Threat:
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Each of B vectors (B, …) over its Euclidean length, however short it is; zeros where all of it is zero.
-
-    Its entries are first brought to the order of one, by a power of two: that rounds nothing, and no square underflows.
-    """
-    shape = (-1, *[1] * (vectors.dim() - 1))
-    exponent = vectors.abs().flatten(1).amax(1).frexp().exponent.view(shape)
-    # In two halves, because 2^148, by which the smallest float32 is to be multiplied, is none itself.
-    brought = vectors.ldexp(-(exponent // 2)).ldexp(exponent // 2 - exponent)
+    """Each of B vectors (B, …) over its Euclidean length, however short it is; zeros where all of it is zero."""
+    brought = of_order_one(vectors)
     length = _length(brought)
     return brought / length.where(length > 0, length + 1)
+
+
+def of_order_one(vectors: Tensor) -> Tensor:
+    """Each of B vectors (B, …) times the power of two that brings its largest entry between 1/2 and 1.
+
+    Nothing is rounded by that, and no square of what counts underflows afterwards.
+    """
+    shape = (-1, *[1] * (vectors.dim() - 1))
+    exponent = vectors.detach().abs().flatten(1).amax(1).frexp().exponent.view(shape)
+    # In two halves, because 2^148, by which the smallest float32 is to be multiplied, is none itself.
+    return vectors.ldexp(-(exponent // 2)).ldexp(exponent // 2 - exponent)
 
 
 def _length(delta: Tensor) -> Tensor:

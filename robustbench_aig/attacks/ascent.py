@@ -68,14 +68,15 @@ def climb(
     Args:
         problem: the images.
         begin: a method at its starting point, for the images of a restart.
-        mode: how gradients are had; where there are no gates, one that is about them is the plain gradient.
+        mode: how gradients are had; where there are no gates, one that is about them is the plain gradient,
+            over as many draws.
         objective: what is raised.
         steps: number of gradient steps.
         restarts: runs from different starting points, of which the best result counts.
         keep: which iterate to return.
     """
     if mode.of_gates and not problem.view.gated:
-        mode = StraightThrough()
+        mode = StraightThrough(getattr(mode, "draws", 1))
     if objective.needs_clean or mode.needs_clean:
         problem = problem.with_clean()
     kept = Kept(problem, keep, judged=mode.judges(problem.view.policy))

@@ -106,10 +106,10 @@ class _Draws:
 def judge(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, draws: int) -> Judgement:
     """Judge images under the deployed policy.
 
-    The gate noise of an image depends on (seed, image, draw) alone, dice that the network itself throws on the other
-    images of its batch, too. Noise is thus the same for the clean and for every
-    attacked version of an image: decisions that differ differ because of the image. No attack can know it, since an
-    attack's own noise comes from other streams.
+    The gate noise of an image depends on (seed, image, draw) alone; dice that the network itself throws, on the other
+    images of its batch, too. Noise is thus the same for the clean and for every attacked version of an image:
+    decisions that differ differ because of the image. No attack can know it, since an attack's own noise comes from
+    other streams.
 
     Args:
         subject: network and policy.

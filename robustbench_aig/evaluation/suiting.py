@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from robustbench_aig.policies import traits
 from robustbench_aig.recipes import AttackSettings, DeployedMode, Family, GradientRecipe, NamedAttack
-from robustbench_aig.recipes.attacks import TransferRecipe
-from robustbench_aig.recipes.compute import ComputeRecipe
+from robustbench_aig.recipes.attacks import CornersRecipe, TransferRecipe
+from robustbench_aig.recipes.compute import ComputeRecipe, NoiseRecipe
 from robustbench_aig.recipes.foreign_attacks import (
     FoolboxHopSkipJumpRecipe,
     PyautoattackRecipe,
     TorchattacksAutoAttackRecipe,
+    TorchattacksSquareRecipe,
 )
 from robustbench_aig.recipes.gradients import OBJECTIVES_OF_GATES
 from robustbench_aig.records import ModelRecord
@@ -36,7 +37,7 @@ def left_out(attacks: Sequence[NamedAttack], model: ModelRecord, policy: str) ->
         reason = _unfit(attack, model, policy)
         if reason is not None:
             found[name] = reason
-        elif isinstance(attack, GradientRecipe) and (why := _no_mode(attack, model.family, policy)) is not None:
+        elif isinstance(attack, GradientRecipe) and (why := _no_mode(attack, model, policy)) is not None:
             plainer.append((name, attack.model_copy(update={"gates": DeployedMode()}), why))
         else:
             seen.append(attack)
@@ -56,7 +57,7 @@ def _unfit(attack: AttackSettings, model: ModelRecord, policy: str) -> str | Non
             return _aimless(attack, model.family, policy)
         case TransferRecipe():
             return "the images would come from the network itself" if attack.source == model.name else None
-    random = traits(policy).draws
+    random = traits(policy).draws or model.restless
     if isinstance(attack, FoolboxHopSkipJumpRecipe) and random:
         return "its search may not end where the answer is random"
     of_draws = isinstance(attack, TorchattacksAutoAttackRecipe | PyautoattackRecipe) and attack.version == "rand"
@@ -71,13 +72,27 @@ def _aimless(attack: GradientRecipe, family: Family, policy: str) -> str | None:
     return _BLIND if not traits(policy).looks and (of_gates or attack.gates.of_logits) else None
 
 
-def _no_mode(attack: GradientRecipe, family: Family, policy: str) -> str | None:
+def _no_mode(attack: GradientRecipe, model: ModelRecord, policy: str) -> str | None:
     """Why an attack does what it would do with its gradient left as it is; None where it doesn't."""
-    mode = attack.gates.mode
-    changed = mode != _STOCK or getattr(attack.gates, "draws", 1) > 1
-    if family == "plain":
-        return _NO_GATES if changed and mode != "evolution" else None
-    if mode == policy:
+    mode, several = attack.gates.mode, getattr(attack.gates, "draws", 1) > 1
+    changed = mode != _STOCK or several
+    if model.family == "plain":
+        # Without gates a mode is the plain gradient, over as many draws where there is something to draw.
+        return _NO_GATES if changed and mode != "evolution" and not (several and model.restless) else None
+    if mode == policy and not (several and model.restless):
         return "gates are so when deployed, too"
     noisy = mode == "frozen-noise" or (mode == _STOCK and changed)
-    return _NOT_RANDOM if noisy and not traits(policy).draws else None
+    return _NOT_RANDOM if noisy and not (traits(policy).draws or model.restless) else None
+
+
+def needs_gradient(attack: AttackSettings) -> bool:
+    """Whether an attack works by the gradient of the network that it attacks."""
+    match attack:
+        case GradientRecipe():
+            return attack.gates.mode != "evolution"
+        case CornersRecipe() | NoiseRecipe() | TransferRecipe():
+            return False
+        case FoolboxHopSkipJumpRecipe() | TorchattacksSquareRecipe():
+            return False
+        case _:
+            return True

@@ -11,7 +11,7 @@ from torch import nn
 from robustbench_aig.attacks import Attack, build_attack
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import network_of_run
-from robustbench_aig.evaluation.suiting import left_out
+from robustbench_aig.evaluation.suiting import left_out, needs_gradient
 from robustbench_aig.gating import Argmax, Policy, deployed_policy
 from robustbench_aig.recipes import NamedAttack
 from robustbench_aig.recipes.attacks import TransferRecipe
@@ -68,9 +68,21 @@ def build(
     if refused and (wanted.attacks or not built):
         reason, names = next(iter(refused.items()))
         raise InputError(f"{', '.join(names)}: {reason}; choose another --attack, --suite or --norm")
+    _refuse_without_gradient([name for name, recipe in named if needs_gradient(recipe.attack)], networks)
     notes = [f"left out, {reason}: {', '.join(names)}" for reason, names in refused.items()]
     able = [(name, recipe) for name, recipe in named if name in built]
     return built, able, [*notes, *_left_out(able, networks)]
+
+
+def _refuse_without_gradient(names: Sequence[str], networks: Chosen) -> None:
+    """InputError for attacks by gradients on a network that has none: it would look robust."""
+    for network, _ in networks:
+        foreign = network.record.foreign
+        if names and foreign is not None and foreign.unattackable is not None:
+            raise InputError(
+                f"{network.record.name} lets no gradient through to the images ({foreign.unattackable}), so "
+                f"{', '.join(names)} can't work: mend that, or name attacks that need none, such as square-torchattacks"
+            )
 
 
 def _refused(attack: Attack, norm: Norm, data: DataRecord) -> str | None:

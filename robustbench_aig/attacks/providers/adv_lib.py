@@ -16,9 +16,12 @@ from robustbench_aig.attacks.protocol import Shape
 from robustbench_aig.attacks.providers.foreign import (
     Finite,
     Foreign,
+    Scaled,
+    ScaleFree,
     load,
     on_those_that_are_right,
     quiet,
+    scale_free,
     within,
 )
 from robustbench_aig.errors import InputError
@@ -60,7 +63,7 @@ class AdvLibApgd(_AdvLib):
         self.check(model, x, threat)
         with quiet():
             adv: Tensor = _attacks().apgd(
-                Finite(model),
+                scale_free(Finite(model), dlr=self.loss == "dlr", draws=self.draws),
                 x,
                 y,
                 threat.value,
@@ -104,7 +107,7 @@ class AdvLibApgdTargeted(_AdvLib):
 
         def attack(x: Tensor, y: Tensor) -> Tensor:
             adv: Tensor = _attacks().apgd_targeted(
-                Finite(model),
+                scale_free(Finite(model), dlr=self.loss == "dlr", draws=self.draws),
                 x,
                 y,
                 threat.value,
@@ -207,12 +210,15 @@ class AdvLibDdn(_AdvLib):
             model,
             x,
             threat,
+            of="gradients",
         )
 
 
-def _nearest(attack: Callable[[nn.Module], Tensor], model: nn.Module, x: Tensor, threat: Threat) -> Tensor:
+def _nearest(
+    attack: Callable[[nn.Module], Tensor], model: nn.Module, x: Tensor, threat: Threat, of: Scaled = "logits"
+) -> Tensor:
     with quiet():
-        adv = attack(Finite(model))
+        adv = attack(ScaleFree(Finite(model), of))
     return within(adv.detach(), x, threat)
 
 

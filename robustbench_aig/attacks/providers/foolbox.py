@@ -11,7 +11,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.attacks.providers.foreign import Finite, Foreign, load, on_those_that_are_right, quiet, within
+from robustbench_aig.attacks.providers.foreign import (
+    Finite,
+    Foreign,
+    ScaleFree,
+    load,
+    on_those_that_are_right,
+    quiet,
+    within,
+)
 from robustbench_aig.errors import AttackError
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Norm, Threat
@@ -34,7 +42,7 @@ class FoolboxFgsm(_Foolbox):
         """One step without a random start."""
         attacks = _foolbox().attacks
         algorithm = attacks.FGSM if threat.norm == "linf" else attacks.FGM
-        return _run(algorithm(random_start=False), model, x, y, threat.value)
+        return _run(algorithm(random_start=False), ScaleFree(model, "gradients"), x, y, threat.value)
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class FoolboxPgd(_Foolbox):
         attacks = _foolbox().attacks
         algorithm = attacks.LinfPGD if threat.norm == "linf" else attacks.L2PGD
         attack = algorithm(abs_stepsize=self.step * threat.value, steps=self.steps, random_start=self.random_start)
-        return _run(attack, model, x, y, threat.value)
+        return _run(attack, ScaleFree(model, "gradients"), x, y, threat.value)
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ class FoolboxFmn(_Foolbox):
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """The nearest misclassified image, if it lies in the ball; otherwise the clean one."""
         attack = _foolbox().attacks.LInfFMNAttack(steps=self.steps, max_stepsize=self.step, gamma=self.gamma)
-        return within(_run(attack, Finite(model), x, y, None), x, threat)
+        return within(_run(attack, ScaleFree(Finite(model), "logits"), x, y, None), x, threat)
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,7 @@ class FoolboxDdn(_Foolbox):
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """As for `FoolboxFmn`."""
         attack = _foolbox().attacks.DDNAttack(steps=self.steps, init_epsilon=self.start, gamma=self.gamma)
-        return within(_run(attack, Finite(model), x, y, None), x, threat)
+        return within(_run(attack, ScaleFree(Finite(model), "gradients"), x, y, None), x, threat)
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks.protocol import Attack
 from robustbench_aig.errors import AttackError, InputError
-from robustbench_aig.threat import Threat
+from robustbench_aig.threat import Threat, of_order_one
 
 
 class Foreign(Attack):
@@ -58,6 +58,57 @@ class Finite(nn.Module):
         if not bool(logits.isfinite().all()):
             raise AttackError("the network returned NaN or infinite logits")
         return logits
+
+
+Scaled = Literal["gradients", "logits"]
+
+
+class ScaleFree(nn.Module):
+    """A network for attacks whose mathematics knows no scale, but whose code divides by something plus 1e-12 or so.
+
+    The gradient of a sure network's cross-entropy is shorter than that, and such a step would go nowhere. Here each
+    image's gradient comes back, or its logits come out, times a power of two that makes the largest number of it one
+    of order one: directions, and ratios of logits and their gradients, stay what they are.
+
+    Args:
+        model: images to logits.
+        of: "gradients", for attacks that step along them; "logits", for losses that are ratios of them, and for
+            distances of their differences over the gradients of these.
+    """
+
+    def __init__(self, model: nn.Module, of: Scaled) -> None:
+        super().__init__()
+        self.model, self.of = model, of
+        self.training = model.training
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W) to logits (B, classes)."""
+        logits: Tensor = self.model(_OfOrderOne.apply(x) if self.of == "gradients" else x)
+        return of_order_one(logits) if self.of == "logits" else logits
+
+
+class _OfOrderOne(torch.autograd.Function):
+    """The images themselves; their gradients of order one, image by image."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401, ARG004 - autograd's own signature
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401, ARG004
+        return of_order_one(gradient)
+
+
+def scale_free(model: nn.Module, *, dlr: bool, draws: int = 1) -> nn.Module:
+    """A network as AutoPGD may see it.
+
+    Args:
+        model: images to logits.
+        dlr: whether the loss is a ratio of logits.
+        draws: passes whose gradients are averaged, which must then stay as long as they are.
+    """
+    by_loss = ScaleFree(model, "logits") if dlr else model
+    return by_loss if draws > 1 else ScaleFree(by_loss, "gradients")
 
 
 def require(attack: type[Attack]) -> None:

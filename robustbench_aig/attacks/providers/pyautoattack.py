@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from robustbench_aig.attacks.protocol import Shape
-from robustbench_aig.attacks.providers.foreign import Finite, Foreign, fresh_seed, load, quiet
+from robustbench_aig.attacks.providers.foreign import Finite, Foreign, fresh_seed, load, quiet, scale_free
 from robustbench_aig.attacks.providers.torchattacks import NAMES, TorchattacksSquare
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Norm, Threat
@@ -50,6 +50,9 @@ class Pyautoattack(Foreign):
                 seed=fresh_seed(),
                 device=x.device,
             )
+            draws = 20 if self.version == "rand" else 1
+            suite.apgd.model = scale_free(suite.model, dlr=False, draws=draws)
+            suite.apgd_targeted.model = scale_free(suite.model, dlr=True)
             suite.attacks_to_run = _parts(self.version, classes)
             suite.apgd_targeted.n_target_classes = suite.fab.n_target_classes = min(9, classes - 1)
             suite.square.n_queries = self.queries

@@ -14,7 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks.protocol import Shape
-from robustbench_aig.attacks.providers.foreign import Finite, Foreign, fresh_seed, load, quiet, within
+from robustbench_aig.attacks.providers.foreign import (
+    Finite,
+    Foreign,
+    ScaleFree,
+    fresh_seed,
+    load,
+    quiet,
+    scale_free,
+    within,
+)
 from robustbench_aig.errors import InputError
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Norm, Threat
@@ -52,7 +61,13 @@ class TorchattacksPgd(_Torchattacks):
         torchattacks = load("torchattacks")
         algorithm = torchattacks.PGD if threat.norm == "linf" else torchattacks.PGDL2
         alpha = self.step * threat.value
-        attack = algorithm(model, eps=threat.value, alpha=alpha, steps=self.steps, random_start=self.random_start)
+        attack = algorithm(
+            ScaleFree(model, "gradients"),
+            eps=threat.value,
+            alpha=alpha,
+            steps=self.steps,
+            random_start=self.random_start,
+        )
         return _run(attack, x, y)
 
 
@@ -85,7 +100,7 @@ class TorchattacksApgd(_Torchattacks):
     def made(self, torchattacks: ModuleType, model: nn.Module, threat: Threat) -> Any:  # noqa: ANN401 - it has no types
         """The attack object."""
         return torchattacks.APGD(
-            model,
+            scale_free(model, dlr=self.loss == "dlr", draws=self.draws),
             **_ball(threat),
             loss=self.loss,
             steps=self.steps,
@@ -123,7 +138,7 @@ class TorchattacksApgdTargeted(_Torchattacks):
     def made(self, torchattacks: ModuleType, model: nn.Module, threat: Threat, classes: int) -> Any:  # noqa: ANN401
         """The attack object; what torchattacks calls the number of classes is that of its targets and one."""
         return torchattacks.APGDT(
-            model,
+            scale_free(model, dlr=True),
             **_ball(threat),
             steps=self.steps,
             n_restarts=self.restarts,
@@ -153,7 +168,7 @@ class TorchattacksFab(_Torchattacks):
     def made(self, torchattacks: ModuleType, model: nn.Module, threat: Threat, classes: int) -> Any:  # noqa: ANN401
         """The attack object."""
         return torchattacks.FAB(
-            model,
+            ScaleFree(model, "logits"),
             **_ball(threat),
             steps=self.steps,
             n_restarts=self.restarts,
@@ -245,7 +260,7 @@ class TorchattacksAutoAttack(_Torchattacks):
         classes = self.check(model, x, threat)
         torchattacks = load("torchattacks")
         parts = self._parts(torchattacks, Finite(model), threat, x, classes)
-        return _search(parts[0] if len(parts) == 1 else torchattacks.MultiAttack(parts), x, y)
+        return _search(parts[0] if len(parts) == 1 else _in_turn(torchattacks, parts), x, y)
 
     def _parts(self, torchattacks: ModuleType, model: nn.Module, threat: Threat, x: Tensor, classes: int) -> list[Any]:
         draws = 20 if self.version == "rand" else 1
@@ -259,6 +274,17 @@ class TorchattacksAutoAttack(_Torchattacks):
             square = TorchattacksSquare(self.queries, stretched=False)
             parts.append(square.made(torchattacks, model, threat, x))
         return parts
+
+
+def _in_turn(torchattacks: ModuleType, parts: list[Any]) -> Any:  # noqa: ANN401 - as above
+    """One attack after the other; torchattacks asks that all be about one network, and each here sees it in its way."""
+    ways = [part.model for part in parts]
+    for part in parts:
+        part.model = ways[-1]
+    suite = torchattacks.MultiAttack(parts)
+    for part, way in zip(parts, ways, strict=True):
+        part.model = way
+    return suite
 
 
 @dataclass(frozen=True)

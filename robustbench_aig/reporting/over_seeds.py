@@ -25,14 +25,16 @@ def _sentence(report: Report, claim: Claim, one: Measurement) -> str:
     gated = [w for w in met if w.model in claim.gated and w.gate_policy == claim.gate_policy]
     plain = [w for w in met if w.model in claim.plain]
     who = f"gated networks ({claim.gate_policy} gates{_named(claim.gated) if report.several_gated else ''})"
-    among = "" if one.n == report.data.n else f" among the {one.n} images that all of them get right unattacked"
+    # The two accuracies are over all images: a difference over others must not stand beside them unsaid.
+    others = f"; among the {one.n} images that all of them get right unattacked the difference is"
+    leads = ": difference" if one.n == report.data.n else others
     failed = any(w.status != "ok" for w in gated + plain)
     word = f"the {'gated' if one.value > 0 else 'plain'} networks keep more" if differs(one.low, one.high) else SAME
-    end = "; failed images count as lost, so this is no verdict." if failed else f", {word}."
+    end = "failed images count as lost, so this is no verdict" if failed else word
     return (
         f"At {threat_text(one.threat)}, over {min(len(claim.gated), len(claim.plain))} training seeds, {who} keep "
-        f"{_mean(gated)} on average, plain ones {_mean(plain)}: difference {signed(one.value)} points "
-        f"{around(one.low, one.high)}{among}{end}"
+        f"{_mean(gated)} on average, plain ones {_mean(plain)}{leads} {signed(one.value)} points "
+        f"{around(one.low, one.high)}, {end}."
     )
 
 

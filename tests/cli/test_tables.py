@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from robustbench_aig.cli.tables import compute_table, show
+from robustbench_aig.records import Asked, Named
 from robustbench_aig.reporting import aggregate
 from tests.reporting.synthetic import Study, make_study
 
@@ -41,11 +42,13 @@ def test_the_way_on_is_named_for_every_network_that_a_claim_waits_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = aggregate(make_study().write(tmp_path, images=False))
+    networks = {model.name: Named(run=model.name) for model in report.models}
+    asked = Asked(runs="runs", norm="linf", seed=0, device="auto", networks=networks)
     named = {"aig-digits --policy argmax", "aig-digits --policy sampled", "resnet-digits"}
     for state, lines in (("not needed", set[str]()), ("no fail", set[str]()), ("not run", named)):
         claims = [one.model_copy(update={"checks": state}) for one in report.claims if one.gate_policy and one.plain]
         assert claims
-        show(report.model_copy(update={"claims": claims}), tmp_path, as_json=False)
+        show(report.model_copy(update={"claims": claims, "asked": asked}), tmp_path, as_json=False)
         found = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next: ")]
         assert {line.removeprefix("next: aigrob check ").removesuffix(f" --into {tmp_path}") for line in found} == lines
         assert len(found) == len(lines)

@@ -170,7 +170,7 @@ def test_what_has_no_version_is_no_report(version: object) -> None:
     [
         ("{", "is not JSON"),
         ('{"schema_version": "3"}', "schema_version is '3', this version reads '2': it is of a newer aigrob"),
-        ('{"schema_version": "2"}', "status: Field required; write it again with `aigrob report"),
+        ('{"schema_version": "2"}', "status: Field required; write it again with: aigrob report"),
     ],
 )
 def test_a_report_that_cannot_be_read_is_told_in_one_line(tmp_path: Path, content: str, message: str) -> None:
@@ -184,7 +184,7 @@ def test_a_report_that_cannot_be_read_is_told_in_one_line(tmp_path: Path, conten
 def test_a_missing_report_is_told_with_the_way_out(tmp_path: Path, directory: Path) -> None:
     with pytest.raises(RunError, match="is no report"):
         load_report(tmp_path)
-    with pytest.raises(RunError, match="write it with `aigrob report"):
+    with pytest.raises(RunError, match="write it with: aigrob report"):
         load_report(directory)
 
 

@@ -8,7 +8,7 @@ device, cuDNN's search for the fastest sum. What is recorded as float32 is compu
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
@@ -50,10 +50,12 @@ def float32() -> Iterator[None]:
 
 @contextmanager
 def without_autocast() -> Iterator[None]:
-    """No autocast inside, whatever is on around it."""
+    """No autocast inside, whatever is on around it; one that is switched on inside, and not off, doesn't stay."""
     with ExitStack() as stack:
         for device in _AUTOCAST:
-            if torch.is_autocast_enabled(device):
+            enabled = torch.is_autocast_enabled(device)
+            stack.callback(torch.set_autocast_enabled, device, enabled)
+            if enabled:
                 stack.enter_context(torch.autocast(device, enabled=False))
         yield
 
@@ -69,27 +71,29 @@ def _products(stack: ExitStack) -> None:
     """IEEE precision by torch's new settings, where it has them, and by its old switches.
 
     torch refuses to read an old switch that contradicts the new settings, as networks and libraries do, so both say
-    the same inside. The unset state of cuDNN's settings, in which newer versions begin, can't be set again: they are
-    at their default value afterwards.
+    the same inside. Afterwards all of them read as before, though foreign code may have set them inside. The unset
+    state of cuDNN's settings, in which newer versions begin, can't be set again: they are at their default value.
     """
-    below = {setting: _get(*setting) for setting in _SETTINGS if setting[1] != "all"}
+    # Put back last, because an old switch writes the new settings.
+    before = {setting: _get(*setting) for setting in _SETTINGS}
+    stack.callback(_put_back, before)
     for setting in _SETTINGS:
         # Those above it are at ieee by now: what reads otherwise was set for itself.
-        stored = _get(*setting)
-        if stored != IEEE:
+        if _get(*setting) != IEEE:
             _set(*setting, IEEE)
-            stack.callback(_set, *setting, stored)
-    for read, write, strict, operations in (
-        (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest", ("matmul",)),
-        (_cudnn_allows, _allow_cudnn, False, ("conv", "rnn")),
+    for read, write, strict in (
+        (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+        (_cudnn_allows, _allow_cudnn, False),
     ):
-        before = _silently(read)
-        if before != strict:
-            for setting, found in below.items():  # an old switch writes the new settings
-                if setting[1] in operations:
-                    stack.callback(_set, *setting, found)
-            _silently(write, strict)
-            stack.callback(_silently, write, before)
+        stack.callback(_silently, write, _silently(read))
+        _silently(write, strict)
+
+
+def _put_back(settings: Mapping[tuple[str, str], str]) -> None:
+    """Each setting as it read, from above, since what is set above may be all that changed it."""
+    for setting, found in settings.items():
+        if _get(*setting) != found:
+            _set(*setting, found)
 
 
 def _get(backend: str, operation: str) -> str:

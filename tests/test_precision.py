@@ -5,6 +5,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from robustbench_aig.evaluation import Images, Subject, judge
 from robustbench_aig.evaluation.latency import Pictures, measure_latency
 from robustbench_aig.gating import Argmax
 from robustbench_aig.models import lean, profile_macs
+from robustbench_aig.models.foreign import ForeignNetwork
 from robustbench_aig.precision import IEEE, float32
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import Adversarial
@@ -194,12 +196,34 @@ def test_modes_of_a_thread_are_left_too() -> None:
         assert readings() == before
 
 
-def test_what_is_set_inside_does_not_stay() -> None:
+@pytest.mark.parametrize("name", VALUES)
+def test_what_is_set_inside_does_not_stay(name: str) -> None:
+    """Whatever stood there before: by foreign code, which may set its own in the middle of a pass."""
+    change = settings()[name]
+    for value in VALUES[name]:
+        _quietly(partial(change, value))
+        before = readings()
+        for inside in VALUES[name]:
+            with float32():
+                _quietly(partial(change, inside))
+            assert readings() == before
+
+
+def test_what_a_foreign_network_sets_in_its_pass_stays_with_it() -> None:
+    class Sets(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            torch.set_autocast_enabled("cpu", True)
+            torch.set_default_dtype(torch.float64)
+            torch.set_default_device("meta")
+            torch.set_grad_enabled(False)
+            return x.flatten(1)
+
+    network = ForeignNetwork(Sets(), "theirs")
     before = readings()
-    with float32():
-        torch.set_default_dtype(torch.float64)
-        torch.backends.cudnn.benchmark = True
-    assert readings() == before
+    for _ in range(2):
+        network(X)
+        assert readings() == before
+        assert torch.is_grad_enabled()
 
 
 class Spy(nn.Module):

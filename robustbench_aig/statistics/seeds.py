@@ -88,10 +88,9 @@ def seed_difference(
     if same is None:
         said = f"{_count(seeds)} with equal means: a spread of zero is no estimate, so that the images' is left."
         return SeedDifference(value, images, None, seeds, "student", said)
-    interval = Interval(
-        value - math.hypot(value - same.low, value - images.low),
-        value + math.hypot(same.high - value, images.high - value),
-    )
+    low = value - math.hypot(value - same.low, value - images.low)
+    high = value + math.hypot(same.high - value, images.high - value)
+    interval = Interval(max(low, -1.0), min(high, 1.0))
     said = f"{_count(seeds)}: Student's t on their means, and the interval over images, squared and added."
     return SeedDifference(value, interval, same, seeds, "student", said)
 
@@ -115,7 +114,7 @@ def _student(value: float, groups: Sequence[Floats]) -> Interval:
     variance = sum(part for part, _ in parts)
     freedom = variance**2 / sum(part**2 / freedom for part, freedom in parts)
     half = float(t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance))
-    return Interval(value - half, value + half)
+    return Interval(max(value - half, -1.0), min(value + half, 1.0))
 
 
 def _hierarchical(groups: Sequence[Floats], *, seed: int, resamples: int) -> Interval:

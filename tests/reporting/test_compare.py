@@ -197,6 +197,7 @@ def test_independent_differences_as_published(
     first: tuple[int, int], second: tuple[int, int], expected: tuple[float, float]
 ) -> None:
     assert independent_difference(accuracy(*first), accuracy(*second)) == pytest.approx(expected, abs=5e-5)
+    assert independent_difference(accuracy(*first), accuracy(*second), wider=99.0) == (-1, 1)
 
 
 def test_what_differs_beside_the_numbers_is_said(before: Path, tmp_path: Path) -> None:

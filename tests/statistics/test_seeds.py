@@ -67,6 +67,14 @@ def test_it_is_never_shorter_than_over_images_or_seeds_alone(seeds: int, luck: f
             assert found.interval.high >= found.on_these_images.high
 
 
+@pytest.mark.parametrize("paired", [True, False])
+def test_no_limit_lies_beyond_what_a_difference_can_be(paired: bool) -> None:
+    """Of three seeds that have nothing in common, on three images."""
+    first = np.array([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0], [1.0, 0.0, 1.0]])
+    found = seed_difference(first, 1 - first, paired=paired, seed=0)
+    assert found.interval == found.on_these_images == (-1, 1)
+
+
 def test_three_means_close_together_make_nothing_certain() -> None:
     """Nearly the same images are lost, and gained, with each seed: -1.2 points, of which the images leave 1.8 open."""
     first, second = np.ones((3, 760)), np.ones((3, 760))

@@ -33,15 +33,22 @@ class Defaults(NamedTuple):
 
     @contextmanager
     def set(self) -> Iterator[None]:
-        """In force inside."""
-        dtype, device = Defaults.now()
+        """In force inside; what foreign code sets there, gradients switched off among it, doesn't stay."""
+        before = Defaults.now()
         with ExitStack() as stack:
-            if device != self.device:
+            stack.callback(before.put_back)
+            stack.enter_context(torch.set_grad_enabled(torch.is_grad_enabled()))
+            if before.device != self.device:
                 stack.enter_context(self.device)
-            if dtype != self.dtype:
-                stack.callback(torch.set_default_dtype, dtype)
+            if before.dtype != self.dtype:
                 torch.set_default_dtype(self.dtype)
             yield
+
+    def put_back(self) -> None:
+        """In force from now on."""
+        torch.set_default_dtype(self.dtype)
+        if torch.get_default_device() != self.device:
+            torch.set_default_device(None if self.device.type == "cpu" else self.device)
 
 
 @contextmanager

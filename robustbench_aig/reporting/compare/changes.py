@@ -165,4 +165,4 @@ def independent_difference(first: Accuracy, second: Accuracy, *, wider: float = 
     difference = first.value - second.value
     below = hypot(first.value - first.low, second.high - second.value)
     above = hypot(first.high - first.value, second.value - second.low)
-    return Interval(difference - wider * below, difference + wider * above)
+    return Interval(max(difference - wider * below, -1.0), min(difference + wider * above, 1.0))

@@ -12,7 +12,7 @@ from robustbench_aig.checks.case import Case
 from robustbench_aig.checks.check import Check
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
-from robustbench_aig.checks.passes import differs, logits_of
+from robustbench_aig.checks.passes import logits_of
 from robustbench_aig.checks.randomness import SAME
 from robustbench_aig.checks.shares import Limits
 from robustbench_aig.evaluation import Images
@@ -38,7 +38,7 @@ class AloneAndTogether(Check):
         """Count the images whose logits differ."""
         images = case.images.pick(slice(self.images))
         together = _logits(case, images)
-        by_itself = differs(together, _logits(case, images), SAME)
+        by_itself = _apart(together, _logits(case, images))
         if bool(by_itself.all()):
             return self.unfit("the logits change from pass to pass, see randomness: company can't be told from it")
         try:
@@ -48,7 +48,7 @@ class AloneAndTogether(Check):
         if alone.shape != together.shape:
             shapes = f"{tuple(alone.shape)}, and one batch {tuple(together.shape)}"
             return self.broken(f"{len(images)} batches of one image give logits {shapes}")
-        moved = differs(together, alone, SAME) & ~by_itself
+        moved = _apart(together, alone) & ~by_itself
         other = int((moved & (together.argmax(1) != alone.argmax(1))).sum())
         evidence = (
             f"{int(moved.sum())} of {len(images)} images have other logits in a batch of one than in one of "
@@ -59,6 +59,12 @@ class AloneAndTogether(Check):
     def cost(self, case: Case) -> Cost:
         """Three passes."""
         return Cost(forwards=3 * self.images)
+
+
+def _apart(logits: Tensor, other: Tensor) -> Tensor:
+    """(N,) bool: whether logits (N, classes) differ by more than rounding; NaN does."""
+    unlike: Tensor = ~((logits - other).norm(dim=1) <= SAME * logits.norm(dim=1))
+    return unlike
 
 
 def _logits(case: Case, images: Images) -> Tensor:

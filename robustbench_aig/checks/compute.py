@@ -46,6 +46,8 @@ class CountedCompute(Check):
         """Count the images for which more or less ran than is recorded."""
         images = case.images.pick(slice(self.images))
         apart = torch.stack([_apart(case, images.pick(slice(one, one + 1))) for one in range(len(images))])
+        if bool(apart.isnan().any()):
+            return self.unfit("the compute of this network isn't known")
         # Each cost is rounded down to whole operations.
         allowed = 1 + len(case.subject.profile.blocks)
         wrong = (apart[:, 0].abs() > allowed).any(1)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import permutations
 from typing import ClassVar
 
 import torch
@@ -24,8 +25,9 @@ from robustbench_aig.statistics import Interval, paired_interval
 Change = Callable[[Tensor], Tensor]
 """From images (B, C, H, W) in [0, 1] to what a network may have been made for."""
 
+_COLOURS = "RGB"
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_CONTRASTS = {"a quarter of their contrast": 0.25, "half their contrast": 0.5, "twice": 2.0, "four times": 4.0}
+_CONTRASTS = {"a quarter of": 0.25, "half": 0.5, "twice": 2.0, "four times": 4.0}
 
 
 @dataclass(frozen=True)
@@ -142,17 +144,29 @@ def inputs(pixels: Tensor) -> dict[str, Change]:
     channels = pixels.shape[1]
     own = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3)).clamp_min(1e-3)
     moments = {"their own mean and std": own, "a mean and std of 0.5": (own[0] * 0 + 0.5, own[0] * 0 + 0.5)}
-    if channels == len(_IMAGENET[0]):
+    if channels == len(_COLOURS):
         moments["ImageNet's mean and std"] = pixels.new_tensor(_IMAGENET[0]), pixels.new_tensor(_IMAGENET[1])
-    found: dict[str, Change] = {"with the channels in reverse order": lambda x: x.flip(1)} if channels > 1 else {}
-    found |= {"with pixels up to 255": lambda x: 255 * x, "with pixels over 255": lambda x: x / 255}
+    found: dict[str, Change] = {
+        "with pixels up to 255": lambda x: 255 * x,
+        "with pixels over 255": lambda x: x / 255,
+        "as negatives": lambda x: 1 - x,
+    }
+    for order in list(permutations(range(channels)))[:0:-1] if channels <= len(_COLOURS) else ():
+        found[f"with the channels {''.join(_COLOURS[place] for place in order)}"] = _taken(order)
+    if pixels.shape[2] == pixels.shape[3]:
+        found["with rows for columns"] = lambda x: x.mT
     for name, (mean, std) in moments.items():
         found[f"normalised by {name}"] = _affine(1 / std, -mean / std)
         found[f"with {name} put back, as after a normalisation"] = _affine(std, mean)
     mean = own[0]
     for name, factor in _CONTRASTS.items():
-        found[f"with {name}"] = _affine(mean * 0 + factor, (1 - factor) * mean)
+        found[f"with {name} their contrast"] = _affine(mean * 0 + factor, (1 - factor) * mean)
     return found | {"darker by their mean": _affine(mean * 0 + 1, -mean), "lighter by it": _affine(mean * 0 + 1, mean)}
+
+
+def _taken(order: Sequence[int]) -> Change:
+    """The channels in an order."""
+    return lambda x: x[:, list(order)]
 
 
 def _affine(factor: Tensor, offset: Tensor) -> Change:

@@ -151,7 +151,7 @@ def test_channels_in_reverse_order_are_found(ground: Ground) -> None:
     for wrapped, status in ((model, "pass"), (planted.ReversedChannels(model), "fail")):
         finding = found(replace(case, subject=replace(case.subject, model=wrapped, copy=None)), "plausible-input")
         assert finding.status == status, finding.evidence
-    assert "channels in reverse" in finding.evidence
+    assert "with the channels BGR" in finding.evidence
 
 
 def test_training_images_presented_as_test_images_are_found(ground: Ground) -> None:

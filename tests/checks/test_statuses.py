@@ -1,7 +1,7 @@
 """Every check seen in every status: pass, fail or warning, and n/a with too few images."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from robustbench_aig.attacks.modes import Detached, StraightThrough
 from robustbench_aig.checks import ALL, Case, Check, Finding, run_checks
 from robustbench_aig.checks.blackbox import BlackBox, Outsiders
 from robustbench_aig.checks.gates import Signal
+from robustbench_aig.checks.plausible import inputs
 from robustbench_aig.evaluation import Images, Network, Subject
 from robustbench_aig.models import MacProfile, profile_macs
 from robustbench_aig.models.foreign import enter
@@ -291,6 +292,50 @@ def test_foreign_networks_are_counted_as_they_run() -> None:
         assert found(case, CHECKS["counted-compute"]).status == "pass"
         wrong = replace(subject, profile=replace(profile, fixed=profile.fixed + 100))
         assert found(replace(case, subject=wrong), CHECKS["counted-compute"]).status == "fail"
+
+
+class TwiceAlone(planted.Wrapped):
+    """Twice the logits for a single image: the class is the same, and no margin."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * (2 if len(x) == 1 else 1)
+
+
+def test_logits_of_another_size_are_another_answer(trained: Trained) -> None:
+    finding = found(changed(plain(trained), TwiceAlone), replace(CHECKS["alone-and-together"], images=96))
+    assert (finding.status, finding.numbers["another class"]) == ("fail", 0)
+
+
+@dataclass(frozen=True)
+class Unknown(MacProfile):
+    """Nobody knows what it costs."""
+
+    def executed(self, decisions: Tensor) -> Tensor:
+        return torch.full((len(decisions),), torch.nan, dtype=torch.float64)
+
+
+def test_unknown_compute_is_not_counted(trained: Trained) -> None:
+    case = plain(trained)
+    case = replace(case, subject=replace(case.subject, profile=Unknown(0, ())))
+    assert found(case, CHECKS["counted-compute"]).evidence == "the compute of this network isn't known"
+
+
+INPUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "with the channels GBR": lambda x: x[:, [2, 0, 1]],
+    "as negatives": lambda x: 1 - x,
+    "with rows for columns": lambda x: x.mT,
+    "with pixels over 255": lambda x: 255 * x,
+    "with half their contrast": lambda x: (x - 0.5) * 2 + 0.5,
+    "normalised by a mean and std of 0.5": lambda x: 0.5 * x + 0.5,
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_an_alternative_undoes_what_was_done_to_the_images(name: str) -> None:
+    """The change that a network makes, and then the alternative that is named, or the reverse, are the images."""
+    x = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    pixels = (x - x.mean((0, 2, 3), keepdim=True)) / 4 + 0.5  # of a mean of 0.5
+    torch.testing.assert_close(INPUTS[name](inputs(pixels)[name](pixels)), pixels)
 
 
 def test_what_begins_at_the_image_has_no_start(trained: Trained) -> None:

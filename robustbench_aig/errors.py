@@ -5,7 +5,8 @@ AigrobError
 │   ├── ThreatError   an epsilon or a norm that cannot be meant
 │   ├── RecipeError   a recipe that does not parse or validate
 │   ├── DataError     a data set that cannot be read
-│   └── RunError      a run or report directory that is missing, damaged or foreign
+│   ├── RunError      a run or report directory that is missing, damaged or foreign
+│   └── NetworkError  a network that isn't ours fails on images
 ├── AttackError       an attack crashed, returned NaN or left the ball: its images are errors, never robust (exit 1)
 ├── CheckError        checks were carried out, and some failed (exit 1)
 └── Interrupted       stopped by the user; what is finished is on disk (exit 3)
@@ -39,6 +40,10 @@ class DataError(InputError):
 
 class RunError(InputError):
     """A run or report directory that is missing, damaged or foreign."""
+
+
+class NetworkError(InputError):
+    """A network that isn't ours fails on images."""
 
 
 class AttackError(AigrobError):

@@ -33,7 +33,7 @@ ROW = pa.schema(
         pa.field("gates_adv", pa.binary(), False),  # the same draw's noise on the attacked image
         pa.field("p_clean", pa.list_(pa.float16()), False),  # open probability of each gate along that path
         pa.field("p_adv", pa.list_(pa.float16()), False),
-        pa.field("macs_clean", pa.float64(), False),  # executed multiply-accumulates, mean over scoring draws
+        pa.field("macs_clean", pa.float64(), False),  # executed MACs, mean over scoring draws; NaN: unknown
         pa.field("macs_adv", pa.float64(), False),
         pa.field("forwards", pa.float64(), False),  # passes the attack spent on this image
         pa.field("backwards", pa.float64(), False),

@@ -201,7 +201,7 @@ class Case:
                 seed=seed_of("checks", self.seed, number),
                 copy=self.subject.copy if copy and attack.provider == "aigrob" else None,
                 routes=self.subject.routes,
-                costs=self.subject.profile.costs(part.pixels.device),
+                costs=None if self.subject.profile.unknown else self.subject.profile.costs(part.pixels.device),
             )
             for number, part in enumerate(parts)
         ]

@@ -69,7 +69,7 @@ def _undefended(choice: Choice, images: Images, data: DataRecord, device: torch.
     for factory, weights in choice.own:
         with aside():
             model = enter(load_own(factory, weights), factory, images.pixels, chunk=chunk, device=device)
-        networks.append(network_of_module(_called(factory), model, data.shape, len(data.classes)))
+        networks.append(network_of_module(_called(factory), model, images.pixels, len(data.classes)))
         for remark in remarks(networks[-1].record):
             click.echo(remark, err=True)
     if len({network.record.name for network in networks}) < len(networks):

@@ -21,6 +21,6 @@ def policy_of(network: Network, asked: str | None) -> str:
     if asked is None or policy == asked:
         return policy
     name = network.record.name
-    if network.record.family == "plain":
-        raise InputError(f"{name} is a plain network, which has no gates: leave out --policy {asked}")
+    if network.record.gateless:
+        raise InputError(f"{name} is a {network.record.family} network, which has no gates: leave out --policy {asked}")
     raise InputError(f"{name} drops blocks without looking at the image: choose --policy {policy} or random")

@@ -171,9 +171,10 @@ def make_plan(
 def _decisive_of(model: ModelRecord) -> dict[str, Any]:
     """Without the speed of its training and the words of an import: others may lead to equal weights.
 
-    And without how a foreign network is called, but for its dice: digests stay what they were before that was told.
+    And without what is told of a foreign network since, but for its dice: digests stay what they were before.
     """
-    dumped = model.model_dump(exclude={"training": {"speed"}, "imported": True, "foreign": True})
+    since = {"foreign": True, "macs_unknown": True, "soft": True}
+    dumped = model.model_dump(exclude={"training": {"speed"}, "imported": True, **since})
     return dumped | ({"restless": True} if model.restless else {})
 
 

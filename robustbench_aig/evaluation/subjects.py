@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robustbench_aig.defences import defended_name, parse_defence
-from robustbench_aig.errors import InputError, first_line
+from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation.judge import Subject
+from robustbench_aig.evaluation.suiting import NOT_SOFT
 from robustbench_aig.gating import Argmax, Expected, Random
 from robustbench_aig.medians import median_with_interval
-from robustbench_aig.models import ForeignNetwork, MacProfile, defended, profile_macs
+from robustbench_aig.models import ForeignNetwork, MacProfile, UnknownMacs, defended, profile_macs
 from robustbench_aig.models.branches import residual_branches
+from robustbench_aig.models.foreign import neutral
+from robustbench_aig.models.trial import try_adapter
 from robustbench_aig.policies import PLAIN, traits
 from robustbench_aig.precision import float32
 from robustbench_aig.records import (
@@ -29,6 +33,9 @@ from robustbench_aig.records import (
     TrainingSpeed,
 )
 from robustbench_aig.runs import EpochRecord, RunRecord
+
+_TRIED, _COUNTED = 16, 8
+"""Images that an adapter is tried on, and that what a network computes is counted on."""
 
 _FEWEST_EPOCHS = 6
 """Behind the first, that a median with an interval takes."""
@@ -75,8 +82,11 @@ class Network:
 
     def policies(self, wanted: Sequence[str]) -> list[str]:
         """Which of the wanted policies suit the network, or its usual ones; a plain one has none."""
-        if self.record.family == "plain":
+        if self.record.gateless:
             return [PLAIN]
+        for policy in wanted:
+            if traits(policy).smooth and not self.record.soft:
+                raise InputError(f"{self.record.name} can't be judged under the policy '{policy}': {NOT_SOFT}")
         if self.record.family == "stochastic":
             return [policy for policy in wanted if traits(policy).suits_blind_gates] or [Expected.name]
         return list(wanted or self.usual)
@@ -108,37 +118,40 @@ def network_of_run(record: RunRecord, model: nn.Module, history: Sequence[EpochR
     return Network(described, model, profile)
 
 
-def network_of_module(name: str, model: ForeignNetwork, shape: tuple[int, int, int], classes: int) -> Network:
-    """A network that isn't ours.
+def network_of_module(name: str, model: ForeignNetwork, images: Tensor, classes: int) -> Network:
+    """A network that isn't ours; an adapter of it is tried on some of the images before it's believed.
 
     Args:
         name: what reports call it.
         model: as `enter` has tried it on images like those it will be attacked on.
-        shape: (C, H, W) of one of them.
+        images: (N, C, H, W) that it will be attacked on.
         classes: of the data.
 
     Raises:
-        InputError: it returns logits for another number of classes, or what its parts cost can't be counted.
+        InputError: it returns logits for another number of classes, its adapter is wrong, or it can't be counted.
     """
-    try:
-        profile = profile_macs(model, shape)
-    except InputError:
-        raise
-    except Exception as error:  # noqa: BLE001 - foreign code may fail in any way
-        said = f"{type(error).__name__}: {first_line(error)}"
-        raise InputError(f"the multiply-accumulates of {model.name} can't be counted: {said}") from None
     if model.classes != classes:
         raise InputError(
             f"{model.name} must return logits (2, {classes}) for two images, as many as the data have classes: "
             f"got (2, {model.classes})"
         )
+    with neutral():
+        some = _spread(images, _TRIED).to(_device_of(model, images))
+        profile = _profile(model, some)
+        tried = try_adapter(model, some)
+    gates = tried.decisions if tried else len(profile.blocks)
     described = ModelRecord(
         name=name,
         recipe=model.name,
-        family="gated" if profile.blocks else "plain",
+        family="gated" if gates else "dynamic" if profile.unknown else "plain",
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        total_macs=profile.total,
-        gates=[GateRecord(name=str(position), macs=macs) for position, macs in enumerate(profile.blocks, 1)],
+        total_macs=None if profile.unknown else profile.total,
+        macs_unknown=profile.unknown,
+        gates=[
+            GateRecord(name=str(position), macs=None if profile.unknown else macs)
+            for position, macs in enumerate(profile.blocks, 1)
+        ],
+        soft=tried is None or tried.soft,
         foreign=ForeignRecord(
             dtype=str(model.dtype).removeprefix("torch."),
             in_place=model.in_place,
@@ -150,6 +163,25 @@ def network_of_module(name: str, model: ForeignNetwork, shape: tuple[int, int, i
     )
     # Such networks run a block where its score passes a threshold; that they drew would be our idea, not theirs.
     return Network(described, model, profile, usual=(Argmax.name,))
+
+
+def _spread(images: Tensor, count: int) -> Tensor:
+    """So many of the images, or all, at equal distances: a folder's may be sorted by class."""
+    chosen = torch.linspace(0, len(images) - 1, min(count, len(images))).round().long()
+    return images[chosen]
+
+
+def _device_of(model: nn.Module, images: Tensor) -> torch.device:
+    return next((tensor.device for tensor in chain(model.parameters(), model.buffers())), images.device)
+
+
+def _profile(model: ForeignNetwork, images: Tensor) -> MacProfile:
+    """What its parts cost, on several images; with the reason in it where nobody knows."""
+    channels, height, width = images.shape[1:]
+    try:
+        return profile_macs(model, (channels, height, width), images[:_COUNTED])
+    except UnknownMacs as error:
+        return MacProfile.nobody_knows(error.cause, error.decisions)
 
 
 def behind(network: Network, defence: str) -> Network:

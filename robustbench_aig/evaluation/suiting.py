@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robustbench_aig.policies import traits
-from robustbench_aig.recipes import AttackSettings, DeployedMode, Family, GradientRecipe, NamedAttack
+from robustbench_aig.recipes import AttackSettings, DeployedMode, GradientRecipe, NamedAttack
 from robustbench_aig.recipes.attacks import CornersRecipe, TransferRecipe
 from robustbench_aig.recipes.compute import ComputeRecipe, NoiseRecipe
 from robustbench_aig.recipes.foreign_attacks import (
@@ -21,6 +21,8 @@ _STOCK = "straight-through"
 _BLIND = "no gate looks at the image"
 _NO_GATES = "there are no gates"
 _NOT_RANDOM = "nothing is random"
+UNKNOWN_COMPUTE = "how much the network computes isn't known"
+NOT_SOFT = "its own code rounds decisions between 0 and 1, so that no gate can be soft"
 
 
 def left_out(attacks: Sequence[NamedAttack], model: ModelRecord, policy: str) -> dict[str, str]:
@@ -52,9 +54,9 @@ def _unfit(attack: AttackSettings, model: ModelRecord, policy: str) -> str | Non
     """Why an attack can't work; None where it can."""
     match attack:
         case ComputeRecipe():
-            return None if traits(policy).looks else _BLIND
+            return _uncountable(attack, model, policy)
         case GradientRecipe():
-            return _aimless(attack, model.family, policy)
+            return _aimless(attack, model, policy)
         case TransferRecipe():
             return "the images would come from the network itself" if attack.source == model.name else None
     random = traits(policy).draws or model.restless
@@ -64,11 +66,22 @@ def _unfit(attack: AttackSettings, model: ModelRecord, policy: str) -> str | Non
     return _NOT_RANDOM if of_draws and not random else None
 
 
-def _aimless(attack: GradientRecipe, family: Family, policy: str) -> str | None:
+def _uncountable(attack: ComputeRecipe, model: ModelRecord, policy: str) -> str | None:
+    """Why an attack on the compute can't work."""
+    if model.macs_unknown is not None:
+        return UNKNOWN_COMPUTE
+    if not traits(policy).looks:
+        return _BLIND
+    return NOT_SOFT if not model.soft and attack.gates.soft else None
+
+
+def _aimless(attack: GradientRecipe, model: ModelRecord, policy: str) -> str | None:
     """Why one of our gradient attacks has no aim; the logits of gates that don't look are none of the network."""
     of_gates = attack.objective.name in OBJECTIVES_OF_GATES
-    if family == "plain":
+    if model.gateless:
         return _NO_GATES if of_gates else None
+    if not model.soft and attack.gates.soft:
+        return NOT_SOFT
     return _BLIND if not traits(policy).looks and (of_gates or attack.gates.of_logits) else None
 
 
@@ -76,7 +89,7 @@ def _no_mode(attack: GradientRecipe, model: ModelRecord, policy: str) -> str | N
     """Why an attack does what it would do with its gradient left as it is; None where it doesn't."""
     mode, several = attack.gates.mode, getattr(attack.gates, "draws", 1) > 1
     changed = mode != _STOCK or several
-    if model.family == "plain":
+    if model.gateless:
         # Without gates a mode is the plain gradient, over as many draws where there is something to draw.
         return _NO_GATES if changed and mode != "evolution" and not (several and model.restless) else None
     if mode == policy and not (several and model.restless):

@@ -143,7 +143,7 @@ class Worker:
             copy=subject.copy if attack.provider == "aigrob" and not attack.exact else subject.exact,
             exact=subject.exact,
             routes=subject.routes,
-            costs=subject.profile.costs(batch.pixels.device),
+            costs=None if subject.profile.unknown else subject.profile.costs(batch.pixels.device),
         )
         if attacked.lacked_memory:
             assert attacked.reason is not None

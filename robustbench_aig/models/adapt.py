@@ -25,30 +25,29 @@ class ForeignGate(Gate):
     `replace` is a forward hook of the gate modules. Being the bound method of a submodule, it follows a deep copy.
 
     Attributes:
+        owner: what the network's class is called.
         blocks: for each decision the modules that it can skip; None where nobody knows.
-        shared: whether a module may serve several decisions.
+        read: of three arguments, whatever `adapt` was given.
 
     Args:
+        owner: the same.
         blocks: the same.
-        read: see `adapt`.
+        read: as `adapt` was given it.
         write: see `adapt`.
-        shared: the same.
     """
 
-    def __init__(
-        self, blocks: Sequence[tuple[nn.Module, ...]] | None, read: Read, write: Write, *, shared: bool
-    ) -> None:
+    def __init__(self, owner: str, blocks: Sequence[tuple[nn.Module, ...]] | None, read: Read, write: Write) -> None:
         super().__init__()
+        self.owner = owner
         # A tuple, because modules in one aren't registered a second time.
         self.blocks = None if blocks is None else tuple(blocks)
-        self.shared = shared
-        self._read, self._write = _told_the_gate(read), write
+        self.read, self._write = _told_the_gate(read), write
 
     def replace(self, gate: nn.Module, inputs: tuple[Any, ...], output: object) -> object:
         """Forward hook of a foreign gate: what it returned, with the policy's decisions in place of its own."""
         if self.trace is None:
             return output
-        difference = self._read(inputs, output, self.trace.gates)
+        difference = self.read(inputs, output, self.trace.gates)
         if difference.dim() not in (1, 2):
             raise InputError(
                 f"read must return (B,) or (B, K), got {tuple(difference.shape)} from {type(gate).__name__}"
@@ -134,7 +133,7 @@ def adapt(
     if not gates:
         raise InputError("adapt: name at least one gate")
     _refuse_twice(own, grouped or (), shared=shared)
-    foreign = ForeignGate(grouped, read, write, shared=shared)
+    foreign = ForeignGate(type(model).__name__, grouped, read, write)
     model.add_module(NAME, foreign)
     for gate in dict.fromkeys(gates):
         gate.register_forward_hook(foreign.replace)

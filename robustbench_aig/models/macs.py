@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.errors import InputError, first_line
+from robustbench_aig.errors import InputError, NetworkError, first_line
 from robustbench_aig.gating import Gate, Open, gating
 from robustbench_aig.models import counting
 from robustbench_aig.models.adapt import ForeignGate
+from robustbench_aig.models.foreign.network import ForeignNetwork
 from robustbench_aig.modes import in_eval_mode
 from robustbench_aig.records import MacsUnknown
 
@@ -29,22 +30,33 @@ class MacProfile:
     Attributes:
         fixed: what runs for every image, the gates themselves included.
         blocks: what each gated block costs when it runs, in the order of the gates.
+        unknown: why none of it is known; None where it is.
     """
 
     fixed: int
     blocks: tuple[int, ...]
+    unknown: MacsUnknown | None = None
+
+    @classmethod
+    def nobody_knows(cls, why: MacsUnknown, gates: int) -> MacProfile:
+        """Of a network with so many gates."""
+        return cls(0, (0,) * gates, why)
 
     @property
     def total(self) -> int:
-        """With every gate open."""
+        """With every gate open; only where it's known."""
+        assert self.unknown is None
         return self.fixed + sum(self.blocks)
 
     def executed(self, decisions: Tensor) -> Tensor:
-        """(B,) float64 multiply-accumulates for decisions (B, G); a soft decision runs its block in full."""
+        """(B,) float64 multiply-accumulates for decisions (B, G), NaN where unknown; a soft decision runs its block."""
+        if self.unknown:
+            return decisions.new_full((len(decisions),), torch.nan, dtype=torch.float64)
         return self.fixed + (decisions != 0).to(torch.float64) @ self.costs(decisions.device)
 
     def costs(self, device: torch.device) -> Tensor:
-        """(G,) float64 of the blocks, on a device."""
+        """(G,) float64 of the blocks, on a device; only where they're known."""
+        assert self.unknown is None
         return _on(device, self.blocks)
 
 
@@ -60,10 +72,6 @@ class UnknownMacs(InputError):
     def __init__(self, cause: MacsUnknown, text: str, decisions: int = 0) -> None:
         super().__init__(text)
         self.cause, self.decisions = cause, decisions
-
-
-class _FailsError(InputError):
-    """The network fails on one image and on two."""
 
 
 @cache
@@ -108,7 +116,7 @@ def profile_macs(model: nn.Module, shape: tuple[int, int, int], images: Tensor |
         gates = len(next(iter(counts)).blocks)
         raise UnknownMacs(
             "differs",
-            f"{type(model).__name__} runs between {low:,} and {high:,} multiply-accumulates for different images with "
+            f"{_name(model)} runs between {low:,} and {high:,} multiply-accumulates for different images with "
             "all its gates open: it makes decisions that no gate is known of",
             gates,
         )
@@ -120,32 +128,35 @@ def _on_meta(model: nn.Module, shape: tuple[int, int, int]) -> MacProfile | None
     try:
         moved = copy.deepcopy(model).to("meta").eval()
         return _count(moved, torch.empty(1, *shape, device="meta"))
-    except _FailsError:
-        return None
-    except InputError:
+    except InputError as error:
+        if isinstance(error, NetworkError):
+            return None
         raise
-    except Exception:  # noqa: BLE001 - torch and foreign code raise anything for a value that isn't there
+    except Exception:  # noqa: BLE001 - torch raises anything for a value that isn't there
         return None
 
 
 def _count(model: nn.Module, image: Tensor) -> MacProfile:
-    """Of one image (1, C, H, W), or half of the same twice where the network fails on one."""
-    try:
-        return _count_batch(model, image)
-    except InputError:
-        raise
-    except Exception as alone:  # noqa: BLE001 - foreign code may fail in any way
+    """Of one image (1, C, H, W), or half of the same twice where the network can't do with one."""
+    failed: list[str] = []
+    alone = isinstance(model, ForeignNetwork) and model.paired  # its wrapper would run it on two and show one
+    for images in (image.repeat(2, 1, 1, 1),) if alone else (image, image.repeat(2, 1, 1, 1)):
         try:
-            return _count_batch(model, image.repeat(2, 1, 1, 1))
-        except InputError:
-            raise
-        except Exception as twice:  # noqa: BLE001
-            failed = f"{type(alone).__name__}: {first_line(alone)}"
-            other = f"{type(twice).__name__}: {first_line(twice)}"
-            also = "and the same on two" if failed == other else f"and on two {other}"
-            raise _FailsError(
-                f"{type(model).__name__} can't be counted: on one image it fails with {failed}; {also}"
-            ) from None
+            return _count_batch(model, images)
+        except InputError as error:
+            if not isinstance(error, NetworkError):
+                raise
+            failed.append(str(error))
+        except Exception as error:  # noqa: BLE001 - foreign code may fail in any way
+            failed.append(f"{type(error).__name__}: {first_line(error)}")
+    raise NetworkError(
+        f"the multiply-accumulates of {_name(model)} can't be counted, it fails on one image and on two: "
+        f"{'; '.join(dict.fromkeys(failed))}"
+    )
+
+
+def _name(model: nn.Module) -> str:
+    return model.name if isinstance(model, ForeignNetwork) else type(model).__name__
 
 
 def _count_batch(model: nn.Module, images: Tensor) -> MacProfile:
@@ -162,28 +173,26 @@ def _count_batch(model: nn.Module, images: Tensor) -> MacProfile:
         raise ValueError(f"no row of logits for each of {len(images)} images")
     adapted = [sum(sum(calls[m]) // (shares[m] * len(images)) for m in group) for group in blocks]
     conditional = (*adapted, *(sum(each) // len(images) for each in own))
-    _refuse_unknown(model, counter.uncounted, trace.gates, named=len(conditional))
+    _refuse_unknown(model, counter.uncounted, trace.gates)
     silent = [not all(calls[m] for m in group) for group in blocks] + [not each for each in own]
     if trace.gates != len(conditional) or (blocks and own):
         raise InputError(
-            f"the gates of {type(model).__name__} made {trace.gates} decisions in one pass, but {len(conditional)} "
+            f"the gates of {_name(model)} made {trace.gates} decisions in one pass, but {len(conditional)} "
             "blocks are named: call a Gate as gate(x, skip, residual), or give adapt() an entry of `blocks` for each "
             "decision"
         )
     if any(silent):
-        raise InputError(
-            f"block {silent.index(True)} of {type(model).__name__} was never called: name the modules inside it"
-        )
+        raise InputError(f"block {silent.index(True)} of {_name(model)} was never called: name the modules inside it")
     return MacProfile(counter.macs // len(images) - sum(conditional), conditional)
 
 
-def _refuse_unknown(model: nn.Module, uncounted: set[str], decisions: int, *, named: int) -> None:
-    name = type(model).__name__
-    if decisions and not named:
+def _refuse_unknown(model: nn.Module, uncounted: set[str], decisions: int) -> None:
+    name = _name(model)
+    if any(isinstance(module, ForeignGate) and module.blocks is None for module in model.modules()):
         raise UnknownMacs(
             "unnamed",
             f"no block is named for any of the {decisions} decisions of {name}: give adapt() an entry of `blocks` for "
-            "each, or call a Gate as gate(x, skip, residual)",
+            "each",
             decisions,
         )
     if uncounted:

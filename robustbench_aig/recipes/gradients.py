@@ -19,6 +19,11 @@ class _Mode(Section):
         """Whether it changes something only where the gates' logits matter."""
         return False
 
+    @property
+    def soft(self) -> bool:
+        """Whether it rests on decisions between 0 and 1."""
+        return False
+
 
 class _OfLogits(_Mode):
     @property
@@ -44,6 +49,11 @@ class OtherMode(_Mode):
         """Open probabilities come from the logits."""
         return self.mode == "expected"
 
+    @property
+    def soft(self) -> bool:
+        """Open probabilities are decisions between 0 and 1."""
+        return self.mode == "expected"
+
 
 class BpdaMode(_OfLogits):
     """Hard forward, backward sigmoid(D / temperature) (Athalye et al., arXiv 1802.00420)."""
@@ -60,6 +70,11 @@ class LeadedMode(_OfLogits):
     draws: Count = 1
     slope: Positive = Field(10.0, description="λ of sigmoid(λ · D)")
     hard: bool = Field(False, description="decisions forward stay hard")
+
+    @property
+    def soft(self) -> bool:
+        """In the first form of the paper."""
+        return not self.hard
 
 
 class SmoothedMode(_OfLogits):

@@ -12,8 +12,12 @@ from robustbench_aig.recipes.figures import Figures, Published
 from robustbench_aig.recipes.section import Count, Section, Share
 from robustbench_aig.recipes.training import Preset, Training
 
-Family = Literal["plain", "stochastic", "gated"]
-"""Whether blocks always run, are dropped without looking at the image, or are chosen by gates that look at it."""
+Family = Literal["plain", "stochastic", "gated", "dynamic"]
+"""Whether blocks always run, are dropped without looking at the image, or are chosen by gates that look at it.
+
+A network that isn't ours is "dynamic" where no gate of it is known and nobody knows that it computes the same for every
+image.
+"""
 
 
 Stem = Literal["cifar", "imagenet"]

@@ -16,7 +16,7 @@ class GateRecord(Record):
 
     name: str = Field(description="stage.block, counted from 1; its position where stages aren't known")
     stage: int | None = Field(None, description="counted from 1; null where stages aren't known")
-    macs: int = Field(description="multiply-accumulates of the block it can skip")
+    macs: int | None = Field(description="multiply-accumulates of the block it can skip; null where unknown")
     target: float | None = Field(None, description="execution rate it was trained towards; 1 = forced open")
     transition: bool = Field(False, description="its block changes the resolution or width")
 
@@ -94,7 +94,15 @@ class ModelRecord(Record):
     recipe: str
     family: Family
     parameters: int
-    total_macs: int = Field(description="multiply-accumulates with every gate open")
+    total_macs: int | None = Field(description="multiply-accumulates with every gate open; null where unknown")
+    macs_unknown: MacsUnknown | None = Field(
+        None,
+        description="why total_macs is null: images differ in it with all gates open; an operation of unknown cost "
+        "runs; no blocks are named for the decisions",
+    )
+    soft: bool = Field(
+        True, description="whether decisions between 0 and 1 differ in effect from 0 and 1; else no gate can be soft"
+    )
     gates: list[GateRecord] = Field(default_factory=list)
     rates: list[float] | None = Field(None, description="execution rates of the gates under the policy 'random'")
     defence: JpegDefence | None = Field(None, description="what stands before the network")
@@ -112,6 +120,11 @@ class ModelRecord(Record):
     def adversarial(self) -> AdversarialRecord | None:
         """How it was trained on attacked images; None where it wasn't."""
         return self.training.adversarial if self.training else None
+
+    @property
+    def gateless(self) -> bool:
+        """Whether there is no gate that a policy could decide for, as far as is known."""
+        return self.family in {"plain", "dynamic"}
 
     @property
     def restless(self) -> bool:

@@ -127,10 +127,10 @@ def _distance(rows: Rows) -> Distance | None:
 
 
 def _compute(rows: Rows, clean: Rows, planned: EvaluationPlan, evidence: Evidence) -> Compute | None:
-    """Executed compute of the images that were measured; None where none was."""
-    if not rows.ok.any():
-        return None
+    """Executed compute of the images that were measured; None where none was, or where it isn't known."""
     model = evidence.model(planned.model)
+    if not rows.ok.any() or model.total_macs is None:
+        return None
     before, after = rows.macs_clean[rows.ok], rows.macs_adv[rows.ok]
     unattacked, attacked = float(before.mean()), float(after.mean())
     saved = model.total_macs - unattacked
@@ -140,7 +140,7 @@ def _compute(rows: Rows, clean: Rows, planned: EvaluationPlan, evidence: Evidenc
         clean_macs=unattacked,
         adversarial_macs=attacked,
         change=(attacked - unattacked) / unattacked if unattacked else 0.0,
-        recovered=(attacked - unattacked) / saved if saved >= 1e-9 * model.total_macs else None,
+        recovered=(attacked - unattacked) / saved if saved > 1e-9 * model.total_macs else None,
         p95=float(np.percentile(after, 95)),
         spread=ComputeSpread(
             clean_p95=float(np.percentile(before, 95)),
@@ -159,7 +159,8 @@ def _expected(rows: Rows, of: Bools, model: ModelRecord) -> float | None:
     if rows.mean_p_adv is None or rows.choice_p_adv is None or not of.any():
         return None
     p = (rows.mean_p_adv[of] + rows.choice_p_adv[of]) / 2
-    return float(expected_macs(p, [gate.macs for gate in model.gates], model.total_macs).mean())
+    assert model.total_macs is not None
+    return float(expected_macs(p, [gate.macs or 0 for gate in model.gates], model.total_macs).mean())
 
 
 def _cost(rows: Rows, seconds: float) -> Cost:

@@ -107,8 +107,8 @@ def flips(evaluation: Evaluation) -> str | None:
 
 
 def compute(rows: Rows, model: ModelRecord) -> str | None:
-    """Executed share of the model's compute, over images: bars unattacked, outlines attacked."""
-    if not rows.ok.any():
+    """Executed share of the model's compute, over images: bars unattacked, outlines attacked; None for nothing."""
+    if not rows.ok.any() or not model.total_macs:
         return None
     before, after = rows.macs_clean[rows.ok] / model.total_macs, rows.macs_adv[rows.ok] / model.total_macs
     both = np.concatenate([before, after])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, get_args
 
@@ -38,7 +39,7 @@ class Rows:
         choice_score, choice_margin: (N,) share of right answers and margin on the draws kept for choosing.
         gates_clean, gates_adv: (N, G) decisions; True = the block ran.
         p_clean, p_adv: (N, G) open probabilities.
-        macs_clean, macs_adv: (N,) executed multiply-accumulates.
+        macs_clean, macs_adv: (N,) executed multiply-accumulates; NaN where the network's aren't known.
         forwards, backwards: (N,) passes the attack spent.
         mean_p_adv: (N, G) open probabilities of the attacked image, mean over scoring draws; None where not recorded.
         choice_p_adv: (N, G) the same over the draws kept for choosing.
@@ -67,8 +68,8 @@ class Rows:
     choice_p_adv: Floats | None
 
     @classmethod
-    def of(cls, table: pa.Table, evaluation: EvaluationPlan, gates: int) -> Rows:
-        """Unpack and check a pyarrow table of `samples.ROW`.
+    def of(cls, table: pa.Table, evaluation: EvaluationPlan, gates: int, *, counted: bool = True) -> Rows:
+        """Unpack and check a pyarrow table of `samples.ROW`; MACs are only numbers where they were counted.
 
         Raises:
             RunError: saying in what the rows differ from the contract or from the plan.
@@ -82,7 +83,7 @@ class Rows:
             for name in ROW.names
             if not (pa.types.is_nested(ROW.field(name).type) or _is_text(ROW.field(name).type))
         }
-        _check_numbers(numbers, ok)
+        _check_numbers(numbers, ok, [name for name in _FINITE if counted or not name.startswith("macs_")])
         return cls(
             image=numbers["image"],
             label=numbers["label"],
@@ -167,10 +168,10 @@ def _statuses(status: pa.Array) -> tuple[Bools, Bools]:
     return np.asarray(values == "ok", np.bool_), np.asarray(values == "skipped", np.bool_)
 
 
-def _check_numbers(numbers: dict[str, NDArray[Any]], ok: Bools) -> None:
+def _check_numbers(numbers: dict[str, NDArray[Any]], ok: Bools, finite: Sequence[str]) -> None:
     if (np.diff(numbers["image"]) <= 0).any():
         raise RunError("is not sorted by image, or holds an image twice: attack again")
-    for name in _FINITE:
+    for name in finite:
         if not np.isfinite(numbers[name][ok]).all():
             raise RunError(f"has {name} that is not a number in rows with status ok: attack again")
     for draws, correct in (("draws", "correct_draws"), ("choice_draws", "choice_correct")):

@@ -83,7 +83,7 @@ def _load_rows(path: Path, evaluation: EvaluationPlan, plan: Plan) -> Rows:
         ) from None
     try:
         _check_size(table, plan)
-        rows = Rows.of(table, evaluation, len(model.gates))
+        rows = Rows.of(table, evaluation, len(model.gates), counted=model.macs_unknown is None)
         _check_skipped(rows, evaluation, plan)
     except RunError as error:
         raise RunError(f"{path}: {error}") from None

@@ -21,7 +21,7 @@ class Series(NamedTuple):
     Attributes:
         place: position, which decides colour, shape and dash.
         model, policy: as in the plan.
-        family: of the model: plain, stochastic or gated.
+        family: of the model.
         alone: whether it is the only model of its family, so that the family's name says enough.
         rung: of the ladder, as `R0`; None without a ladder.
     """
@@ -47,14 +47,14 @@ class Series(NamedTuple):
     def label(self) -> str:
         """How tables and charts call it: `gated · argmax`, `plain`, or with the model's name or its rung."""
         name = self.family if self.alone else self.model
-        named = name if self.family == "plain" else f"{name} · {self.policy}"
+        named = name if self.policy == "none" else f"{name} · {self.policy}"
         return f"{self.rung} {named}" if self.rung else named
 
     @property
     def phrase(self) -> str:
         """How a sentence calls it."""
         name = f"the {self.family} model" if self.alone else self.model
-        return name if self.family == "plain" else f"{name} ({self.policy} gates)"
+        return name if self.policy == "none" else f"{name} ({self.policy} gates)"
 
     @property
     def colour(self) -> str:
@@ -81,7 +81,7 @@ def all_series(report: Report) -> list[Series]:
     """Every (model, policy) that was measured; plain ones first and gated ones last, else in the report's order."""
     family = {model.name: model.family for model in report.models}
     seen = dict.fromkeys((e.model, e.gate_policy) for e in report.evaluations)
-    ordered = sorted(seen, key=lambda pair: ("plain", "stochastic", "gated").index(family[pair[0]]))
+    ordered = sorted(seen, key=lambda pair: ("plain", "dynamic", "stochastic", "gated").index(family[pair[0]]))
     sizes = Counter(family[model] for model in {model for model, _ in ordered})
     rungs = {(rung.model, rung.policy): rung.key for rung in (report.ladder.rungs if report.ladder else [])}
     return [

@@ -63,6 +63,11 @@ def accuracy_text(accuracy: Accuracy) -> str:
     return f"{percent(accuracy.value)} {bracket(accuracy.low, accuracy.high)}"
 
 
+def operations(value: float | None) -> str:
+    """Multiply-accumulates with their unit: `41.2 MMAC`, or `unknown`."""
+    return "unknown" if value is None else f"{macs(value)}MAC"
+
+
 def macs(value: float) -> str:
     """Multiply-accumulates with an SI prefix: `41.2 M`."""
     for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -213,18 +218,18 @@ def movement(phrase: str, evaluation: Evaluation, model: ModelRecord, earlier: S
     compute, gates = evaluation.compute, evaluation.gates
     over = f" on {left(evaluation, earlier)}" if evaluation.skipped else ""
     start = f"With {evaluation.attack} at {threat_text(evaluation.threat)}{over}, {phrase}"
-    if gates is None or compute is None:
+    if gates is None:
         return f"{start} failed on every image, so nothing is known of its gates."
-    before, after = compute.clean_macs / model.total_macs, compute.adversarial_macs / model.total_macs
     noise = (
         f"{percent(gates.noise_flip_rate)} under random noise of the same ε"
         if gates.noise_flip_rate is not None
         else "no noise control ran, so how much of that is noise is unknown"
     )
-    return (
-        f"{start} goes from {percent(before)} to {percent(after)} of its all-open compute, and "
-        f"{percent(gates.flip_rate)} of its gate decisions change ({noise})."
-    )
+    flips = f"{percent(gates.flip_rate)} of its gate decisions change ({noise})"
+    if compute is None or not model.total_macs:
+        return f"{start} computes nobody knows how much; {flips}."
+    before, after = compute.clean_macs / model.total_macs, compute.adversarial_macs / model.total_macs
+    return f"{start} goes from {percent(before)} to {percent(after)} of its all-open compute, and {flips}."
 
 
 BESIDE = {"control": "control", "compute": "on the compute"}

@@ -11,7 +11,7 @@ from torch import nn
 from robustbench_aig.attacks import Attack, build_attack
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import network_of_run
-from robustbench_aig.evaluation.suiting import left_out, needs_gradient
+from robustbench_aig.evaluation.suiting import NOT_SOFT, UNKNOWN_COMPUTE, left_out, needs_gradient
 from robustbench_aig.gating import Argmax, Policy, deployed_policy
 from robustbench_aig.recipes import NamedAttack
 from robustbench_aig.recipes.attacks import TransferRecipe
@@ -71,6 +71,8 @@ def build(
     _refuse_without_gradient([name for name, recipe in named if needs_gradient(recipe.attack)], networks)
     notes = [f"left out, {reason}: {', '.join(names)}" for reason, names in refused.items()]
     able = [(name, recipe) for name, recipe in named if name in built]
+    if wanted.attacks:
+        _refuse_impossible(able, networks)
     return built, able, [*notes, *_left_out(able, networks)]
 
 
@@ -94,6 +96,15 @@ def _refused(attack: Attack, norm: Norm, data: DataRecord) -> str | None:
     except InputError as error:
         return str(error)
     return None
+
+
+def _refuse_impossible(named: Sequence[NamedAttack], networks: Chosen) -> None:
+    """InputError where an attack that was named can't work on any network, for what its trial or its count showed."""
+    every = [left_out(named, network.record, policy) for network, policies in networks for policy in policies]
+    for name, _ in named:
+        reasons = [reasons.get(name) for reasons in every]
+        if reasons and all(reason in {NOT_SOFT, UNKNOWN_COMPUTE} for reason in reasons):
+            raise InputError(f"{name} can't work on {networks[0][0].record.name}: {reasons[0]}; choose another attack")
 
 
 def _left_out(named: Sequence[NamedAttack], networks: Chosen) -> list[str]:

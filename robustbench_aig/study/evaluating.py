@@ -150,10 +150,7 @@ def _entered(
         for name, model in models.items()
     }
     names = list(classes or map(str, range(next(iter(entered.values())).classes)))
-    channels, height, width = images.pixels.shape[1:]
-    networks = [
-        network_of_module(name, model, (channels, height, width), len(names)) for name, model in entered.items()
-    ]
+    networks = [network_of_module(name, model, images.pixels, len(names)) for name, model in entered.items()]
     if int(images.labels.max()) >= len(names):
         raise InputError(f"there is a label {int(images.labels.max())}, and only {len(names)} classes, counted from 0")
     return networks, names

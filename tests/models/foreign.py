@@ -61,7 +61,7 @@ class SampledBlock(nn.Module):
         self.conv1 = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
         self.conv2 = nn.Conv2d(WIDTH, WIDTH, 1)
         self.fc = nn.Conv2d(WIDTH, 2, 1)
-        self.sampler = GumbelSampler()
+        self.sampler: nn.Module = GumbelSampler()
 
     def forward(self, x: Tensor) -> Tensor:
         w = self.sampler(self.fc(x.mean((2, 3), keepdim=True)))

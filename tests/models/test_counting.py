@@ -125,7 +125,7 @@ def test_two_images_are_taken_where_one_fails_or_is_lost(fails: bool) -> None:
 
 
 def test_what_fails_on_one_image_and_on_two_is_told() -> None:
-    with pytest.raises(InputError, match=r"Conv2d can't be counted: on one image it fails with .*channels"):
+    with pytest.raises(InputError, match=r"Conv2d can't be counted, it fails on one image and on two: .*channels"):
         profile_macs(nn.Conv2d(2, 4, 3), SHAPE)
 
 

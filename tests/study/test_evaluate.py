@@ -84,7 +84,7 @@ def test_the_cost_of_a_block_that_a_gate_is_given() -> None:
 
 def test_a_gate_that_is_asked_past_its_block_is_refused() -> None:
     past = Gated(lambda gate, x, conv: x + gate.decide(gate.logits(x)).view(-1, 1, 1, 1) * conv(x))
-    with pytest.raises(InputError, match=r"no block is named for any of the 2 decisions .* gate\(x, skip, residual\)"):
+    with pytest.raises(InputError, match=r"made 2 decisions in one pass, but 0 blocks .* gate\(x, skip, residual\)"):
         profile_macs(past, (1, 8, 8))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.errors import InputError, first_line, lacks_memory
+from robustbench_aig.errors import InputError, NetworkError, first_line, lacks_memory
 from robustbench_aig.gating import Gate
 from robustbench_aig.models.foreign.answers import logits_in, ruled_out
 from robustbench_aig.models.foreign.copying import numbers_kept
@@ -116,11 +116,11 @@ def _told(name: str, x: Tensor) -> Iterator[None]:
         raise failure(name, x, error) from error
 
 
-def failure(name: str, x: Tensor, error: BaseException) -> InputError:
+def failure(name: str, x: Tensor, error: BaseException) -> NetworkError:
     """The line for a network that fails on images (B, C, H, W)."""
     shape = "×".join(map(str, x.shape[1:]))
     said = first_line(error) if str(error) else "without a word"
-    return InputError(f"{name} fails on images of {shape}, {len(x)} at once: {type(error).__name__}: {said}")
+    return NetworkError(f"{name} fails on images of {shape}, {len(x)} at once: {type(error).__name__}: {said}")
 
 
 class _Handed(torch.autograd.Function):

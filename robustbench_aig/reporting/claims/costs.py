@@ -14,10 +14,9 @@ def measure_overhead(claim: OverheadClaim, asked: Question) -> list[Measurement]
     if not group.plain:
         return []
     gated, plain = group.gated[0], group.plain[0]
-    shares = [
-        ("multiply-accumulates", gated.total_macs / plain.total_macs - 1, claim.macs),
-        ("parameters", gated.parameters / plain.parameters - 1, claim.parameters),
-    ]
+    shares = [("parameters", gated.parameters / plain.parameters - 1, claim.parameters)]
+    if gated.total_macs is not None and plain.total_macs:
+        shares.insert(0, ("multiply-accumulates", gated.total_macs / plain.total_macs - 1, claim.macs))
     found = [(what, Estimate(share, share, share, None), most) for what, share, most in shares]
     return [measurement(f"more {what}", one, judge_bound(one, most, at_least=False)) for what, one, most in found]
 

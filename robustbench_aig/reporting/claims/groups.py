@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,9 +56,15 @@ def groups(plan: Plan) -> list[Group]:
     found = []
     for gated in families["gated"]:
         rivals = [p for p in families["plain"] if _treated(p[0]) == _treated(gated[0])]
-        macs = gated[0].total_macs
-        found.append(Group(gated, min(rivals, key=lambda p: abs(p[0].total_macs - macs), default=())))
+        found.append(Group(gated, min(rivals, key=lambda p: _apart(p[0], gated[0]), default=())))
     return found
+
+
+def _apart(one: ModelRecord, other: ModelRecord) -> float:
+    """How far their compute is apart, all gates open; infinitely where one's isn't known."""
+    if one.total_macs is None or other.total_macs is None:
+        return math.inf
+    return abs(one.total_macs - other.total_macs)
 
 
 def _alike(models: Sequence[ModelRecord]) -> list[tuple[ModelRecord, ...]]:

@@ -4,7 +4,7 @@ import copy
 import random
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from robustbench_aig import evaluate
 from robustbench_aig.attacks import Attack, Pgd, build_attack, run_attack
 from robustbench_aig.checks import Case
 from robustbench_aig.checks.gradients import Shattered, ZeroGradient
@@ -336,6 +337,16 @@ def test_a_whole_training_is_the_same_under_hostile_settings(tmp_path: Path) -> 
     with hostile(), torch.device("cpu"):
         list(train(second))
     assert result(first.directory) == result(second.directory)
+
+
+def test_a_whole_evaluation_is_the_same_under_hostile_settings(tmp_path: Path) -> None:
+    attacks, tables = ["pgd:steps=2", "pgd-torchattacks:steps=2"], []
+    for name, program in (("first", nullcontext()), ("second", hostile())):
+        with program, torch.device("cpu"):  # a network from a program whose default is meta would stay there
+            evaluate({"gated": MODEL}, X, Y, tmp_path / name, eps="8/255", attacks=attacks, clocks=False)
+        tables.append({path.name: path.read_bytes() for path in (tmp_path / name / "samples").iterdir()})
+    assert len(tables[0]) == 3
+    assert tables[0] == tables[1]
 
 
 def test_the_settings_are_hostile_indeed() -> None:

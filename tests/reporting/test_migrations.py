@@ -15,6 +15,8 @@ from robustbench_aig.reporting.documents import load_report
 from robustbench_aig.reporting.migrations import Migration, upgrade
 from robustbench_aig.reporting.tables import write_tables
 
+ROOT = Path(__file__).parents[2]
+
 OLDEST = Path(__file__).parent / "data" / "version_1_2026-11-24"
 """Written by the first commit that wrote reports at all (c3f21e1): fewer keys, and fewer columns in the tables."""
 
@@ -38,6 +40,17 @@ def test_the_oldest_report_there_is_says_what_it_said(tmp_path: Path) -> None:
             assert {key: now[key] for key in told} == {key: before["robust_accuracy"][key] for key in told}
     assert "<h1" in (directory / "report.html").read_text()
     assert write_tables(read, "csv").count("\n") > len(read.evaluations)
+
+
+def test_a_reference_study_of_version_1_is_read_with_what_it_said_of_its_networks() -> None:
+    report = load_report(ROOT / "reports" / "reference" / "depth20-quick")
+    plain, gated = report.models
+    assert plain.training is not None
+    assert plain.training.speed is not None
+    assert (plain.training.preset, plain.training.seed, plain.training.speed.on.precision) == ("short", 0, "bf16")
+    assert plain.training.test_accuracy == {"none": 0.878}
+    assert [gate.stage for gate in gated.gates] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert {model.defence for model in report.models} == {None}
 
 
 def version_0(document: Document) -> Document:

@@ -17,7 +17,7 @@ from robustbench_aig.cli.choosing import Request
 from robustbench_aig.cli.companions import companions, is_companion
 from robustbench_aig.cli.progress import count_images, reading
 from robustbench_aig.cli.tables import show
-from robustbench_aig.cli.terminal import console
+from robustbench_aig.cli.terminal import aside, console
 from robustbench_aig.commands import with_flag
 from robustbench_aig.corruptions.names import NAMES
 from robustbench_aig.errors import AigrobError, AttackError, InputError, Interrupted
@@ -176,7 +176,7 @@ def carry_out(request: Request, *, quiet: bool, as_json: bool, latency: bool, pr
     from robustbench_aig.reporting import write_report  # noqa: PLC0415
 
     if latency:  # by now the other processes have left the device alone
-        with _resumable(request.command):
+        with _resumable(request.command), aside():
             add_latencies(evaluator, console(quiet=quiet).print)
             add_paces(evaluator, console(quiet=quiet).print)
     directory = evaluator.store.directory
@@ -208,7 +208,7 @@ def _evaluate(request: Request, *, quiet: bool, processes: int) -> tuple[Evaluat
 
         options.share_threads(processes)
         meet()
-        with joined(device) as (world, device):
+        with joined(device) as (world, device), aside():
             shown = console(quiet=quiet or not world.leads)
             with _resumable(request.command):
                 with reading(shown) as progress:

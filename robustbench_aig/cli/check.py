@@ -18,7 +18,7 @@ from robustbench_aig.cli.choosing import Choice, Naming, choose_one
 from robustbench_aig.cli.images import data_of, tested
 from robustbench_aig.cli.policies import policy_of
 from robustbench_aig.cli.progress import counting, reading
-from robustbench_aig.cli.terminal import console
+from robustbench_aig.cli.terminal import aside, console
 from robustbench_aig.defences import defended_name
 from robustbench_aig.errors import CheckError, InputError, Interrupted
 from robustbench_aig.ladder import Run
@@ -123,7 +123,8 @@ def check(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
     runs = [name for name in (chosen.pop("run"),) if name is not None]
     request = Request(**chosen, runs=runs)
     try:
-        found = _carry_out(request, console(quiet=request.quiet))
+        with aside():
+            found = _carry_out(request, console(quiet=request.quiet))
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; try again: {options.command_line()}") from None
     if request.into:

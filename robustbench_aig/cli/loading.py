@@ -17,7 +17,7 @@ from robustbench_aig.evaluation import Images, Network, behind, network_of_modul
 from robustbench_aig.files import safe_name
 from robustbench_aig.ladder import RUNGS, Key, Role, Run, training_differs
 from robustbench_aig.models import load_own
-from robustbench_aig.models.foreign import aside, enter
+from robustbench_aig.models.foreign import enter
 from robustbench_aig.records import DataRecord, Named, Rung
 from robustbench_aig.reporting.remarks import remarks
 from robustbench_aig.runs import history_of, spelled_run
@@ -67,8 +67,7 @@ def _undefended(choice: Choice, images: Images, data: DataRecord, device: torch.
     """Runs, then networks of the user's own."""
     networks = [network_of_run(record, load_model(path, device), history_of(path)) for path, record in choice.runs]
     for factory, weights in choice.own:
-        with aside():
-            model = enter(load_own(factory, weights), factory, images.pixels, chunk=chunk, device=device)
+        model = enter(load_own(factory, weights), factory, images.pixels, chunk=chunk, device=device)
         networks.append(network_of_module(_called(factory), model, images.pixels, len(data.classes)))
         for remark in remarks(networks[-1].record):
             click.echo(remark, err=True)

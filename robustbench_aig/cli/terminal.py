@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
 from rich.console import Console
 
 
@@ -14,3 +21,21 @@ def stdout() -> Console:
 def console(*, quiet: bool) -> Console:
     """For progress and notes: stderr, or nowhere."""
     return Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """What is printed inside, by Python or by libraries in C, goes to stderr: stdout is for results."""
+    with contextlib.redirect_stdout(sys.stderr), ExitStack() as stack:
+        with suppress(OSError):  # a process may have closed them
+            kept = os.dup(1)
+            stack.callback(_put_back, kept)
+            os.dup2(2, 1)
+        yield
+
+
+def _put_back(kept: int) -> None:
+    """Stdout as it was, once the libraries in C have written what they hold back."""
+    ctypes.CDLL(None).fflush(None)
+    os.dup2(kept, 1)
+    os.close(kept)

@@ -16,15 +16,14 @@ from torch import nn
 from robustbench_aig.errors import InputError, first_line
 from robustbench_aig.models.foreign.fitting import fit
 from robustbench_aig.models.foreign.network import ForeignNetwork
-from robustbench_aig.models.foreign.surroundings import Defaults, aside
+from robustbench_aig.models.foreign.surroundings import Defaults
 from robustbench_aig.models.state import read_state
 
 
 def load_own(factory: str, weights: Path | None) -> ForeignNetwork:
     """The network that a factory builds, with weights from a file, in eval mode.
 
-    What the factory prints goes to stderr. What it sets for all of torch, such as a default dtype, is in force in its
-    own network alone.
+    What the factory sets for all of torch, such as a default dtype, is in force in its own network alone.
 
     Args:
         factory: `package.module:function`, importable from the current directory; called without arguments.
@@ -33,7 +32,7 @@ def load_own(factory: str, weights: Path | None) -> ForeignNetwork:
     Raises:
         InputError: there is no such factory, it fails or exits, it builds no network, or the weights don't fit.
     """
-    with aside(), _settings_kept():
+    with _settings_kept():
         model = _built(factory)
         defaults = Defaults.now()
         if weights is not None:

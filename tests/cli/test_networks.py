@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from robustbench_aig.training import train
-from tests.command import aigrob_here, refused
+from tests.command import aigrob, aigrob_here, refused
 from tests.tiny import job
 
 FAST = ["--attack", "fgsm", "--eps", "16/255", "--limit", "40", "--quiet", "--json"]
@@ -46,6 +46,24 @@ def breaks():
 
 def no_module():
     return 3
+
+def exits():
+    import sys
+    sys.exit("no licence")
+
+def odd():
+    """Prints wherever it can, sets torch's defaults, and writes into its images."""
+    import os
+    os.system("echo from a shell")
+    print("from python")
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    class Odd(Several):
+        def forward(self, x):
+            print("a pass")
+            x.sub_(0.5).add_(0.5)
+            return self.inner(x)
+    return Odd()
 """
 
 
@@ -156,6 +174,23 @@ def test_a_network_of_ones_own(mine: Path) -> None:
     assert loaded["models"][0]["weights_digest"] != first["weights_digest"]
 
 
+def test_what_a_network_prints_and_sets_stays_its_own(mine: Path) -> None:
+    """In a process of its own, for a shell below it prints, too: one JSON document is all that stands on stdout."""
+    found = aigrob(mine, "attack", "--data", "digits", "--model", "mine:odd", *FAST)
+    assert found.returncode == 0, found.stderr
+    report = json.loads(found.stdout)
+    assert report["models"][0]["foreign"] == {
+        "dtype": "float64",
+        "in_place": True,
+        "paired": False,
+        "restless": False,
+        "unattackable": None,
+    }
+    for words in ("from a shell", "from python", "a pass", "mine-odd writes into the images that it is given"):
+        assert words in found.stderr
+    assert "mine-odd takes images in float64" in found.stderr
+
+
 def test_someone_elses_gated_network_gets_gate_pictures_like_a_native_one(tmp_path: Path) -> None:
     report = attacked(tmp_path, "--data", "digits", "--model", "examples.skipnet:network", "--name", "skip")
     (model,) = report["models"]
@@ -175,6 +210,7 @@ def test_someone_elses_gated_network_gets_gate_pictures_like_a_native_one(tmp_pa
         (["--model", "nowhere:network"], ["cannot be built", "No module named 'nowhere'"]),
         (["--model", "mine:missing"], ["cannot be built", "missing"]),
         (["--model", "mine:breaks"], ["cannot be built", "KeyError", "oops"]),
+        (["--model", "mine:exits"], ["cannot be built", "SystemExit: no licence"]),
         (["--model", "mine:no_module"], ["returns a int", "torch.nn.Module"]),
         (["--model", "mine:wrong_classes"], ["(2, 10)", "(2, 7)"]),
         (["--model", "mine:wrong_size"], ["fails on images of 1×8×8"]),

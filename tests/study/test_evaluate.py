@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from robustbench_aig.data import load_data
 from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Gate, PooledGate
 from robustbench_aig.models import profile_macs
+from robustbench_aig.models.foreign import Defaults
 from robustbench_aig.records import Report
 from robustbench_aig.training import load_model, train
 from tests.command import aigrob_here
@@ -121,6 +123,107 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_written(
     with pytest.raises(InputError, match=words):
         evaluate(**(given | changes))
     assert not (tmp_path / "out").exists()
+
+
+NAMES = ["timm/resnet18.a1_in1k", "n" * 300, "../outside", "", "a/b", "a_b", "a-b", "A_B", "ä:ö", ".hidden", "-x"]
+
+
+def test_networks_may_be_called_anything(tmp_path: Path, digits: tuple[Tensor, Tensor]) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    few = digits[0][:4], digits[1][:4]
+    where = tmp_path / "deep" / "report"
+    report = evaluate(dict.fromkeys(NAMES, net), *few, where, **FAST)
+    assert report.status == "complete"
+    assert [model.name for model in report.models] == NAMES
+    tables = [path.name.casefold() for path in (where / "samples").iterdir()]
+    assert len(set(tables)) == 2 * len(NAMES), "one for each evaluation, also where case doesn't count"
+    assert all(not name.startswith((".", "-")) for name in tables)
+    assert [path.name for path in tmp_path.rglob("*") if path.parent in {tmp_path, where.parent}] == ["deep", "report"]
+    assert evaluate(dict.fromkeys(NAMES, net), *few, where, **FAST).evaluations == report.evaluations
+
+
+def settings() -> tuple[Any, ...]:
+    return (
+        torch.is_inference_mode_enabled(),
+        torch.is_grad_enabled(),
+        torch.get_default_dtype(),
+        torch.is_autocast_enabled("cpu"),
+    )
+
+
+@pytest.mark.parametrize("setting", ["inference mode", "no grad", "autocast", "float64"])
+def test_what_a_program_has_set_changes_no_number(tmp_path: Path, digits: tuple[Tensor, Tensor], setting: str) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
+    few = digits[0][:12], digits[1][:12]
+    changes: dict[str, Any] = {"eps": "0.5", "norm": "l2", "attacks": ["pgd", "corners"], "clocks": False}
+    plain = evaluate(net, *few, tmp_path / "plain", **changes)
+    around: dict[str, AbstractContextManager[object]] = {
+        "inference mode": torch.inference_mode(),
+        "no grad": torch.no_grad(),
+        "autocast": torch.autocast("cpu", dtype=torch.bfloat16),
+        "float64": Defaults(torch.float64).set(),
+    }
+    with around[setting]:
+        before = settings()
+        found = evaluate(net, *few, tmp_path / "other", **changes)
+        assert settings() == before
+    assert accuracies(found) == accuracies(plain)
+    for table in (tmp_path / "plain" / "samples").iterdir():
+        assert table.read_bytes() == (tmp_path / "other" / "samples" / table.name).read_bytes()
+
+
+class Dice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.net(nn.functional.dropout(x, 0.5))
+        return logits
+
+
+def test_a_network_with_dice_is_judged_by_draws(tmp_path: Path, digits: tuple[Tensor, Tensor]) -> None:
+    few = digits[0][:12], digits[1][:12]
+    stronger = ["pgd:steps=3", "pgd:steps=3,gates=straight-through,gates.draws=5"]
+    changes: dict[str, Any] = {"eps": "16/255", "attacks": stronger, "clocks": False, "draws": 4, "chunk": 5}
+    report = evaluate({"dice": Dice()}, *few, tmp_path / "one", **changes)
+    again = evaluate({"dice": Dice()}, *few, tmp_path / "two", **changes)
+    assert accuracies(report) == accuracies(again)
+    assert {e.attack for e in report.evaluations} == {"clean", *stronger}, "a mean over draws is no repetition here"
+    assert {e.robust_accuracy.draws for e in report.evaluations} == {4}
+    assert report.models[0].restless
+    assert report.worst_case[0].accuracy.draws == 4
+    assert "answers twice differently by dice of its own" in (tmp_path / "one" / "report.html").read_text()
+
+
+def test_attacks_by_gradients_are_refused_where_there_are_none(tmp_path: Path, digits: tuple[Tensor, Tensor]) -> None:
+    class Blocked(Dice):
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.net(x.detach())
+            return logits
+
+    few = digits[0][:4], digits[1][:4]
+    with pytest.raises(InputError, match=r"lets no gradient through .* so fgsm can't work"):
+        evaluate(Blocked(), *few, tmp_path / "out", **FAST)
+    assert not (tmp_path / "out").exists()
+    by_queries: dict[str, Any] = {"attacks": ["square-torchattacks:queries=10", "corners"]}
+    assert evaluate(Blocked(), *few, tmp_path / "out", **FAST | by_queries).status == "complete"
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_images_of_any_number_of_channels_and_no_convolution(tmp_path: Path, channels: int) -> None:
+    images = torch.rand(4, channels, 4, 4, generator=torch.Generator().manual_seed(0))
+    report = evaluate(
+        nn.Sequential(nn.Flatten(), nn.Linear(16 * channels, 3)),
+        images,
+        torch.zeros(4, dtype=torch.int64),
+        tmp_path,
+        **FAST,
+    )
+    assert report.status == "complete"
+    assert f"of {channels} channels" in (tmp_path / "report.html").read_text()
 
 
 def test_the_package_has_no_other_names() -> None:

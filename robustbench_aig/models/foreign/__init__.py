@@ -2,6 +2,6 @@
 
 from robustbench_aig.models.foreign.entry import enter
 from robustbench_aig.models.foreign.network import ForeignNetwork
-from robustbench_aig.models.foreign.surroundings import Defaults, aside, neutral
+from robustbench_aig.models.foreign.surroundings import Defaults, neutral
 
-__all__ = ["Defaults", "ForeignNetwork", "aside", "enter", "neutral"]
+__all__ = ["Defaults", "ForeignNetwork", "enter", "neutral"]

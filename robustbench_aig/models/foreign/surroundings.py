@@ -1,13 +1,9 @@
-"""What a program has set for all of torch, left and restored; and what foreign code prints, kept off stdout."""
+"""What a program has set for all of torch, left and restored."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import torch
@@ -56,21 +52,3 @@ def neutral() -> Iterator[None]:
     """Torch inside as in a program that has set nothing, but in full precision; with gradients."""
     with float32(), torch.enable_grad():
         yield
-
-
-@contextmanager
-def aside() -> Iterator[None]:
-    """What is printed inside, by Python or by libraries in C, goes to stderr: stdout is for results."""
-    with contextlib.redirect_stdout(sys.stderr), ExitStack() as stack:
-        with suppress(OSError):  # a process may have closed them
-            kept = os.dup(1)
-            stack.callback(_put_back, kept)
-            os.dup2(2, 1)
-        yield
-
-
-def _put_back(kept: int) -> None:
-    """Stdout as it was, once the libraries in C have written what they hold back."""
-    ctypes.CDLL(None).fflush(None)
-    os.dup2(kept, 1)
-    os.close(kept)

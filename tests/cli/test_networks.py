@@ -52,7 +52,7 @@ def exits():
     sys.exit("no licence")
 
 def odd():
-    """Prints wherever it can, sets torch's defaults, and writes into its images."""
+    # prints wherever it can, sets defaults of torch, and writes into its images
     import os
     os.system("echo from a shell")
     print("from python")

@@ -183,8 +183,8 @@ class Keeps(nn.Module):
         weight_norm,
         parametrised,
         Keeps,
-        lambda: torch.jit.script(net()),  # type: ignore[no-untyped-call]
-        lambda: torch.jit.trace(net(), pictures(2)),
+        lambda: torch.jit.script(net()),
+        lambda: torch.jit.trace(net(), pictures(2)),  # type: ignore[no-untyped-call]
         lambda: torch.compile(net()),
         lambda: DataParallel(net()),
         lambda: AveragedModel(DataParallel(net())),

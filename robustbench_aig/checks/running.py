@@ -87,8 +87,9 @@ OF_THE_ATTACK: tuple[Check, ...] = (
 ALL = OF_THE_NETWORK + OF_THE_ATTACK
 
 QUICK: tuple[Check, ...] = (
-    *(check for check in OF_THE_NETWORK if not isinstance(check, Signal)),
+    *(check for check in OF_THE_NETWORK if not isinstance(check, Signal | PlausibleInput)),
     Signal(draws=(1,)),
+    PlausibleInput(choosing=48),
     PositiveControl(),
     DistinctStarts(),
     InTheBall(72),

@@ -129,6 +129,8 @@ def run_parts(
 ) -> None:
     """Run what isn't done yet: first what was never begun, then what failed, then what was cut.
 
+    A part gets its box, and what the parts after it can spare.
+
     Args:
         parts: in the order in which they count.
         ledger: loaded.
@@ -145,8 +147,10 @@ def run_parts(
     end = time.monotonic() + seconds
     order: list[State] = ["not reached", "skipped", "failed", "timed out"]
     left = [part for part in parts if ledger.outcomes[part.name].state != "done"]
-    for part in sorted(left, key=lambda part: order.index(ledger.outcomes[part.name].state)):
+    left.sort(key=lambda part: order.index(ledger.outcomes[part.name].state))
+    for number, part in enumerate(left):
         lacking, room = missing(part.needs), end - time.monotonic() - _GRACE
+        spare = room - sum(later.box for later in left[number + 1 :])
         if lacking:
             outcome = _untouched(part)
             outcome.state, outcome.reason = "skipped", f"not installed here: {', '.join(lacking)}"
@@ -155,7 +159,7 @@ def run_parts(
         elif room < _LEAST:
             outcome = _untouched(part)
         else:
-            outcome = run_part(part, folder, min(part.box, room), environ)
+            outcome = run_part(part, folder, min(max(part.box, spare), room), environ)
         ledger.put(outcome)
         told(outcome)
 

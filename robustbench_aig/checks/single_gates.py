@@ -7,13 +7,17 @@ from torch import Tensor
 
 from robustbench_aig.attacks.problem import look
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.passes import margin, zero
+from robustbench_aig.checks.passes import margin
 from robustbench_aig.evaluation import Images
 from robustbench_aig.gating import Policy
 from robustbench_aig.modes import frozen_in_eval_mode
+from robustbench_aig.threat import Threat
 
 _MOVED = 1e-5
 """Share of a gate's logits, and of 1, above which a change of them is more than rounding."""
+
+_FORETOLD = 1e-3
+"""Share of such a change below which what the gradient foretells is nothing."""
 
 _SATURATED = 15.0
 """Where sigmoid is 0 or 1 in float32, or nearly, so that a decision has no gradient whatever the code says."""
@@ -57,7 +61,7 @@ def masked_gates(case: Case, images: Images) -> Tensor:
         value = margin(look(model, model, leaf, here, "dense").logits, images.labels).sum()
         onward = _gradients(value, here.logits)
         masked = [
-            _moves(logits, elsewhere) & (zero(_image_gradient(logits, leaf)) | _dead(logits, after))
+            _moves(logits, elsewhere) & (_unforetold(logits, elsewhere, leaf, threat) | _dead(logits, after))
             for logits, elsewhere, after in zip(here.logits, there.logits, onward, strict=True)
         ]
     return torch.stack(masked, 1)
@@ -72,15 +76,20 @@ def _gradients(value: Tensor, of: list[Tensor]) -> list[Tensor]:
     return [next(found) if tensor.requires_grad else torch.zeros_like(tensor) for tensor in of]
 
 
-def _image_gradient(logits: Tensor, leaf: Tensor) -> Tensor:
-    """(B, C, H, W) that of each image's difference of logits (B, 2)."""
-    return _gradients(_difference(logits).sum(), [leaf])[0] if logits.requires_grad else torch.zeros_like(leaf)
+def _unforetold(logits: Tensor, elsewhere: Tensor, leaf: Tensor, threat: Threat) -> Tensor:
+    """(B,) bool: whether a gate's logits move far more than its gradient allows anywhere in the ball; NaN does."""
+    slope = _gradients(_difference(logits).sum(), [leaf])[0].flatten(1)
+    farthest = threat.value * (slope.abs().sum(1) if threat.norm == "linf" else slope.norm(dim=1))
+    unforetold: Tensor = ~(farthest > _FORETOLD * _change(logits, elsewhere))
+    return unforetold
 
 
 def _moves(logits: Tensor, elsewhere: Tensor) -> Tensor:
-    before, after = _difference(logits.detach()), _difference(elsewhere)
-    moved: Tensor = (after - before).abs() > _MOVED * (1 + before.abs())
-    return moved
+    return _change(logits, elsewhere) > _MOVED * (1 + _difference(logits.detach()).abs())
+
+
+def _change(logits: Tensor, elsewhere: Tensor) -> Tensor:
+    return (_difference(elsewhere) - _difference(logits.detach())).abs()
 
 
 def _dead(logits: Tensor, after: Tensor) -> Tensor:

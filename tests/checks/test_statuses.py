@@ -16,6 +16,7 @@ from robustbench_aig.checks.blackbox import BlackBox, Outsiders
 from robustbench_aig.checks.gates import Signal
 from robustbench_aig.checks.plausible import inputs
 from robustbench_aig.evaluation import Images, Network, Subject
+from robustbench_aig.gating import PooledGate, Sampled
 from robustbench_aig.models import MacProfile, profile_macs
 from robustbench_aig.models.foreign import enter
 from robustbench_aig.randomness import Stream
@@ -304,6 +305,28 @@ class TwiceAlone(planted.Wrapped):
 def test_logits_of_another_size_are_another_answer(trained: Trained) -> None:
     finding = found(changed(plain(trained), TwiceAlone), replace(CHECKS["alone-and-together"], images=96))
     assert (finding.status, finding.numbers["another class"]) == ("fail", 0)
+
+
+class FaintGate(PooledGate):
+    """Sends a millionth of its gradient to the features."""
+
+    def logits(self, x: Tensor) -> Tensor:
+        return super().logits(x.detach() + 1e-6 * (x - x.detach()))
+
+
+class LooseGate(planted.CutGate):
+    """Cut, and throws dice of its own, so that two passes differ whatever the gradient says."""
+
+    def decide(self, logits: Tensor) -> Tensor:
+        super().decide(logits)
+        return Sampled().decide(logits, 0, 0)
+
+
+@pytest.mark.parametrize("kind", [FaintGate, LooseGate])
+def test_gates_with_hardly_a_gradient_are_told(trained: Trained, kind: type[PooledGate]) -> None:
+    finding = found(changed(gated(trained), planted.with_gates, kind), CHECKS["gate-path"])
+    assert finding.status == "fail"
+    assert "no gradient tells how the logits move of gate 1, 2, 3 of 3" in finding.evidence
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -69,7 +70,7 @@ def _undefended(choice: Choice, images: Images, data: DataRecord, device: torch.
     for factory, weights in choice.own:
         model = enter(load_own(factory, weights), factory, images.pixels, chunk=chunk, device=device)
         networks.append(network_of_module(_called(factory), model, images.pixels, len(data.classes)))
-        for remark in remarks(networks[-1].record):
+        for remark in remarks(networks[-1].record) if os.environ.get("RANK", "0") == "0" else ():
             click.echo(remark, err=True)
     if len({network.record.name for network in networks}) < len(networks):
         raise InputError("two of the networks have the same name: rename the directory of a run, or a factory")

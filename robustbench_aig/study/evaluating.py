@@ -111,8 +111,12 @@ def _carried_out(evaluator: Evaluator, progress: Callable[[int, int], None] | No
     return write_report(evaluator.store.directory, evaluator.images.originals)
 
 
-def _checked(images: Tensor, labels: Tensor) -> Images:
+def _checked(images: object, labels: object) -> Images:
     """The images in the given order; InputError where they aren't what networks are attacked on."""
+    if not isinstance(images, Tensor) or not isinstance(labels, Tensor):
+        raise InputError(
+            f"images and labels must be tensors of torch, got {type(images).__name__} and {type(labels).__name__}"
+        )
     shaped = images.dim() == 4 and labels.shape == images.shape[:1] and len(labels) > 0
     if not shaped or images.dtype != torch.float32 or labels.dtype != torch.int64:
         raise InputError(

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -106,6 +107,9 @@ def test_a_gate_that_is_asked_past_its_block_is_refused() -> None:
         ({"labels": torch.full((4,), 10)}, "label 10, and only 10 classes"),
         ({"labels": torch.full((4,), -1)}, "count from 0"),
         ({"classes": ["a", "b"]}, r"must return logits \(2, 2\)"),
+        ({"images": np.zeros((4, 1, 8, 8), np.float32)}, "tensors of torch, got ndarray and Tensor"),
+        ({"models": {1: nn.Identity(), "1": nn.Identity()}}, "two of the networks have the same name"),
+        ({"models": {"f": torch.relu}}, "no torch.nn.Module"),
         ({"models": nn.Conv2d(3, 3, 3)}, "fails on images of 1×8×8"),
         ({"models": {}}, "name at least one network"),
     ],

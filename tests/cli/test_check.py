@@ -118,7 +118,7 @@ def timeless(found: Checkup) -> dict[str, Any]:
         (["gated", "--defence", "none", "--defence", "jpeg:75"], ["one network", "--defence"]),
         (["gated", "--defence", "jpg:75"], ["unknown defence 'jpg:75'"]),
         (["--model", "mine:network"], ["--model needs --data"]),
-        (["--model", "mine:network", "--data", "digits"], ["cannot be built", "mine"]),
+        (["--model", "absent_module:network", "--data", "digits"], ["cannot be built", "absent_module"]),
         (["gated", "--data", "digit"], ["unknown data set 'digit'", "did you mean 'digits'"]),
         (["gated", "--out", "somewhere"], ["--out", "--help"]),
     ],

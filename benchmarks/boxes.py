@@ -129,7 +129,7 @@ def run_parts(
 ) -> None:
     """Run what isn't done yet: first what was never begun, then what failed, then what was cut.
 
-    A part gets its box, and what the parts after it can spare.
+    A part gets its box, and as much again of what the parts after it can spare: what hangs isn't to take all.
 
     Args:
         parts: in the order in which they count.
@@ -159,7 +159,7 @@ def run_parts(
         elif room < _LEAST:
             outcome = _untouched(part)
         else:
-            outcome = run_part(part, folder, min(max(part.box, spare), room), environ)
+            outcome = run_part(part, folder, min(max(part.box, min(spare, 2 * part.box)), room), environ)
         ledger.put(outcome)
         told(outcome)
 

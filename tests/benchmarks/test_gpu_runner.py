@@ -86,9 +86,10 @@ def test_a_second_call_keeps_what_is_done_and_begins_with_what_was_never_begun(t
 
 
 def test_a_part_gets_what_those_after_it_can_spare(tmp_path: Path) -> None:
-    parts = [part("first", "print('{}')", box=5), part("second", "print('{}')", box=7)]
-    found = run(tmp_path, parts, seconds=100)
-    assert 80 < found["first"].box <= 100 - 3 - 7 < found["second"].box <= 100 - 3
+    parts = [part(str(box), "print('{}')", box=box) for box in (70, 5, 20)]
+    found = run(tmp_path, parts, seconds=110)
+    assert 70 < found["70"].box <= 110 - 3 - 25
+    assert (found["5"].box, found["20"].box) == (10, 40)
 
 
 def test_figures_of_another_machine_or_another_command_are_not_kept(tmp_path: Path) -> None:

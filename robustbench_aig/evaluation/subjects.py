@@ -157,6 +157,7 @@ def network_of_module(name: str, model: ForeignNetwork, images: Tensor, classes:
             in_place=model.in_place,
             paired=model.paired,
             restless=model.restless,
+            still=[gate + 1 for gate in tried.still] if tried else [],
             unattackable=model.unattackable,
         ),
         weights_digest=model.digest,

@@ -26,20 +26,30 @@ class ForeignGate(Gate):
 
     Attributes:
         owner: what the network's class is called.
+        gates: the modules that decide.
         blocks: for each decision the modules that it can skip; None where nobody knows.
         read: of three arguments, whatever `adapt` was given.
 
     Args:
         owner: the same.
+        gates: the same.
         blocks: the same.
         read: as `adapt` was given it.
         write: see `adapt`.
     """
 
-    def __init__(self, owner: str, blocks: Sequence[tuple[nn.Module, ...]] | None, read: Read, write: Write) -> None:
+    def __init__(
+        self,
+        owner: str,
+        gates: Sequence[nn.Module],
+        blocks: Sequence[tuple[nn.Module, ...]] | None,
+        read: Read,
+        write: Write,
+    ) -> None:
         super().__init__()
         self.owner = owner
-        # A tuple, because modules in one aren't registered a second time.
+        # Tuples, because modules in one aren't registered a second time.
+        self.gates = tuple(dict.fromkeys(gates))
         self.blocks = None if blocks is None else tuple(blocks)
         self.read, self._write = _told_the_gate(read), write
 
@@ -133,9 +143,9 @@ def adapt(
     if not gates:
         raise InputError("adapt: name at least one gate")
     _refuse_twice(own, grouped or (), shared=shared)
-    foreign = ForeignGate(type(model).__name__, grouped, read, write)
+    foreign = ForeignGate(type(model).__name__, gates, grouped, read, write)
     model.add_module(NAME, foreign)
-    for gate in dict.fromkeys(gates):
+    for gate in foreign.gates:
         gate.register_forward_hook(foreign.replace)
     model.register_forward_hook(only_logits)
     return model

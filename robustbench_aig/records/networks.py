@@ -84,6 +84,10 @@ class ForeignRecord(Record):
     restless: bool = Field(
         False, description="it answers twice differently by dice of its own, beside any gates: it is judged by draws"
     )
+    still: list[int] = Field(
+        default_factory=list,
+        description="decisions, from 1, that were read alike for all images of the trial, without a gradient by them",
+    )
     unattackable: str | None = Field(None, description="why no gradient reaches the images; null where one does")
 
 

@@ -16,6 +16,7 @@ def remarks(model: ModelRecord) -> list[str]:
     }[model.macs_unknown]
     if foreign is None:
         return []
+    still = f"gate{'s' if len(foreign.still) > 1 else ''} {', '.join(map(str, foreign.still))}"
     found = {
         "writes into the images that it is given; it gets copies": foreign.in_place,
         "cannot answer for one image alone, which therefore goes in twice": foreign.paired,
@@ -23,6 +24,9 @@ def remarks(model: ModelRecord) -> list[str]:
         "answers twice differently by dice of its own: it is judged by draws, as random gates are": foreign.restless,
         f"{unknown}: its compute is unknown, and not attacked": model.macs_unknown is not None,
         "rounds decisions between 0 and 1: no gate of it can be soft, neither judged nor attacked so": not model.soft,
+        f"decides alike for all images of its trial at {still}, and no gradient of that reaches them": bool(
+            foreign.still
+        ),
         f"lets no gradient through to the images ({foreign.unattackable})": foreign.unattackable is not None,
     }
     return [f"{model.name} {words}" for words, holds in found.items() if holds]

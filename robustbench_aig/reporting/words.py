@@ -227,7 +227,7 @@ def movement(phrase: str, evaluation: Evaluation, model: ModelRecord, earlier: S
     )
     flips = f"{percent(gates.flip_rate)} of its gate decisions change ({noise})"
     if compute is None or not model.total_macs:
-        return f"{start} computes nobody knows how much; {flips}."
+        return f"{start} changes its path: {flips}. How much it computes is unknown."
     before, after = compute.clean_macs / model.total_macs, compute.adversarial_macs / model.total_macs
     return f"{start} goes from {percent(before)} to {percent(after)} of its all-open compute, and {flips}."
 

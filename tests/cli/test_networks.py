@@ -184,6 +184,7 @@ def test_what_a_network_prints_and_sets_stays_its_own(mine: Path) -> None:
         "in_place": True,
         "paired": False,
         "restless": False,
+        "still": [],
         "unattackable": None,
     }
     for words in ("from a shell", "from python", "a pass", "mine-odd writes into the images that it is given"):

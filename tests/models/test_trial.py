@@ -11,8 +11,8 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Argmax, gating
 from robustbench_aig.models import adapt
 from robustbench_aig.models.trial import Tried, try_adapter
-from tests.models.foreign import BLOCKS, adapted, recurrent
-from tests.models.gated_by_others import RIGHT, SOFT, Scored, scored
+from tests.models.foreign import BLOCKS, WIDTH, SampledBlock, adapted, recurrent, sampled
+from tests.models.gated_by_others import RIGHT, SOFT, Gumbel, Scored, TwoLogits, right_scored, scored
 from tests.networks import gated, images
 
 X = images(16)[0]
@@ -24,6 +24,28 @@ def test_the_right_ones_are_accepted(name: str) -> None:
     with torch.no_grad(), gating(net, Argmax()) as trace:
         net(X)
     assert try_adapter(net, X) == Tried(trace.gates, soft=name in SOFT)
+
+
+def test_a_network_in_half_precision_may_be_read_so() -> None:
+    """What is coarse is the network, not `read`."""
+    net = right_scored().bfloat16()
+    assert try_adapter(net, X.bfloat16()) == Tried(BLOCKS, soft=False)
+
+
+def test_a_gate_whose_probability_is_saturated_throughout_is_told() -> None:
+    net = scored()
+    with torch.no_grad():
+        net.gates[2].get_parameter("bias").add_(1e3)
+    adapt(
+        net,
+        gates=list(net.gates),
+        blocks=list(net.blocks),
+        read=lambda _, s: s[:, 0].sigmoid().logit(1e-6),
+        write=write,
+    )
+    tried = try_adapter(net, X)
+    assert tried is not None
+    assert 2 in tried.still
 
 
 def test_the_example_is_accepted() -> None:
@@ -76,6 +98,10 @@ READS: dict[str, tuple[Callable[..., Tensor], str]] = {
     "half precision and back": (lambda _, s: s[:, 0].half().float(), "read rounds decision 0 to half precision"),
     "a probability in half precision": (
         lambda _, s: s[:, 0].sigmoid().half().float().logit(1e-6),
+        "gradient of what read returns .* is NaN|is exactly 0",
+    ),
+    "a rounded score": (
+        lambda _, s: s[:, 0] + (0.00173 * (500 * s[:, 0]).round() - s[:, 0]).detach(),
         "close to its threshold what read returns is exactly 0",
     ),
     "a decision": (lambda _, s: s[:, 0].sign(), "read rounds decision [123]"),
@@ -169,6 +195,46 @@ def test_a_forgotten_gate_is_named(forgotten: int) -> None:
         write=write,
     )
     with pytest.raises(InputError, match=rf"no gate is named for: .*'(gates|blocks)\.{forgotten}"):
+        try_adapter(net, X)
+
+
+OPEN: dict[str, Callable[..., Tensor]] = {
+    "a probability": lambda _, s: (s[:, 1] - s[:, 0]).sigmoid(),
+    "an offset": lambda _, s: s[:, 1] - s[:, 0] + 1,
+    "a constant": lambda _, s: torch.ones_like(s[:, 0]),
+}
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_a_wrong_read_is_named_though_all_gates_are_open_for_all_images(name: str) -> None:
+    torch.manual_seed(0)
+    net = TwoLogits(bias=5.0).eval()
+    with torch.no_grad():
+        assert all(bool((gate(torch.zeros(1, WIDTH))[:, 1] > 4).all()) for gate in net.gates)
+    adapt(
+        net,
+        gates=list(net.gates),
+        blocks=list(net.blocks),
+        read=OPEN[name],
+        write=lambda _, z: torch.stack([1 - z, z], 1) * 4,
+    )
+    with pytest.raises(InputError, match="doesn't return its own logits"):
+        try_adapter(net, X)
+
+
+def test_a_wrong_read_is_named_though_the_network_draws() -> None:
+    net = sampled()
+    inner = [block for block in net if isinstance(block, SampledBlock)]
+    for block in inner:
+        block.sampler = Gumbel()
+    adapt(
+        net,
+        gates=[block.sampler for block in inner],
+        blocks=[[block.conv1, block.conv2] for block in inner],
+        read=lambda inputs, _: (inputs[0][:, 0] - inputs[0][:, 1]).flatten(),
+        write=lambda _, z: torch.stack([1 - z, z], 1)[..., None, None],
+    )
+    with pytest.raises(InputError, match="Sequential draws its decisions, and over 40 draws its mean logits are far"):
         try_adapter(net, X)
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from robustbench_aig.errors import InputError, first_line
 from robustbench_aig.gating import Argmax
 from robustbench_aig.models.adapt import ForeignGate
+from robustbench_aig.models.foreign.network import ForeignNetwork
 from robustbench_aig.models.trial.blocks import try_blocks, try_the_rest
 from robustbench_aig.models.trial.passes import Passes
-from robustbench_aig.models.trial.reading import try_decisions, try_gradients, try_reading
+from robustbench_aig.models.trial.reading import try_decisions, try_draws, try_gradients, try_reading
 from robustbench_aig.models.trial.writing import softens, try_writing
 from robustbench_aig.modes import frozen_in_eval_mode
 
@@ -23,10 +25,12 @@ class Tried:
     Attributes:
         decisions: G, of a pass.
         soft: whether decisions between 0 and 1 have effects of their own.
+        still: decisions, from 0, that were read alike for all images, without a gradient by them.
     """
 
     decisions: int
     soft: bool
+    still: tuple[int, ...] = ()
 
 
 def try_adapter(model: nn.Module, images: Tensor) -> Tried | None:
@@ -52,26 +56,43 @@ def try_adapter(model: nn.Module, images: Tensor) -> Tried | None:
     adapters = [module for module in model.modules() if isinstance(module, ForeignGate)]
     if not adapters:
         return None
-    with frozen_in_eval_mode(model):
-        return _try(Passes(model, adapters[0], images))
+    passes = Passes(model, adapters[0], images)
+    try:
+        with frozen_in_eval_mode(model):
+            return _try(passes)
+    except (InputError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"the adapter of {passes.name} fails when it is tried: {said}") from error
 
 
 def _try(passes: Passes) -> Tried:
     x = passes.images
     look = passes.under(Argmax(), x)
     again = passes.under(Argmax(), x)
+    eps = torch.finfo(look.differences.dtype).eps
+    passes.rounding, passes.near = max(passes.rounding, 8 * eps), max(passes.near, 16 * eps)
     passes.slack = 10 * (look.logits - again.logits).abs().nan_to_num().max().item()
     gates = look.differences.shape[1]
+    if passes.groups is not None and len(passes.groups) != gates:
+        raise InputError(
+            f"the gates of {passes.name} make {gates} decisions in one pass, but {len(passes.groups)} blocks are "
+            "named: give adapt() an entry of `blocks` for each decision"
+        )
     try_reading(passes, look)
     try_writing(passes, gates)
     if passes.groups is not None:
         try_blocks(passes, passes.groups)
-    if not _draws(passes):
+    if _draws(passes):
+        try_draws(passes)
+    else:
         try_decisions(passes, look)
-    try_gradients(passes)
+    # Where no gradient reaches the images at all, that is known from the entry.
+    still = () if isinstance(passes.model, ForeignNetwork) and passes.model.unattackable else try_gradients(passes)
     if passes.groups is not None:
         try_the_rest(passes, passes.groups, _varied(x))
-    return Tried(gates, softens(passes, gates))
+    return Tried(gates, softens(passes, gates), still)
 
 
 def _draws(passes: Passes) -> bool:

@@ -146,7 +146,7 @@ def _refuse_deciders(passes: Passes, modules: Iterable[nn.Module], z: Tensor) ->
             for draw in range(_DRAWS)
         ]
         unlike = torch.stack([~passes.agree(seen[0], each) for each in seen])
-        second = torch.stack(seen)[unlike.int().argmax(0), torch.arange(len(seen[0]))]
+        second = torch.stack(seen)[unlike.int().argmax(0), torch.arange(len(seen[0]), device=seen[0].device)]
         third = torch.stack([~passes.agree(second, each) for each in seen]) & unlike
         if unlike.any(0).float().mean() > 0.5 and not third.any():
             raise InputError(
@@ -199,10 +199,16 @@ def _needed(
         passes: on the network.
         modules: in question.
         z: (G,) decisions.
-        x: (B, C, H, W).
+        x: (B, C, H, W); no more at once than the network is tried on.
         gates: what is read of the gates counts, too.
     """
+    parts = [_needed_at_once(passes, modules, z, part, gates=gates) for part in torch.split(x, len(passes.images))]
+    return {module: torch.cat([part[module] for part in parts]) for module in modules}
 
+
+def _needed_at_once(
+    passes: Passes, modules: Sequence[nn.Module], z: Tensor, x: Tensor, *, gates: bool
+) -> dict[nn.Module, Tensor]:
     def seen(noisy: Iterable[nn.Module] = ()) -> Tensor:
         look = passes.frozen(z, x, noisy)
         return torch.cat(look, 1) if gates else look.logits

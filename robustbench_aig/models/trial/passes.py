@@ -14,8 +14,8 @@ from robustbench_aig.gating import Argmax, Frozen, Policy, gating
 from robustbench_aig.models.adapt import ForeignGate
 from robustbench_aig.randomness import seeded
 
-_ROUNDING = 1e-4
-"""Of the largest logit."""
+_ROUNDING, _NEAR = 1e-4, 1e-3
+"""Of the largest logit, and of a difference's usual size; of a network in half precision more."""
 
 
 _MOST = 0.85
@@ -43,11 +43,9 @@ class Answer(NamedTuple):
     """What a gate was given and returned.
 
     Attributes:
-        differs: whether what it returned isn't the same for all images.
         fine: whether any of it needs more bits than half precision has.
     """
 
-    differs: bool
     fine: bool
 
 
@@ -61,17 +59,20 @@ class Passes:
 
     Attributes:
         name: of the network, in messages.
+        gates: the modules that decide.
         groups: for each decision the modules that it is said to skip; None where nobody knows.
+        rounding: of logits, as a share of the largest, where the network computes the same in another order.
+        near: so close to a threshold, as a share of a difference's usual size, rounding may decide.
         slack: by how much logits of two equal passes may differ: 0 but where a device adds in any order.
     """
 
     def __init__(self, model: nn.Module, adapter: ForeignGate, images: Tensor) -> None:
         self.model, self.images, self._adapter = model, images, adapter
         self.name = adapter.owner
-        self.groups = adapter.blocks
+        self.gates, self.groups = adapter.gates, adapter.blocks
         owner = next(module for module in model.modules() if adapter in module.children())
         self._names = {module: name for name, module in owner.named_modules()}
-        self.slack = 0.0
+        self.slack, self.rounding, self.near = 0.0, _ROUNDING, _NEAR
 
     def own(self, x: Tensor, seed: int = 0) -> Tensor:
         """(B, classes) as the network's own code decides."""
@@ -99,9 +100,8 @@ class Passes:
         def spied(inputs: tuple[Any, ...], output: object, gate: int) -> Tensor:
             difference = read(inputs, output, gate)
             seen = [each for each in tensors(output) if each.dim() and each.is_floating_point()]
-            differs = any((each != each[:1]).any() for each in seen)
             fine = not all(coarse(each) for each in (*seen, *tensors(inputs)))
-            found.extend([Answer(differs, fine)] * (1 if difference.dim() == 1 else difference.shape[1]))
+            found.extend([Answer(fine)] * (1 if difference.dim() == 1 else difference.shape[1]))
             return difference
 
         self._adapter.read = spied
@@ -138,7 +138,7 @@ class Passes:
 
         Bit for bit would be too much: 1 + p - p, as straight-through estimators are often written, isn't 1.
         """
-        near = (own - logits).abs().amax(1) <= _ROUNDING * own.abs().amax(1)
+        near = (own - logits).abs().amax(1) <= self.rounding * own.abs().amax(1)
         return near | self.same(own, logits)
 
     def called(self, module: nn.Module) -> str:
@@ -182,6 +182,22 @@ def noise_from(modules: Iterable[nn.Module], seed: int = 0, scale: float = 1.0) 
 
     # Before an adapter's own hook, which takes a gate's output for what the network computed.
     hooks = [module.register_forward_hook(instead, prepend=True) for module in modules]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def noise_into(modules: Iterable[nn.Module], seed: int, scale: float) -> Iterator[None]:
+    """Modules are given noise of so many times the size of what came to them."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def instead(_: nn.Module, inputs: object) -> object:
+        return mapped(inputs, lambda values: _noise(values, generator, scale))
+
+    hooks = [module.register_forward_pre_hook(instead, prepend=True) for module in modules]
     try:
         yield
     finally:

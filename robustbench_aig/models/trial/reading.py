@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from robustbench_aig.errors import InputError, first_line
-from robustbench_aig.gating import Argmax, Policy
-from robustbench_aig.models.trial.passes import By, Look, Other, Passes, coarse, mostly
+from robustbench_aig.gating import Argmax, Policy, Sampled
+from robustbench_aig.models.trial.passes import By, Look, Other, Passes, coarse, mostly, noise_into
 
 _STEPS, _STEP, _HALVINGS = 20, 0.1, 14
 """Of the search for images on the other side of a gate, and of that for the threshold between two."""
 
+_DRAWS, _FAR = 40, 5
+"""Of a network whose own gates draw; and how many times as far as by chance its mean may be from ours."""
+
+_SCALES = (1, 3, 10, 30, 100, 300, 1000)
+"""Of noise in place of what gates are given."""
+
 _TRIED = 12
 """Thresholds on either side of 0, for the sentence on an offset."""
 
-_NEAR, _FEW = 1e-3, 0.25
-"""So near the threshold, as a share of a difference's usual size, rounding may decide; for no more images than so."""
+_SEVERAL = 4
+"""Images near a threshold that tell a rounded difference from one that happens to be 0."""
+
+_FEW = 0.25
+"""Share of the images for which rounding may decide."""
 
 
 def try_reading(passes: Passes, look: Look) -> None:
@@ -36,8 +46,8 @@ def try_reading(passes: Passes, look: Look) -> None:
                 "p.logit(1e-6)"
             )
     for gate, answer in enumerate(passes.answers()):
-        rounded = _varies(d[:, gate]) and answer.fine and coarse(d[:, gate])
-        if d.dtype in (torch.float16, torch.bfloat16) or rounded:
+        half = d.dtype in (torch.float16, torch.bfloat16)
+        if answer.fine and (half or (_varies(d[:, gate]) and coarse(d[:, gate]))):
             raise InputError(
                 f"read rounds decision {gate} to half precision or whole numbers, unlike the network: return what it "
                 "computed, in float32"
@@ -62,15 +72,16 @@ def _refuse_company(passes: Passes, d: Tensor) -> None:
         )
 
 
-def try_gradients(passes: Passes) -> None:
-    """InputError where a difference has no gradient by the image, or one that is NaN.
+def try_gradients(passes: Passes) -> tuple[int, ...]:
+    """InputError where a difference that isn't the same for all images has no gradient by them, or one that is NaN.
 
-    A difference that is the same for all images, as that of a gate that doesn't look, needs none, as long as what the
-    gate returned is the same, too.
+    Returns:
+        The decisions whose difference is the same for all images, and has none: of a gate that doesn't look, or whose
+        probability is saturated throughout.
     """
     leaf = passes.images.detach().requires_grad_()
-    answers = passes.answers()
     d = passes.attached(Argmax(), leaf).differences
+    still: list[int] = []
     for gate in range(d.shape[1]):
         gradient = torch.zeros_like(leaf)
         if d.requires_grad:
@@ -84,11 +95,15 @@ def try_gradients(passes: Passes) -> None:
             raise InputError(
                 f"the gradient of what read returns for decision {gate} is NaN: give it logits instead of probabilities"
             )
-        if not gradient.any() and (_varies(d[:, gate]) or answers[gate].differs):
+        if gradient.any():
+            continue
+        still.append(gate)
+        if _varies(d[:, gate]):
             raise InputError(
                 f"the gradient of what read returns for decision {gate} is zero for all {len(leaf)} images, so that no "
                 "attack can move that gate: give it logits, neither detached nor saturated nor rounded"
             )
+    return tuple(still)
 
 
 def _varies(column: Tensor) -> bool:
@@ -98,8 +113,9 @@ def _varies(column: Tensor) -> bool:
 def try_decisions(passes: Passes, look: Look) -> None:
     """InputError where under argmax the network isn't the one that its own code makes of it.
 
-    First on the images, then on the way from them to the other side of each gate, and there on ever shorter stretches
-    across the threshold.
+    First on the images; then with noise of any size in place of what the gates are given, which opens and closes those
+    that images don't; then on the way from the images to the other side of each gate, and there on ever shorter
+    stretches across the threshold.
 
     Args:
         passes: on the network.
@@ -110,6 +126,11 @@ def try_decisions(passes: Passes, look: Look) -> None:
     _agree(passes, x, look, size)
     for beside in (1 - x, torch.rand(x.shape, generator=torch.Generator().manual_seed(0)).to(x)):
         _agree(passes, beside, passes.under(Argmax(), beside), size)
+    for number, scale in enumerate(_SCALES):
+        with noise_into(passes.gates, number, scale):
+            look = passes.under(Argmax(), x)
+        with noise_into(passes.gates, number, scale):
+            _agree(passes, x, look, look.differences.abs().median(0).values)
     gates = look.differences.shape[1]
     for start in range(0, gates, len(x)):
         gate = (start + torch.arange(len(x), device=x.device)) % gates
@@ -127,7 +148,7 @@ def _agree(passes: Passes, x: Tensor, look: Look, size: Tensor) -> Tensor:
     """
     own = passes.own(x)
     equal = passes.agree(own, look.logits)
-    excused = (look.differences.abs() < _NEAR * size).any(1)
+    excused = (look.differences.abs() < passes.near * size).any(1)
     if not (equal | excused).all() or (~equal).float().mean() > _FEW:
         raise InputError(_why_not(passes, x, own, look))
     return equal
@@ -181,7 +202,10 @@ def _cross(passes: Passes, gate: Tensor, size: Tensor) -> None:
         d = passes.attached(Argmax(), leaf).differences[rows, gate]
         if not d.requires_grad:
             return
-        (gradient,) = torch.autograd.grad((side * d).sum(), leaf, materialize_grads=True)
+        try:
+            (gradient,) = torch.autograd.grad((side * d).sum(), leaf, materialize_grads=True)
+        except RuntimeError:  # `try_gradients` tells
+            return
         stepped = (far - _STEP * gradient.nan_to_num().sign()).clamp(0, 1)
         still = ~crossed
         near, far = _where(still, far, near), _where(still, stepped, far)
@@ -201,11 +225,37 @@ def _cross(passes: Passes, gate: Tensor, size: Tensor) -> None:
         flat |= d == 0
         before = d.sign() == side
         near, far = _where(before, middle, near), _where(before, far, middle)
-    if flat[crossed].float().mean() > _FEW:
+    fine = all(answer.fine for answer in passes.answers())
+    if fine and int(crossed.sum()) >= _SEVERAL and flat[crossed].float().mean() > 0.5:
         raise InputError(
             f"close to its threshold what read returns is exactly 0 for {int(flat[crossed].sum())} of "
             f"{int(crossed.sum())} images: it is rounded, and what {passes.name} decides there isn't"
         )
+
+
+def try_draws(passes: Passes) -> None:
+    """The same where the network's own gates draw: on average its logits are those of gates sampled as they are read.
+
+    InputError where they are further apart than chance explains, on the images, or with noise in place of what the
+    gates are given.
+    """
+    for scale in (None, 3, 30):
+        noise = nullcontext if scale is None else partial(noise_into, passes.gates, 0, scale)
+        own, ours = [], []
+        for seed in range(_DRAWS):
+            with noise():
+                own.append(passes.own(passes.images, seed))
+            with noise():
+                ours.append(passes.under(Sampled(), passes.images, _DRAWS + seed).logits)
+        one, other = torch.stack(own), torch.stack(ours)
+        apart = (one.mean(0) - other.mean(0)).square().sum(1).mean()
+        chance = (one.var(0) + other.var(0)).sum(1).mean() / _DRAWS
+        if apart > _FAR * chance:
+            raise InputError(
+                f"{passes.name} draws its decisions, and over {_DRAWS} draws its mean logits are far from those of "
+                "gates drawn as read says: D must be the logit of the probability that the network runs the block, "
+                "and write must return what the gate does"
+            )
 
 
 def _where(mask: Tensor, one: Tensor, other: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -181,12 +181,10 @@ def noise_from(modules: Iterable[nn.Module], seed: int = 0, scale: float = 1.0) 
         return mapped(output, lambda values: _noise(values, generator, scale))
 
     # Before an adapter's own hook, which takes a gate's output for what the network computed.
-    hooks = [module.register_forward_hook(instead, prepend=True) for module in modules]
-    try:
+    with ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(module.register_forward_hook(instead, prepend=True))
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 @contextmanager
@@ -197,12 +195,10 @@ def noise_into(modules: Iterable[nn.Module], seed: int, scale: float) -> Iterato
     def instead(_: nn.Module, inputs: object) -> object:
         return mapped(inputs, lambda values: _noise(values, generator, scale))
 
-    hooks = [module.register_forward_pre_hook(instead, prepend=True) for module in modules]
-    try:
+    with ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(module.register_forward_pre_hook(instead, prepend=True))
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def mapped(output: Any, function: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401 - whatever a module returns

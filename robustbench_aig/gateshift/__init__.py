@@ -1,6 +1,7 @@
-"""How far gates move under attack, as functions of the sample table: formulas and sources in docs/gate-shift.md."""
+"""Whether gates look at the image and how far they move under attack: formulas and sources in docs/gate-shift.md."""
 
 from robustbench_aig.gateshift.assemble import Versions, moved_gates
+from robustbench_aig.gateshift.dependence import dependence, dependence_of_decisions, explained_shares
 from robustbench_aig.gateshift.measure import Version
 
-__all__ = ["Version", "Versions", "moved_gates"]
+__all__ = ["Version", "Versions", "dependence", "dependence_of_decisions", "explained_shares", "moved_gates"]

@@ -13,7 +13,18 @@ from robustbench_aig.records.claims import CheckState, Claim, ClaimVerdict, Meas
 from robustbench_aig.records.comparison import Accuracies, Comparison, Ladder, Step
 from robustbench_aig.records.compute import Clocked, Compute, ComputeSpread, Cost, Latency, Pace
 from robustbench_aig.records.evaluation import Accuracy, CorruptionMean, Distance, Evaluation, WorstCase
-from robustbench_aig.records.gates import ClassPart, ClassShift, Excess, GateMoves, Gates, GateShift, GateStratum
+from robustbench_aig.records.gates import (
+    ClassPart,
+    ClassShift,
+    Dependence,
+    Excess,
+    ExplainedShare,
+    GateDependence,
+    GateMoves,
+    Gates,
+    GateShift,
+    GateStratum,
+)
 from robustbench_aig.records.networks import (
     AdversarialRecord,
     ForeignRecord,
@@ -48,12 +59,15 @@ __all__ = [
     "CorruptionRecord",
     "Cost",
     "DataRecord",
+    "Dependence",
     "Distance",
     "Evaluation",
     "EvaluationPlan",
     "Excess",
+    "ExplainedShare",
     "FindingRecord",
     "ForeignRecord",
+    "GateDependence",
     "GateMoves",
     "GateRecord",
     "GateShift",

@@ -85,6 +85,43 @@ class ClassShift(Record):
     rates_adv: list[float]
 
 
+class ExplainedShare(Record):
+    """The share of the variance of decisions that the image explains, with its 95 % interval over images.
+
+    An unbiased estimate: of gates that do not look it is as often below 0 as above.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+class GateDependence(Record):
+    """Whether one gate decides by the image."""
+
+    gate: str
+    rate: float = Field(description="share of decisions that are open")
+    explained: ExplainedShare | None = Field(description="null where it decides alike for all images and draws")
+    by_image: bool | None = Field(
+        description="whether the image explains at least 30 % of its decisions' variance, and its rarer decision has a "
+        "share of at least 5 %; null where the images are too few to tell"
+    )
+
+
+class Dependence(Record):
+    """Whether the gates decide by the image. Over n unattacked images; gates forced open are left out."""
+
+    n: int
+    explained: ExplainedShare | None = Field(description="of all gates' variance together; null where none varies")
+    paths: int = Field(description="distinct sets of blocks that ran, one draw per image")
+    deciding: int = Field(description="gates that decide by the image")
+    unclear: int = Field(description="gates of which the images are too few to tell")
+    looks: bool | None = Field(
+        description="whether at least half of the gates decide by the image; null where the images are too few to tell"
+    )
+    gates: list[GateDependence]
+
+
 class Gates(Record):
     """What the gates did, clean against attacked. Rates are shares of images; lists follow the model's gates."""
 

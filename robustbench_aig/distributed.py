@@ -57,6 +57,14 @@ class World:
         dist.all_reduce(total)
         return total
 
+    def gather(self, local: Tensor) -> Tensor:
+        """The parts (B / size, …) of all processes in the order of their ranks: (B, …), without gradient."""
+        if self.size == 1:
+            return local.detach()
+        parts = [torch.empty_like(local) for _ in range(self.size)]
+        dist.all_gather(parts, local.detach().contiguous())
+        return torch.cat(parts)
+
     def any(self, flag: bool, device: torch.device) -> bool:
         """Whether the flag is up in any process; waits for the device where there are several."""
         return bool(self.total(torch.tensor(float(flag), device=device))) if self.size > 1 else flag

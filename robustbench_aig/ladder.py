@@ -90,7 +90,7 @@ def control_recipe(record: RunRecord, settings: ResNetRecipe) -> tuple[str, Mode
         # The plain network of equal depth is the gated one's twin; the others are nobody's.
         twin=record.recipe_name if settings.depth == depth and settings.family == "plain" else None,
         model=settings,
-        training=training and training.model_copy(update={"rate_loss": None}),
+        training=training and training.without_gates,
         preset=record.recipe.preset,
     )
     return f"{folder}/{short}" if folder else short, recipe
@@ -118,7 +118,5 @@ def find_control(settings: ResNetRecipe, like: RunRecord, runs: Iterable[Run]) -
 
 def training_differs(one: RunRecord, other: RunRecord) -> bool:
     """Whether two runs were trained differently, the gates' own loss aside."""
-    settings = [
-        run.recipe.training and run.recipe.training.model_copy(update={"rate_loss": None}) for run in (one, other)
-    ]
-    return settings[0] != settings[1]
+    one_training, other_training = (run.recipe.training and run.recipe.training.without_gates for run in (one, other))
+    return one_training != other_training

@@ -85,6 +85,10 @@ class EpochRecord(_Section):
     cross_entropy: float
     divergence: float | None = Field(None, description="weighted; of TRADES, else null")
     rate_loss: float | None = Field(description="weighted; null for a plain network")
+    information_loss: float | None = Field(
+        None, description="minus the weighted mutual information of images and decisions; null where it has no weight"
+    )
+    shaping_loss: float | None = Field(None, description="weighted; null without batch shaping")
     train_accuracy: float
     train_mean_rate: float | None = Field(description="sampled; null for a plain network")
     train_rates: list[float]
@@ -92,6 +96,12 @@ class EpochRecord(_Section):
     robust: RobustScore | None = Field(None, description="null without adversarial training")
     seconds: float = Field(description="of the training alone")
     images_per_second: float
+
+    @property
+    def loss(self) -> float:
+        """The sum that was minimised."""
+        further = (self.divergence, self.rate_loss, self.information_loss, self.shaping_loss)
+        return self.cross_entropy + sum(loss or 0 for loss in further)
 
 
 class Init(_Section):

@@ -238,6 +238,9 @@ def changed(content: dict[str, Any], path: str, value: object) -> dict[str, Any]
         (GATED, "model.algorithm", "resnext", ["unknown 'resnext'; did you mean"]),
         (GATED, "training.rate_loss", None, ["training.rate_loss"]),
         (PLAIN, "training.rate_loss", {}, ["training.rate_loss"]),
+        (PLAIN, "training.gates", {}, ["training.gates belongs to a gated model"]),
+        (GATED, "training.gates", {"argmax_from": 1.5}, ["training.gates.argmax_from", "less than or equal to 1"]),
+        (GATED, "training.gates", {"batch_shaping": {"weight": 1.0, "a": 0.0}}, ["training.gates.batch_shaping.a"]),
     ],
 )
 def test_wrong_model_recipes(content: dict[str, Any], path: str, value: object, words: list[str]) -> None:

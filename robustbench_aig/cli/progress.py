@@ -73,8 +73,7 @@ def _state(epoch: int, epochs: int, loss: float, accuracy: float, rate: float | 
 
 def _epoch_line(event: EpochEvent) -> str:
     record = event.record
-    loss = record.cross_entropy + (record.rate_loss or 0) + (record.divergence or 0)
-    state = _state(record.epoch, event.epochs, loss, record.train_accuracy, record.train_mean_rate)
+    state = _state(record.epoch, event.epochs, record.loss, record.train_accuracy, record.train_mean_rate)
     found = ", ".join(
         f"{score.accuracy:.1%}" + ("" if policy == "none" else f" {policy}")
         for policy, score in record.validation.items()

@@ -83,10 +83,12 @@ def logged(events: Iterator[Event], run: Path, log: Path) -> Iterator[Event]:
 def scalars(record: EpochRecord, gates: Sequence[Place]) -> dict[str, float | None]:
     """Every number of an epoch by its tag; None where there is none. `gates` says where they are."""
     found = {
-        "loss/total": record.cross_entropy + (record.divergence or 0) + (record.rate_loss or 0),
+        "loss/total": record.loss,
         "loss/cross-entropy": record.cross_entropy,
         "loss/divergence": record.divergence,
         "loss/rate": record.rate_loss,
+        "loss/information": record.information_loss,
+        "loss/shaping": record.shaping_loss,
         "accuracy/training": record.train_accuracy,
         "rate/training": record.train_mean_rate,
         "lr": record.lr,

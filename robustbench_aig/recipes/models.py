@@ -283,10 +283,12 @@ class ModelRecipe(Section):
     published: Published | None = None
 
     @model_validator(mode="after")
-    def _rate_loss(self) -> ModelRecipe:
+    def _gates(self) -> ModelRecipe:
         for training in [self.training, *self.presets.values()]:
             if training and (self.model.family == "gated") != (training.rate_loss is not None):
                 raise ValueError("training.rate_loss belongs to a gated model, and every gated model needs it")
+            if training and training.gates and self.model.family != "gated":
+                raise ValueError("training.gates belongs to a gated model: no other has gates that decide")
         return self
 
     def chosen(self, preset: Preset) -> ModelRecipe:

@@ -59,6 +59,32 @@ class RateLoss(Section):
     temperature: Positive = Field(1.0, description="of the gates' softmax in the backward pass")
 
 
+class BatchShaping(Section):
+    """Draws each gate's open probabilities in a batch towards a Beta distribution (Bejnordi et al., arXiv 1907.06627).
+
+    The loss is weight · mean over gates of the Cramér-von Mises distance of the two. The weight falls linearly to 0.
+    """
+
+    weight: Positive = Field(description="in the first step; the distance is a mean over the batch")
+    a: Positive = Field(0.6, description="of Beta(a, b), whose mean is a / (a + b); below 1 it has a peak at closed")
+    b: Positive = Field(0.4, description="below 1 it has a peak at open")
+    until: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of the training after which it is 0")
+
+
+class GateTraining(Section):
+    """How gates learn to depend on the image, beside the rate loss, which one pattern for all images satisfies, too."""
+
+    argmax_from: Share = Field(
+        1.0,
+        description="share of the training from which on gates take the likelier side instead of being sampled, with "
+        "the gradient of the softmax; 0 from the first step, 1 never",
+    )
+    mutual_information: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="weight of H(mean p) - mean H(p) over a batch in nats, mean over gates, which is maximised"
+    )
+    batch_shaping: BatchShaping | None = None
+
+
 class Adversarial(Section):
     """Training on attacked images.
 
@@ -117,4 +143,10 @@ class Training(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augment: Augment = Augment()
     rate_loss: RateLoss | None = None
+    gates: GateTraining | None = None
     adversarial: Adversarial | None = None
+
+    @property
+    def without_gates(self) -> Training:
+        """The same for a network that has no gates."""
+        return self.model_copy(update={"rate_loss": None, "gates": None})

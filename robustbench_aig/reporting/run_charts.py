@@ -51,7 +51,7 @@ def panels(record: RunRecord, history: History) -> list[Panel]:
     """All other charts."""
     gates = []
     if record.family == "gated":  # elsewhere rates and compute are given, not learned
-        gates = [_rate_loss(history), _rate(record.recipe, history), _compute(history)]
+        gates = [*_gate_losses(history), _rate(record.recipe, history), _compute(history)]
     return [_losses(history), *gates, _learning_rate(record.recipe, history), _speed(history)]
 
 
@@ -68,9 +68,17 @@ def _losses(history: History) -> Panel:
     return _panel("Loss in training", history, curves, _axis("loss"), _short)
 
 
-def _rate_loss(history: History) -> Panel:
-    curves = [_curve(_stroke("rate loss, weighted", 1), [epoch.rate_loss for epoch in history])]
-    return _panel("Loss of the execution rates in training", history, curves, _axis("loss"), _short)
+def _gate_losses(history: History) -> list[Panel]:
+    """That of the execution rates, and those of the gates' dependence on the image where the recipe has them."""
+    rate = [_curve(_stroke("rate loss, weighted", 1), [epoch.rate_loss for epoch in history])]
+    dependence = [
+        _curve(_stroke("mutual information, weighted", 1), [epoch.information_loss for epoch in history]),
+        _curve(_stroke("batch shaping, weighted", 2), [epoch.shaping_loss for epoch in history]),
+    ]
+    found = [_panel("Loss of the execution rates in training", history, rate, _axis("loss"), _short)]
+    if any(value is not None for curve in dependence for value in curve.values):
+        found.append(_panel("Loss of the gates' dependence in training", history, dependence, _axis("loss"), _short))
+    return found
 
 
 def _rate(recipe: ModelRecipe, history: History) -> Panel:

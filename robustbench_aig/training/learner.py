@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from robustbench_aig.gating import Sampled, gating
+from robustbench_aig.gating import Argmax, Policy, Sampled, gating
 from robustbench_aig.models.branches import residual_branches
 from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import Training
 from robustbench_aig.training.batches import Batch
+from robustbench_aig.training.gate_losses import beta_distance, mutual_information, of_whole_batch
 from robustbench_aig.training.hardware import Hardware, precision
 from robustbench_aig.training.inner import inner_attack
 from robustbench_aig.training.losses import divergence, rate_loss
@@ -28,6 +30,8 @@ class Outcome:
         cross_entropy: scalar, mean over the images learned from: the attacked ones in `pgd` and `fast` training.
         divergence: scalar, weighted; 0 but for `trades`.
         penalty: scalar, the weighted rate loss; 0 without gates that learn.
+        information: scalar, minus the weighted mutual information; 0 without `training.gates`.
+        shaping: scalar, the weighted distance of batch shaping; 0 without it.
         right: (B,) bool, whether those images were classified as labelled.
         decisions: (B, G) of the gates on them; G is 0 without gates.
     """
@@ -35,8 +39,17 @@ class Outcome:
     cross_entropy: Tensor
     divergence: Tensor
     penalty: Tensor
+    information: Tensor
+    shaping: Tensor
     right: Tensor
     decisions: Tensor
+
+
+class Gates(NamedTuple):
+    """What gates did in a pass: decisions (B, G), and open probabilities (B, G) where a loss asks for them."""
+
+    decisions: Tensor
+    probabilities: Tensor | None
 
 
 class Learner:
@@ -85,38 +98,70 @@ class Learner:
         ]
 
     @float32()
-    def update(self, batch: Batch, lr: float) -> Outcome:
-        """Learn from a batch at a learning rate; the network is in the mode in which it trains."""
+    def update(self, batch: Batch, lr: float, progress: float = 0.0) -> Outcome:
+        """Learn from a batch at a learning rate; the network is in the mode in which it trains.
+
+        Args:
+            batch: this process's part.
+            lr: learning rate.
+            progress: share of the training that is done.
+        """
         settings, hardware = self.training.adversarial, self.hardware
         hardware.world.copy_from_leader(self.statistics if hardware.world.size > 1 else [])
         attacked = None if settings is None else inner_attack(self.model, batch, settings, amp=hardware.amp)
         replaced = settings is not None and settings.method != "trades"
-        logits, decisions = self._forward(attacked if replaced and attacked is not None else batch.x, batch.gates)
+        policy = self._policy(batch.gates, progress)
+        logits, gates = self._forward(attacked if replaced and attacked is not None else batch.x, policy)
         cross_entropy = F.cross_entropy(logits, batch.labels, label_smoothing=self.training.label_smoothing)
         distance = cross_entropy.new_zeros(())
         if settings is not None and settings.method == "trades" and attacked is not None:
-            distance = settings.beta * divergence(self._forward(attacked, batch.gates)[0], logits)
-        penalty = self._penalty(decisions)
+            distance = settings.beta * divergence(self._forward(attacked, policy)[0], logits)
+        penalty = self._penalty(gates.decisions)
+        information, shaping = self._gate_losses(gates, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
-        (cross_entropy + distance + penalty).backward()  # type: ignore[no-untyped-call]
+        (cross_entropy + distance + penalty + information + shaping).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         right = logits.detach().argmax(1) == batch.labels
-        return Outcome(cross_entropy.detach(), distance.detach(), penalty.detach(), right, decisions.detach())
+        return Outcome(
+            cross_entropy=cross_entropy.detach(),
+            divergence=distance.detach(),
+            penalty=penalty.detach(),
+            information=information.detach(),
+            shaping=shaping.detach(),
+            right=right,
+            decisions=gates.decisions.detach(),
+        )
 
-    def _forward(self, x: Tensor, noise: Stream) -> tuple[Tensor, Tensor]:
-        """Logits (B, classes) and decisions (B, G) of sampled gates."""
-        temperature = 1.0 if self.training.rate_loss is None else self.training.rate_loss.temperature
-        with (
-            precision(x.device, amp=self.hardware.amp),
-            gating(self.model, Sampled(noise, temperature)) as trace,
-        ):
+    def _policy(self, noise: Stream, progress: float) -> Policy:
+        """How the gates decide at this moment of the training."""
+        if self.training.gates is not None and progress >= self.training.gates.argmax_from:
+            return Argmax()
+        return Sampled(noise, 1.0 if self.training.rate_loss is None else self.training.rate_loss.temperature)
+
+    def _forward(self, x: Tensor, policy: Policy) -> tuple[Tensor, Gates]:
+        """Logits (B, classes), and what the gates did."""
+        with precision(x.device, amp=self.hardware.amp), gating(self.model, policy) as trace:
             logits = self._network(x).to(x.dtype)
-        return logits, trace.decisions if trace.gates else logits.new_empty(len(x), 0)
+        if not trace.gates:
+            return logits, Gates(logits.new_empty(len(x), 0), None)
+        return logits, Gates(trace.decisions, trace.probabilities if self.training.gates is not None else None)
 
     def _penalty(self, decisions: Tensor) -> Tensor:
         settings = self.training.rate_loss
         if settings is None:
             return self.targets.new_zeros(())
         return settings.weight * rate_loss(decisions, self.targets, settings.reduction, self.hardware.world)
+
+    def _gate_losses(self, gates: Gates, progress: float) -> tuple[Tensor, Tensor]:
+        """Minus the mutual information and the distance of batch shaping, both weighted."""
+        settings, zero = self.training.gates, self.targets.new_zeros(())
+        if settings is None or gates.probabilities is None:
+            return zero, zero
+        shape = settings.batch_shaping
+        p = of_whole_batch(gates.probabilities.to(self.targets.dtype), self.hardware.world)
+        information = -settings.mutual_information * mutual_information(p, self.targets)
+        left = 0.0 if shape is None else shape.weight * max(0.0, 1 - progress / shape.until)
+        shaping = zero if shape is None or not left else left * beta_distance(p, self.targets, shape.a, shape.b)
+        return information, shaping

@@ -77,7 +77,7 @@ def _epoch(session: Session, pace: _Pace) -> Generator[StepEvent, None, EpochRec
     learner.model.train()
     started = time.perf_counter() - session.seconds
     for batch in session.batches.epoch(epoch, session.step):
-        session.tally.add(learner.update(batch, _rate(session, session.step)))
+        session.tally.add(learner.update(batch, _rate(session, session.step), _progress(session, session.step)))
         session.step += 1
         if time.perf_counter() - pace.told >= pace.tick:
             yield _told(session)
@@ -86,7 +86,7 @@ def _epoch(session: Session, pace: _Pace) -> Generator[StepEvent, None, EpochRec
         _save_or_stop(session, pace)
     means = _sound(session, session.tally.means(job.hardware.world))
     seconds = time.perf_counter() - started
-    adversarial = job.training.adversarial
+    adversarial, gates = job.training.adversarial, job.training.gates
     job.hardware.world.copy_from_leader(learner.statistics)
     return EpochRecord(
         epoch=epoch + 1,
@@ -94,6 +94,8 @@ def _epoch(session: Session, pace: _Pace) -> Generator[StepEvent, None, EpochRec
         cross_entropy=means.cross_entropy,
         divergence=means.divergence if adversarial and adversarial.method == "trades" else None,
         rate_loss=means.penalty if job.training.rate_loss else None,
+        information_loss=means.information if gates and gates.mutual_information else None,
+        shaping_loss=means.shaping if gates and gates.batch_shaping else None,
         train_accuracy=means.accuracy,
         train_mean_rate=means.mean_rate,
         train_rates=means.rates,
@@ -102,6 +104,12 @@ def _epoch(session: Session, pace: _Pace) -> Generator[StepEvent, None, EpochRec
         seconds=seconds,
         images_per_second=per_epoch * session.batches.size / seconds,
     )
+
+
+def _progress(session: Session, step: int) -> float:
+    """The share of the training that is done at a step of the epoch under way."""
+    done, per_epoch = len(session.history), session.batches.per_epoch
+    return (done * per_epoch + step) / (session.job.training.epochs * per_epoch)
 
 
 def _rate(session: Session, step: int) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import torch
+import torch.nn.functional as F
 
 from robustbench_aig.data import ImageSet
 from robustbench_aig.errors import RunError
@@ -113,11 +114,13 @@ class Session:
             self.learner.optimizer.load_state_dict(found.optimizer)
         except (RuntimeError, LookupError, ValueError, TypeError):
             return False
-        if found.sums.shape != self.tally.sums.shape:
+        missing = len(self.tally.sums) - len(found.sums)
+        if missing not in (0, 2):
             return False
         self.history, self.step, self.seconds, self.best = found.history, found.step, found.seconds, found.best
         if self.job.hardware.world.leads:  # the others' sums are in it already
-            self.tally = Tally(found.sums.to(self.tally.sums.device))
+            # The two sums at the end are younger than some checkpoints, of trainings that have nothing to sum there.
+            self.tally = Tally(F.pad(found.sums, (0, missing)).to(self.tally.sums.device))
         return True
 
 

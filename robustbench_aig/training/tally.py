@@ -19,13 +19,15 @@ class Means:
     cross_entropy: float
     divergence: float
     penalty: float
+    information: float
+    shaping: float
     accuracy: float
     rates: list[float]
 
     @property
     def loss(self) -> float:
         """The sum that is minimised."""
-        return self.cross_entropy + self.divergence + self.penalty
+        return self.cross_entropy + self.divergence + self.penalty + self.information + self.shaping
 
     @property
     def mean_rate(self) -> float | None:
@@ -42,7 +44,8 @@ class Tally:
     """Kept on the device, so that no step of the training waits for it.
 
     Attributes:
-        sums: (5 + G,) over images: how many, losses, right answers, decisions; float64, which holds counts exactly.
+        sums: (7 + G,) over images: how many, three losses, right answers, decisions, the two losses of the gates'
+            dependence on the image; float64, which holds counts exactly.
     """
 
     def __init__(self, sums: Tensor) -> None:
@@ -51,13 +54,14 @@ class Tally:
     @classmethod
     def empty(cls, gates: int, device: torch.device) -> Tally:
         """Of a network with so many gates."""
-        return cls(torch.zeros(5 + gates, dtype=torch.float64, device=device))
+        return cls(torch.zeros(7 + gates, dtype=torch.float64, device=device))
 
     def add(self, outcome: Outcome) -> None:
         """Note a batch."""
         count = len(outcome.right)
         losses = torch.stack([outcome.cross_entropy, outcome.divergence, outcome.penalty]).double() * count
-        parts = (losses, outcome.right.double().sum().view(1), outcome.decisions.double().sum(0))
+        gate_losses = torch.stack([outcome.information, outcome.shaping]).double() * count
+        parts = (losses, outcome.right.double().sum().view(1), outcome.decisions.double().sum(0), gate_losses)
         self.sums[0] += count
         self.sums[1:] += torch.cat(parts)
 
@@ -69,5 +73,6 @@ class Tally:
         """
         sums = self.sums if world is None else world.total(self.sums)
         images, *totals = sums.tolist()
-        cross_entropy, divergence, penalty, accuracy, *rates = (total / max(images, 1) for total in totals)
-        return Means(cross_entropy, divergence, penalty, accuracy, rates)
+        cross_entropy, divergence, penalty, accuracy, *rates = (total / max(images, 1) for total in totals[:-2])
+        information, shaping = (total / max(images, 1) for total in totals[-2:])
+        return Means(cross_entropy, divergence, penalty, information, shaping, accuracy, rates)

@@ -20,7 +20,7 @@ from robustbench_aig.data import load_data
 from robustbench_aig.data.images import resident
 from robustbench_aig.distributed import World
 from robustbench_aig.errors import InputError
-from robustbench_aig.recipes import Adversarial, Augment, Optimizer, RateLoss, Training
+from robustbench_aig.recipes import Adversarial, Augment, BatchShaping, GateTraining, Optimizer, RateLoss, Training
 from robustbench_aig.runs import CHECKPOINT, read_run
 from robustbench_aig.training import Hardware, Job, load_model, train
 from robustbench_aig.training.batches import Batches
@@ -34,10 +34,12 @@ from tests.tiny import job, result, write_recipe
 State = dict[str, Tensor]
 
 PROCESSES, BATCH, EPOCHS, STEPS = 2, 16, 4, 5
+LOOKING = GateTraining(mutual_information=0.5, batch_shaping=BatchShaping(weight=2.0))
 CASES: dict[str, tuple[RateLoss | None, Adversarial | None]] = {
     "plain": (None, None),
     "gated, mean": (RateLoss(reduction="mean"), None),
     "gated, sum": (RateLoss(reduction="sum"), None),
+    "gated, looking": (RateLoss(), None),
     # L2, because a step along the gradient's sign would make much of a rounding error.
     "gated, pgd": (RateLoss(), Adversarial(method="pgd", eps="0.5", norm="l2", steps=3)),
     "gated, trades": (RateLoss(), Adversarial(method="trades", eps="0.5", norm="l2", steps=3)),
@@ -50,7 +52,12 @@ def learner_of(case: str, world: World) -> Learner:
     gates, adversarial = CASES[case]
     network = (gated if gates else plain)(8).double()
     training = Training(
-        epochs=EPOCHS, batch=BATCH, optimizer=Optimizer(lr=0.05), rate_loss=gates, adversarial=adversarial
+        epochs=EPOCHS,
+        batch=BATCH,
+        optimizer=Optimizer(lr=0.05),
+        rate_loss=gates,
+        gates=LOOKING if case == "gated, looking" else None,
+        adversarial=adversarial,
     )
     targets = torch.full((3 if gates else 0,), 0.6, dtype=torch.float64)
     return Learner(network, training, targets, Hardware(world=world))

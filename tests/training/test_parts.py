@@ -115,6 +115,8 @@ def outcome(cross_entropy: float, penalty: float, right: list[bool], decisions: 
         cross_entropy=torch.tensor(cross_entropy),
         divergence=torch.tensor(0.5),
         penalty=torch.tensor(penalty),
+        information=torch.tensor(-0.25),
+        shaping=torch.tensor(0.125),
         right=torch.tensor(right),
         decisions=torch.tensor(decisions),
     )
@@ -128,7 +130,8 @@ def test_the_tally_means_over_images() -> None:
     assert means.cross_entropy == pytest.approx(2)
     assert means.divergence == pytest.approx(0.5)
     assert means.penalty == pytest.approx(1)
-    assert means.loss == pytest.approx(3.5)
+    assert (means.information, means.shaping) == pytest.approx((-0.25, 0.125))
+    assert means.loss == pytest.approx(3.375)
     assert means.accuracy == pytest.approx(2 / 3)
     assert means.rates == pytest.approx([1, 1 / 3])
     assert means.mean_rate == pytest.approx(2 / 3)

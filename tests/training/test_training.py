@@ -119,6 +119,21 @@ def test_step_events_are_rare(tmp_path: Path) -> None:
     assert not steps
 
 
+def test_a_checkpoint_of_before_gates_had_losses_of_their_own_goes_on(finished: Job, tmp_path: Path) -> None:
+    cut = job(tmp_path / "cut")
+    steps = iter(range(100))
+    with pytest.raises(Interrupted):
+        list(train(cut, tick=0, stop=lambda: next(steps) == 7))
+    path = cut.directory / CHECKPOINT
+    state = torch.load(io.BytesIO(path.read_bytes()[32:]), weights_only=True)
+    assert state["sums"][-2:].tolist() == [0, 0]
+    buffer = io.BytesIO()
+    torch.save({**state, "sums": state["sums"][:-2].clone()}, buffer)
+    path.write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
+    finish(train(cut, resume=True))
+    assert result(cut.directory) == result(finished.directory)
+
+
 def test_another_seed_is_another_training(finished: Job, tmp_path: Path) -> None:
     other = job(tmp_path / "other", seed=1)
     finish(train(other))

@@ -1,0 +1,86 @@
+"""Losses that make gates depend on the image. None knows which pattern of gates would serve all images best."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import torch
+from scipy.special import betainc
+from torch import Tensor
+
+from robustbench_aig.distributed import World
+
+_EDGE = 1e-6
+"""Probabilities are kept this far from 0 and 1, where slopes are infinite; a gate's logit has almost none there."""
+
+_CELLS = 4096
+
+
+def of_whole_batch(local: Tensor, world: World) -> Tensor:
+    """What all processes have (B, …), of which this one's part (B / W, …) has a gradient W times as large.
+
+    Data-parallel training means gradients over processes, so that of any loss of the whole batch comes out exactly.
+    """
+    if world.size == 1:
+        return local
+    parts = world.gather(local).view(world.size, *local.shape).clone()
+    parts[world.rank] = local.detach() + world.size * (local - local.detach())
+    return parts.flatten(0, 1)
+
+
+def mutual_information(p: Tensor, targets: Tensor) -> Tensor:
+    """H(mean p) - mean H(p) in nats, mean over gates: what a gate's sampled decision tells of the image of the batch.
+
+    Args:
+        p: (B, G) open probabilities.
+        targets: (G,) execution rates; a gate with target 1 is forced open and left out.
+
+    Returns:
+        A scalar from 0 (every gate is the same for all images) to log 2; 0 where every gate is forced open.
+    """
+    free = targets < 1
+    return ((_entropy(p.mean(0)) - _entropy(p).mean(0)) * free).sum() / free.sum().clamp_min(1)
+
+
+def _entropy(p: Tensor) -> Tensor:
+    """Of decisions that are open with probability p."""
+    p = p.clamp(_EDGE, 1 - _EDGE)
+    return -(p * p.log() + (1 - p) * (1 - p).log())
+
+
+def beta_distance(p: Tensor, targets: Tensor, a: float, b: float) -> Tensor:
+    """Cramér-von Mises distance of each gate's open probabilities in the batch from Beta(a, b), mean over gates.
+
+    Of a gate with sorted probabilities p_1 ≤ … ≤ p_B it is the mean over i of (i / (B + 1) - F(p_i))², F being the
+    distribution function (Bejnordi et al., arXiv 1907.06627). It weighs less than 1, whatever the batch.
+
+    Args:
+        p: (B, G) open probabilities.
+        targets: (G,) execution rates; a gate with target 1 is forced open and left out.
+        a: of the Beta distribution.
+        b: the same.
+    """
+    ordered = p.sort(0).values
+    empirical = torch.arange(1, len(p) + 1, device=p.device, dtype=p.dtype) / (len(p) + 1)
+    free = targets < 1
+    distances = (empirical[:, None] - _beta_cdf(ordered, a, b)).square().mean(0)
+    return (distances * free).sum() / free.sum().clamp_min(1)
+
+
+def _beta_cdf(p: Tensor, a: float, b: float) -> Tensor:
+    """The distribution function of Beta(a, b), of the shape of p; by linear interpolation, so that no step waits.
+
+    The table is even in the angle whose squared sine is p: there the function is less steep at 0 and 1 than in p.
+    """
+    table = _table(a, b, p.device, p.dtype)
+    place = p.clamp(_EDGE, 1 - _EDGE).sqrt().asin() * (2 * _CELLS / torch.pi)
+    cell = place.detach().long().clamp(0, _CELLS - 1)
+    return torch.lerp(table[cell], table[cell + 1], place - cell)
+
+
+@cache
+def _table(a: float, b: float, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(cells + 1,) values of the distribution function; it lies on the device once for all steps."""
+    values = betainc(a, b, np.sin(np.linspace(0, np.pi / 2, _CELLS + 1)) ** 2)
+    return torch.tensor(values, device=device, dtype=dtype)

@@ -131,3 +131,8 @@ class Gates(Record):
     per_gate: list[GateShift]
     per_class: list[ClassShift]
     strata: list[GateStratum] = Field(default_factory=list, description="how far they moved; empty where not attacked")
+    dependence: Dependence | None = Field(
+        None,
+        description="whether they decide by the image, of unattacked images alone; null where the policy doesn't "
+        "choose by image, or open probabilities over draws weren't recorded",
+    )

@@ -103,7 +103,7 @@ def _evaluation(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
         clean_accuracy=accuracy(Scores.of(clean)),
         robust_accuracy=accuracy(Scores.of(rows)),
         distance=None if planned.role == "clean" else _distance(rows),
-        gates=gates(rows, _beside(evidence, planned, clean), model, evidence.plan.data.classes),
+        gates=gates(rows, _beside(evidence, planned, clean), model, planned.policy, evidence.plan.data.classes),
         compute=_compute(rows, clean, planned, evidence),
         cost=_cost(rows, evidence.seconds.get(planned.id, 0.0)),
     )

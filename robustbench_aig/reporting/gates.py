@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robustbench_aig.gateshift import Version, Versions, moved_gates
-from robustbench_aig.records import ClassShift, Gates, GateShift, GateStratum, ModelRecord
+from robustbench_aig.gateshift import Version, Versions, dependence, dependence_of_decisions, moved_gates
+from robustbench_aig.policies import traits
+from robustbench_aig.records import ClassShift, Dependence, Gates, GateShift, GateStratum, ModelRecord
 from robustbench_aig.reporting.rows import Bools, Floats, Rows
 
 
@@ -26,13 +27,14 @@ class Beside:
     permuted: Rows | None
 
 
-def gates(rows: Rows, beside: Beside, model: ModelRecord, classes: list[str]) -> Gates | None:
+def gates(rows: Rows, beside: Beside, model: ModelRecord, policy: str, classes: list[str]) -> Gates | None:
     """Summarise the gates of the images that were measured.
 
     Args:
         rows: of one evaluation of a gated model.
         beside: of the images that `rows` skipped, what controls did is left out, too.
         model: names the gates.
+        policy: how they decide.
         classes: names of the labels. A class without images is left out of `per_class`.
 
     Returns:
@@ -63,7 +65,28 @@ def gates(rows: Rows, beside: Beside, model: ModelRecord, classes: list[str]) ->
         per_gate=per_gate,
         per_class=_per_class(rows, classes),
         strata=_strata(rows, beside, classes),
+        dependence=dependence_of(rows, model, policy) if rows is beside.clean else None,
     )
+
+
+def dependence_of(rows: Rows, model: ModelRecord, policy: str) -> Dependence | None:
+    """Whether the gates decide by the image; None where they can't, or it isn't known.
+
+    Args:
+        rows: of the unattacked images.
+        model: names the gates; those that were trained towards 1 are forced open, and left out.
+        policy: how they decide.
+    """
+    does = traits(policy)
+    free = [place for place, gate in enumerate(model.gates) if gate.target != 1]
+    names, decisions = [model.gates[place].name for place in free], rows.gates_adv[rows.ok][:, free]
+    if not does.chooses or (model.restless and not does.draws):
+        return None
+    if not does.draws:
+        return dependence_of_decisions(decisions, names)
+    if rows.mean_p_adv is None or rows.choice_p_adv is None:
+        return None
+    return dependence(rows.mean_p_adv[rows.ok][:, free], rows.choice_p_adv[rows.ok][:, free], decisions, names)
 
 
 def flip_rates(rows: Rows, of: Bools) -> Floats:

@@ -14,6 +14,7 @@ from robustbench_aig.reporting.fates import Fates
 from robustbench_aig.reporting.forced import forced
 from robustbench_aig.reporting.ladder import step_rows
 from robustbench_aig.reporting.loading import Evidence
+from robustbench_aig.reporting.looking import looking
 from robustbench_aig.reporting.over_seeds import over_seeds
 from robustbench_aig.reporting.palette import heat_css
 from robustbench_aig.reporting.pictures import channels_shown
@@ -108,6 +109,7 @@ def render(report: Report, evidence: Evidence, directory: Path, table: Fates | N
         picture=parts.part("The first chart", lambda: charts.worst_case(report, series) if series else None, None),
         verdicts=_verdicts(report, series),
         over_seeds=over_seeds(report),
+        looking=looking(report, series),
         movements=parts.part("How gates moved", lambda: _movements(report, evidence, series), []),
         shift_blocks=parts.part("How far gates shifted", lambda: shifts.blocks(report, series), []),
         shift_sides=shifts.SIDES,

@@ -20,6 +20,7 @@ from robustbench_aig.recipes import (
     UnderPolicies,
 )
 from robustbench_aig.records import CheckState, Claim, Measurement
+from robustbench_aig.reporting.claims.choosing import held_to_looking
 from robustbench_aig.reporting.claims.costs import measure_overhead, measure_pace, measure_training_speed
 from robustbench_aig.reporting.claims.gates import measure_movement, measure_specificity, measure_transitions
 from robustbench_aig.reporting.claims.groups import groups
@@ -44,6 +45,9 @@ _MEASURES: dict[type, Callable[[Any, Question], list[Measurement]]] = {
 
 _ATTACKED = (RobustnessClaim, MovementClaim)
 """What rests on attacks, and so on every check."""
+
+_OF_CHOICE = (MovementClaim,)
+"""What is about the choice that gates make, and so of networks whose gates look."""
 
 _OF_COSTS = (OverheadClaim, PaceClaim, TrainingSpeedClaim)
 """What is the same whatever a network has learned."""
@@ -91,6 +95,8 @@ def _claim(
     lacking = unmeasured(recipe.claim, group, found) if isinstance(recipe.claim, Strengths) else None
     what = "" if isinstance(recipe.claim, RobustnessClaim) else f"{deciding.what}: "
     ruling = _held(Ruling(deciding.verdict, f"{at}{what}{deciding.reason}"), checked, lacking)
+    if isinstance(recipe.claim, _OF_CHOICE):
+        ruling = held_to_looking(ruling, asked)
     guessing = [] if isinstance(recipe.claim, _OF_COSTS) else _guessing(asked, guesses, plain=compares)
     if guessing:
         ruling = Ruling("inconclusive", f"{', '.join(guessing)}: not significantly better than guessing, unattacked")

@@ -102,12 +102,12 @@ def _guessing(report: Report) -> list[str]:
 
 def _verdicts(report: Report) -> list[str]:
     """A line for each claim."""
-    wide = max((len(claim.verdict) for claim in report.claims), default=0)
+    wide = max((len(claim.ruled) for claim in report.claims), default=0)
     lines = []
     for claim in report.claims:
         gates = f", {claim.gate_policy} gates" if claim.gate_policy else ""
         of = f" ({', '.join(claim.gated)})" if report.several_gated else ""
-        lines.append(f"{claim.verdict:<{wide}}  {claim.told}{gates}{of}")
+        lines.append(f"{claim.ruled:<{wide}}  {claim.told}{gates}{of}")
     return lines
 
 

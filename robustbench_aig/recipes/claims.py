@@ -11,7 +11,16 @@ from robustbench_aig.recipes.section import Count, Positive, Section, Share
 Policy = Literal["sampled", "argmax", "expected"]
 
 
-class UnderPolicies(Section):
+class _Claim(Section):
+    """Base of all kinds."""
+
+    @property
+    def of_every_attack(self) -> bool:
+        """Whether it says what no attack does, so that attacks can refute it and never support it."""
+        return False
+
+
+class UnderPolicies(_Claim):
     """A claim that is judged under each policy of the gates by itself."""
 
     policies: list[Policy] = Field(["sampled", "argmax"])
@@ -33,6 +42,11 @@ class RobustnessClaim(Strengths):
     defence: Literal["jpeg"] | None = Field(None, description="what stands before both networks")
     margin: Share = Field(0.0, description="by more than so much")
 
+    @property
+    def of_every_attack(self) -> bool:
+        """Under the union, which stands for the worst that any attack does; not under one attack alone."""
+        return self.attack == "union"
+
 
 class AccuracyClaim(UnderPolicies):
     """The gated network classifies no fewer unattacked images right."""
@@ -46,6 +60,12 @@ class MovementClaim(Strengths):
 
     about: Literal["movement"]
     most: Share = Field(description="share of an image's gates that may flip beyond that")
+    most_of_any: Share = Field(0.1, description="share of images on which any one gate may flip beyond that")
+
+    @property
+    def of_every_attack(self) -> bool:
+        """It does."""
+        return True
 
 
 class TransitionClaim(UnderPolicies):
@@ -63,7 +83,7 @@ class SpecificityClaim(UnderPolicies):
     groups: Count = Field(20, description="of images, for the jackknife")
 
 
-class OverheadClaim(Section):
+class OverheadClaim(_Claim):
     """Gates add little to a network whose blocks all run."""
 
     about: Literal["overhead"]
@@ -78,7 +98,7 @@ class PaceClaim(UnderPolicies):
     most: Positive = Field(1.0, description="its time over the plain network's")
 
 
-class TrainingSpeedClaim(Section):
+class TrainingSpeedClaim(_Claim):
     """The gated network learns from about as many images per second as the plain one."""
 
     about: Literal["training speed"]

@@ -9,7 +9,13 @@ from pydantic import Field
 from robustbench_aig.defences import JpegDefence
 from robustbench_aig.records.base import Record, ThreatRecord
 
-ClaimVerdict = Literal["supported", "explained by randomness", "explained by masking", "unsupported", "inconclusive"]
+ClaimVerdict = Literal[
+    "supported", "not refuted", "explained by randomness", "explained by masking", "unsupported", "inconclusive"
+]
+"""What evidence says of a sentence. What no attack is said to do is "not refuted" where none that ran did it."""
+
+_NAMED = 2
+"""Attacks that are named; more are counted."""
 CheckState = Literal["no fail", "failed", "not run", "not needed"]
 
 
@@ -26,6 +32,14 @@ class Measurement(Record):
     reason: str
     decides: bool = Field(True, description="false at the floor, where others decide if they can")
     beside: dict[str, float] = Field(default_factory=dict, description="what else was looked at, by name")
+    attacks: list[str] = Field(
+        default_factory=list, description="that could have refuted it, where the claim is about every attack"
+    )
+
+    @property
+    def ruled(self) -> str:
+        """The verdict, and how many attacks have not refuted what isn't refuted."""
+        return _ruled(self.verdict, self.attacks)
 
 
 class Claim(Record):
@@ -44,8 +58,23 @@ class Claim(Record):
     checks: CheckState
     failed_checks: list[str] = Field(default_factory=list, description="as 'run (policy): check'")
     measurements: list[Measurement]
+    attacks: list[str] = Field(
+        default_factory=list,
+        description="that could have refuted it at the strength that decides, where it is about every attack",
+    )
 
     @property
     def told(self) -> str:
         """The sentence, and which defence it's about."""
         return f"{self.sentence}, behind {self.defence}" if self.defence else self.sentence
+
+    @property
+    def ruled(self) -> str:
+        """The verdict, and which attacks have not refuted what isn't refuted: `not refuted by pgd`."""
+        return _ruled(self.verdict, self.attacks)
+
+
+def _ruled(verdict: ClaimVerdict, attacks: list[str]) -> str:
+    if verdict != "not refuted":
+        return verdict
+    return f"{verdict} by {' and '.join(attacks) if len(attacks) <= _NAMED else f'{len(attacks)} attacks'}"

@@ -11,7 +11,7 @@ from robustbench_aig.statistics.few_seeds import cannot_carry
 from robustbench_aig.statistics.guessing import commonest
 from robustbench_aig.statistics.intervals import CONFIDENCE, Floats, Interval, clopper_pearson, wilson
 from robustbench_aig.statistics.jackknife import jackknife
-from robustbench_aig.statistics.means import mean_interval
+from robustbench_aig.statistics.means import largest_mean, mean_interval
 from robustbench_aig.statistics.paired import mcnemar, paired_interval
 from robustbench_aig.statistics.power import (
     LEVEL,
@@ -45,6 +45,7 @@ __all__ = [
     "holm",
     "images_needed",
     "jackknife",
+    "largest_mean",
     "mcnemar",
     "mcnemar_power",
     "mean_interval",

@@ -1,4 +1,4 @@
-"""The mean of a bounded score over images."""
+"""The mean of a bounded score over images, and the largest of several such means."""
 
 from __future__ import annotations
 
@@ -33,3 +33,19 @@ def mean_interval(values: Floats, *, bounds: tuple[float, float], confidence: fl
     low = min(mean - half, value - unseen * (value - bounds[0]))
     high = max(mean + half, value + unseen * (bounds[1] - value))
     return Interval(max(low, bounds[0]), min(high, bounds[1]))
+
+
+def largest_mean(values: Floats, *, bounds: tuple[float, float], confidence: float = CONFIDENCE) -> Interval:
+    """The interval of the largest of M means, whichever that is: of what was largest by luck, too.
+
+    All M intervals hold their means at once (Bonferroni), so the largest mean is above the largest lower limit, and
+    below the largest upper one. The scores of one image may depend on each other.
+
+    Args:
+        values: (N, M) scores, as for `mean_interval`; M >= 1.
+        bounds: the smallest and the largest value that a score can take.
+        confidence: share of samples whose interval is to hold the truth.
+    """
+    each = 1 - (1 - confidence) / values.shape[1]
+    lows, highs = zip(*(mean_interval(column, bounds=bounds, confidence=each) for column in values.T), strict=True)
+    return Interval(max(lows), max(highs))

@@ -124,6 +124,7 @@ def test_what_is_kept_decides_on_the_claim(done: Evaluator) -> None:
         claims = [c for c in aggregate(done.store.directory).claims if c.id == "saves-time"]
         assert [c.gate_policy for c in claims] == ["sampled", "argmax"]
         verdicts += [claims[0].verdict]
+        assert all(c.scope == "repeated timings of this pair of networks on one machine" for c in claims)
     assert verdicts == ["supported", "inconclusive", "unsupported"]
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from robustbench_aig.statistics import Floats, mean_interval
+from robustbench_aig.statistics import Floats, largest_mean, mean_interval
 
 SCORES = st.lists(st.integers(-10, 10), min_size=1, max_size=60).map(lambda values: np.array(values) / 10)
 
@@ -39,3 +39,21 @@ def test_among_many_images_two_more_weigh_nothing() -> None:
     scores = np.random.default_rng(0).binomial(10, 0.3, 10_000) / 10
     plain = stats.ttest_1samp(scores, 0).confidence_interval(0.95)
     assert mean_interval(scores, bounds=(0, 1)) == pytest.approx((plain.low, plain.high), abs=1e-4)
+
+
+def test_the_largest_of_many_means_is_covered_though_luck_chose_it() -> None:
+    """Twenty gates that flip on 2 % of the images: whichever happens to flip most claims no more."""
+    rng, count, truth = np.random.default_rng(0), 300, 0.02
+    missed = alone = 0
+    for _ in range(300):
+        flips = (rng.random((count, 20)) < truth).astype(np.float64)
+        low, high = largest_mean(flips, bounds=(0.0, 1.0))
+        missed += not low <= truth <= high
+        alone += not mean_interval(flips[:, flips.mean(axis=0).argmax()], bounds=(0.0, 1.0)).low <= truth
+    assert missed <= 0.05 * 300
+    assert alone > 0.05 * 300, "an interval for one gate that is named beforehand would miss it"
+
+
+def test_the_largest_of_one_mean_is_that_mean() -> None:
+    scores = np.random.default_rng(1).normal(0.2, 0.1, (50, 1))
+    assert largest_mean(scores, bounds=(-1.0, 1.0)) == mean_interval(scores[:, 0], bounds=(-1.0, 1.0))

@@ -1,33 +1,18 @@
-"""What claims about gates rest on: how they move under attack, which blocks stay open, what they know of classes."""
+"""What claims about gates on clean images rest on: which blocks stay open, and what gates know of classes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_aig.recipes import MovementClaim, SpecificityClaim, TransitionClaim
-from robustbench_aig.records import EvaluationPlan, Measurement, ThreatRecord
-from robustbench_aig.reporting.claims.groups import Group
+from robustbench_aig.recipes import SpecificityClaim, TransitionClaim
+from robustbench_aig.records import Measurement
 from robustbench_aig.reporting.claims.question import Question
-from robustbench_aig.reporting.claims.robustness import named
-from robustbench_aig.reporting.claims.verdicts import Estimate, Ruling, judge_bound, measurement
-from robustbench_aig.reporting.loading import Evidence
-from robustbench_aig.reporting.rows import Bools, Floats, Ints, Rows
+from robustbench_aig.reporting.claims.verdicts import Estimate, judge_bound, measurement
+from robustbench_aig.reporting.rows import Bools, Floats, Ints
 from robustbench_aig.statistics import clopper_pearson, jackknife, mean_interval
-
-
-def measure_movement(claim: MovementClaim, asked: Question) -> list[Measurement]:
-    """The share of gates that the attack which moves them most flips, beyond the permuted control; by ball."""
-    found, evidence, group = [], asked.evidence, asked.group
-    evaluations = [e for e in evidence.finished() if e.policy == asked.policy and named(e.threat, claim, group)]
-    for threat in sorted({e.threat for e in evaluations if e.threat}, key=lambda one: one.value):
-        moves = _moves(group, [e for e in evaluations if e.threat == threat], evidence)
-        if moves:
-            found.append(_moved(claim, moves, threat))
-    return found
 
 
 def measure_transitions(claim: TransitionClaim, asked: Question) -> list[Measurement]:
@@ -100,63 +85,3 @@ def _decisions(asked: Question) -> Bools | None:
     found = [asked.evidence.clean(model.name, asked.policy) for model in asked.group.gated]
     rows = [one for one in found if one is not None and one.ok.all()]
     return np.stack([one.gates_clean for one in rows]) if len(rows) == len(found) else None
-
-
-class _Moves(NamedTuple):
-    """What an attack did to the gates of a group.
-
-    Attributes:
-        attack: its name.
-        each: (N,) flipped share of an image's gates, beyond the control's; mean over seeds.
-        controlled: a control ran beside it, for every seed.
-        whole: no image failed.
-    """
-
-    attack: str
-    each: Floats
-    controlled: bool
-    whole: bool
-
-
-def _moves(group: Group, evaluations: Sequence[EvaluationPlan], evidence: Evidence) -> list[_Moves]:
-    """Of every attack, at one strength, that met each network of the group on all images."""
-    found = []
-    for attack in dict.fromkeys(e.attack for e in evaluations if e.role == "attack"):
-        each = [_beyond(model.name, attack, evaluations, evidence) for model in group.gated]
-        met = [one for one in each if one is not None]
-        if len(met) == len(each):
-            mean = np.mean([one.each for one in met], axis=0)
-            flags = all(one.controlled for one in met), all(one.whole for one in met)
-            found.append(_Moves(attack, mean, *flags))
-    return found
-
-
-def _beyond(model: str, attack: str, evaluations: Sequence[EvaluationPlan], evidence: Evidence) -> _Moves | None:
-    """Of one network."""
-    met = next((e for e in evaluations if (e.model, e.attack) == (model, attack)), None)
-    if met is None or evidence.rows[met.id].skipped.any():
-        return None
-    rows = evidence.rows[met.id]
-    control = evidence.control(met, "permuted") or evidence.control(met, "corners")
-    if control is None:
-        return _Moves(attack, _flips(rows), controlled=False, whole=bool(rows.ok.all()))
-    return _Moves(attack, _flips(rows) - _flips(control), controlled=True, whole=bool((rows.ok & control.ok).all()))
-
-
-def _flips(rows: Rows) -> Floats:
-    """(N,) share of an image's gates that decide otherwise, noise held equal."""
-    return np.asarray((rows.gates_clean ^ rows.gates_adv).mean(axis=1), np.float64)
-
-
-def _moved(claim: MovementClaim, moves: Sequence[_Moves], threat: ThreatRecord) -> Measurement:
-    """The attack that moves gates most."""
-    worst = max(moves, key=lambda one: float(one.each.mean()))
-    interval = mean_interval(worst.each, bounds=(-1.0, 1.0))
-    found = Estimate(float(worst.each.mean()), *interval, worst.each.size)
-    ruling = judge_bound(found, claim.most, at_least=False, margin=claim.most)
-    if not worst.whole:
-        ruling = Ruling("inconclusive", "images failed")
-    what = f"gates flipped by {worst.attack}" + (
-        ", beyond the control" if worst.controlled else "; no control ran beside it"
-    )
-    return measurement(what, found, ruling, threat=threat, beside={one.attack: float(one.each.mean()) for one in moves})

@@ -22,11 +22,12 @@ from robustbench_aig.recipes import (
 from robustbench_aig.records import CheckState, Claim, Measurement
 from robustbench_aig.reporting.claims.choosing import held_to_looking
 from robustbench_aig.reporting.claims.costs import measure_overhead, measure_pace, measure_training_speed
-from robustbench_aig.reporting.claims.gates import measure_movement, measure_specificity, measure_transitions
+from robustbench_aig.reporting.claims.gates import measure_specificity, measure_transitions
 from robustbench_aig.reporting.claims.groups import groups
+from robustbench_aig.reporting.claims.movement import measure_movement
 from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.robustness import measure_accuracy, measure_robustness, unmeasured
-from robustbench_aig.reporting.claims.verdicts import Ruling, combine
+from robustbench_aig.reporting.claims.verdicts import HOLDS, Ruling, combine, unrefuted
 from robustbench_aig.reporting.comparison import Results
 from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.statistics.seeds import FEWEST_SEEDS
@@ -76,6 +77,8 @@ def claims(
             for policy in recipe.claim.policies if isinstance(recipe.claim, UnderPolicies) else [""]:
                 asked = Question(group, policy, evidence, results)
                 measured = _MEASURES[type(recipe.claim)](recipe.claim, asked)
+                if recipe.claim.of_every_attack:
+                    measured = [unrefuted(one) for one in measured]
                 found += [_claim(name, recipe, asked, measured, guesses)] if measured else []
     return found
 
@@ -99,7 +102,9 @@ def _claim(
         ruling = held_to_looking(ruling, asked)
     guessing = [] if isinstance(recipe.claim, _OF_COSTS) else _guessing(asked, guesses, plain=compares)
     if guessing:
-        ruling = Ruling("inconclusive", f"{', '.join(guessing)}: not significantly better than guessing, unattacked")
+        ruling = Ruling(
+            "inconclusive", f"{', '.join(guessing)}: not significantly better than guessing on clean images"
+        )
     return Claim(
         id=name,
         sentence=recipe.sentence,
@@ -110,10 +115,11 @@ def _claim(
         plain=[model.name for model in group.plain] if compares else [],
         verdict=ruling.verdict,
         reason=ruling.reason,
-        scope=_scope(asked, compares=compares),
+        scope=_of_costs(recipe.claim, len(found)) or _scope(asked, compares=compares),
         checks=checked.state,
         failed_checks=list(checked.failed),
         measurements=found,
+        attacks=deciding.attacks,
     )
 
 
@@ -146,8 +152,8 @@ def _checked(recipe: ClaimRecipe, asked: Question, *, plain: bool) -> _Checked:
 
 
 def _held(ruling: Ruling, checked: _Checked, lacking: str | None) -> Ruling:
-    """The ruling, but that nothing is supported by half of the evidence, or by one that fails a check or had none."""
-    if ruling.verdict != "supported":
+    """The ruling, but that nothing holds by half of the evidence, or by one that fails a check or had none."""
+    if ruling.verdict not in HOLDS:
         return ruling
     if lacking:
         return Ruling("inconclusive", f"{ruling.reason}, but it has to be measured {lacking}, too")
@@ -158,8 +164,22 @@ def _held(ruling: Ruling, checked: _Checked, lacking: str | None) -> Ruling:
     return ruling
 
 
+def _of_costs(claim: object, pairs: int) -> str | None:
+    """For what a verdict on costs holds, from so many measurements; None where it is about none."""
+    match claim:
+        case OverheadClaim():
+            return "every training of these recipes: exact counts"
+        case PaceClaim():
+            of = "this pair of networks" if pairs == 1 else f"each of these {pairs} pairs of networks"
+            return f"repeated timings of {of} on one machine"
+        case TrainingSpeedClaim():
+            return f"the epochs of {'this pair' if pairs == 1 else f'each of these {pairs} pairs'} of trainings"
+        case _:
+            return None
+
+
 def _scope(asked: Question, *, compares: bool) -> str:
-    """For whom a verdict holds."""
+    """For whom a verdict on what was learned holds."""
     group = asked.group
     seeds = min(len(group.gated), len(group.plain)) if compares else len(group.gated)
     if asked.policy and compares and seeds >= FEWEST_SEEDS:

@@ -76,6 +76,12 @@ def measure_robustness(claim: RobustnessClaim, asked: Question) -> list[Measurem
     return [one for one in found if one is not None]
 
 
+def _attacks(claim: RobustnessClaim, asked: Question, threat: ThreatRecord | None) -> list[str]:
+    """What could have refuted a claim on every attack at one strength: the union's."""
+    named = [e.attack for e in asked.evidence.finished() if (e.role, e.threat) == ("attack", threat)]
+    return list(dict.fromkeys(named)) if claim.of_every_attack else []
+
+
 def measure_accuracy(claim: AccuracyClaim, asked: Question) -> list[Measurement]:
     """The gap on unattacked images."""
     sides = _sides(asked, asked.policy, CLEAN)
@@ -85,7 +91,7 @@ def measure_accuracy(claim: AccuracyClaim, asked: Question) -> list[Measurement]
     ruling = judge_bound(gap, -claim.tolerance, at_least=True, margin=claim.tolerance)
     if not (sides[0].ok and sides[1].ok):
         ruling = Ruling("inconclusive", "images failed")
-    return [measurement("gated − plain, unattacked", gap, ruling)]
+    return [measurement("gated − plain, clean", gap, ruling)]
 
 
 def named(threat: ThreatRecord | None, strengths: Strengths, group: Group) -> bool:
@@ -147,25 +153,36 @@ def _sides(asked: Question, policy: str, condition: Condition) -> tuple[Side, Si
 
 
 class _Among(NamedTuple):
-    """The images that a gap is taken over, and why."""
+    """The images that a gap is taken over, and why.
+
+    Attributes:
+        images: (N,) which.
+        words: what they are called.
+        fair: whether no network among those compared has less to lose on them.
+    """
 
     images: Bools
     words: str
+    fair: bool = True
 
 
 def _compared_on(asked: Question) -> _Among | None:
-    """All images where both are equally accurate unattacked; else those that all networks get right.
+    """All images where both have the same clean accuracy; else those that all networks get right, if there are any.
 
-    Equally: within one point, and not significantly different. A network that is wrong more often has less to lose.
+    The same: within one point, and not significantly different. A network that is wrong more often has less to lose.
     """
     clean = _sides(asked, asked.policy, CLEAN)
     if clean is None:
         return None
     gap = gap_of(*clean, paired=asked.group.paired, seed=asked.seed)
+    every = np.ones(clean[0].share.shape[1], bool)
     if abs(gap.value) <= MARGIN and gap.low <= 0 <= gap.high:
-        return _Among(np.ones(clean[0].share.shape[1], bool), "all images")
+        return _Among(every, "all images")
     both: Bools = np.logical_and.reduce(np.concatenate([side.majority for side in clean]))
-    return _Among(both, f"images that all get right, since unattacked it keeps {gap}") if both.any() else None
+    why = f"since its clean accuracy is {gap}"
+    if not both.any():
+        return _Among(every, f"all images, {why}, and none is right in all networks", fair=False)
+    return _Among(both, f"images that all get right, {why}")
 
 
 def _at(condition: Condition, claim: RobustnessClaim, asked: Question, among: _Among) -> Measurement | None:
@@ -195,9 +212,12 @@ def _at(condition: Condition, claim: RobustnessClaim, asked: Question, among: _A
     beside = {name: one.value for name, one in told.items() if one is not None}
     what = f"gated − plain, {claim.attack}, {among.words}"
     ruling = judge_contest(found, claim.margin)
-    if not among.images.all():
+    if not among.fair:
+        ruling = Ruling("inconclusive", "clean accuracies differ, and no image is right in all networks to compare on")
+    elif not among.images.all():
         ruling = ruling._replace(reason=f"{ruling.reason} (of the {found.gap.n} images that all get right)")
-    return measurement(what, found.gap, ruling, threat=condition.threat, beside=beside)
+    attacks = _attacks(claim, asked, condition.threat)
+    return measurement(what, found.gap, ruling, threat=condition.threat, beside=beside, attacks=attacks)
 
 
 def _under_fgsm(asked: Question, threat: ThreatRecord | None) -> tuple[Side, Side] | None:

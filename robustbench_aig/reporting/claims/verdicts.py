@@ -160,8 +160,12 @@ _FIRST: tuple[ClaimVerdict, ...] = (
     "explained by masking",
     "explained by randomness",
     "inconclusive",
+    "not refuted",
     "supported",
 )
+
+HOLDS: frozenset[ClaimVerdict] = frozenset({"supported", "not refuted"})
+"""What is said of a sentence that the evidence agrees with."""
 
 
 def combine(found: Sequence[Measurement]) -> Measurement:
@@ -177,7 +181,7 @@ def combine(found: Sequence[Measurement]) -> Measurement:
 
 def _precedence(one: Measurement) -> tuple[int, float]:
     """First in order decides."""
-    hardest = one.threat.value if one.threat and one.verdict == "supported" else 0.0
+    hardest = one.threat.value if one.threat and one.verdict in HOLDS else 0.0
     return _FIRST.index(one.verdict), -hardest
 
 
@@ -188,6 +192,7 @@ def measurement(
     *,
     threat: ThreatRecord | None = None,
     beside: Mapping[str, float] | None = None,
+    attacks: Sequence[str] = (),
 ) -> Measurement:
     """The record of a number and its verdict."""
     return Measurement(
@@ -201,4 +206,10 @@ def measurement(
         reason=ruling.reason,
         decides=not ruling.floor,
         beside=dict(beside or {}),
+        attacks=list(attacks),
     )
+
+
+def unrefuted(one: Measurement) -> Measurement:
+    """The same of a claim about every attack: those that ran can't support it, since the next may refute it."""
+    return one.model_copy(update={"verdict": "not refuted"}) if one.verdict == "supported" else one

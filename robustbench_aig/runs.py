@@ -70,11 +70,23 @@ class RobustScore(_Section):
     pgd: float = Field(description="accuracy after the iterated attack; it chooses the epoch")
 
 
+class ImageDependence(_Section):
+    """Whether the gates decide by the image, on validation images; `gateshift.dependence` says how it is measured."""
+
+    n: int = Field(description="images")
+    explained: float | None = Field(
+        description="share of the variance of sampled decisions that the image explains, in all; null where none varies"
+    )
+    of_gates: list[float | None] = Field(description="the same of each gate; null of one that never varies")
+    paths: int = Field(description="distinct sets of blocks that run, under argmax gates")
+
+
 class Metrics(_Section):
-    """What the finished network scored. The test split was used for this alone."""
+    """What the finished network scored. The test split was used for `test` alone."""
 
     validation: Scores
     test: Scores
+    dependence: ImageDependence | None = Field(None, description="null without gates that decide")
 
 
 class EpochRecord(_Section):
@@ -93,6 +105,7 @@ class EpochRecord(_Section):
     train_mean_rate: float | None = Field(description="sampled; null for a plain network")
     train_rates: list[float]
     validation: Scores
+    dependence: ImageDependence | None = Field(None, description="null without gates that decide")
     robust: RobustScore | None = Field(None, description="null without adversarial training")
     seconds: float = Field(description="of the training alone")
     images_per_second: float

@@ -94,7 +94,7 @@ def scalars(record: EpochRecord, gates: Sequence[Place]) -> dict[str, float | No
         "lr": record.lr,
         "speed/images per second": record.images_per_second,
         "speed/seconds": record.seconds,
-        **_by_gate("training", record.train_rates, gates),
+        **_by_gate("rate training", record.train_rates, gates),
     }
     for policy, score in record.validation.items():
         name = "validation" if policy == "none" else f"validation {policy}"
@@ -102,17 +102,20 @@ def scalars(record: EpochRecord, gates: Sequence[Place]) -> dict[str, float | No
             f"accuracy/{name}": score.accuracy,
             f"rate/{name}": score.mean_rate,
             f"macs/{name}": score.mean_macs,
-            **_by_gate(name, score.rates, gates),
+            **_by_gate(f"rate {name}", score.rates, gates),
         }
+    if record.dependence is not None:
+        found |= {"dependence/explained": record.dependence.explained, "dependence/paths": record.dependence.paths}
+        found |= _by_gate("explained", record.dependence.of_gates, gates)
     if record.robust is not None:
         found |= {"attacked/fgsm": record.robust.fgsm, "attacked/pgd": record.robust.pgd}
     return found
 
 
-def _by_gate(name: str, rates: list[float], gates: Sequence[Place]) -> dict[str, float]:
-    if not rates:
+def _by_gate(name: str, numbers: Sequence[float | None], gates: Sequence[Place]) -> dict[str, float | None]:
+    if not numbers:
         return {}
-    return {f"rate {name}/gate {gate}": rate for gate, rate in zip(gates, rates, strict=True)}
+    return {f"{name}/gate {gate}": number for gate, number in zip(gates, numbers, strict=True)}
 
 
 def _open(log: Path) -> SummaryWriter:

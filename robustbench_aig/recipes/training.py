@@ -59,6 +59,17 @@ class RateLoss(Section):
     temperature: Positive = Field(1.0, description="of the gates' softmax in the backward pass")
 
 
+class MutualInformation(Section):
+    """Of the image and the gates' sampled decisions, in nats, estimated from a batch and maximised."""
+
+    weight: Positive
+    of: Literal["gates", "pairs"] = Field(
+        "gates",
+        description="mean over gates of what one decision tells; or mean over pairs of half of what two tell together, "
+        "which is more where gates don't all open for the same images",
+    )
+
+
 class BatchShaping(Section):
     """Draws each gate's open probabilities in a batch towards a Beta distribution (Bejnordi et al., arXiv 1907.06627).
 
@@ -79,9 +90,7 @@ class GateTraining(Section):
         description="share of the training from which on gates take the likelier side instead of being sampled, with "
         "the gradient of the softmax; 0 from the first step, 1 never",
     )
-    mutual_information: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="weight of H(mean p) - mean H(p) over a batch in nats, mean over gates, which is maximised"
-    )
+    mutual_information: MutualInformation | None = None
     batch_shaping: BatchShaping | None = None
 
 

@@ -51,7 +51,7 @@ def panels(record: RunRecord, history: History) -> list[Panel]:
     """All other charts."""
     gates = []
     if record.family == "gated":  # elsewhere rates and compute are given, not learned
-        gates = [*_gate_losses(history), _rate(record.recipe, history), _compute(history)]
+        gates = [*_gate_losses(history), _rate(record.recipe, history), *_dependence(history), _compute(history)]
     return [_losses(history), *gates, _learning_rate(record.recipe, history), _speed(history)]
 
 
@@ -90,6 +90,15 @@ def _rate(recipe: ModelRecipe, history: History) -> Panel:
         *_validation(history, lambda score: score.mean_rate),
     ]
     return _panel("Execution rate, mean of all gates", history, curves, _share_axis("execution rate"), percent)
+
+
+def _dependence(history: History) -> list[Panel]:
+    """None of a run that was trained before this was measured."""
+    measured = [epoch.dependence for epoch in history]
+    if not any(measured):
+        return []
+    curves = [_curve(_stroke("validation, sampled gates", 1), [one.explained if one else None for one in measured])]
+    return [_panel("What the image explains of the gates' decisions", history, curves, _share_axis("share"), percent)]
 
 
 def _compute(history: History) -> Panel:

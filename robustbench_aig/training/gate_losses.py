@@ -39,14 +39,41 @@ def mutual_information(p: Tensor, targets: Tensor) -> Tensor:
     Returns:
         A scalar from 0 (every gate is the same for all images) to log 2; 0 where every gate is forced open.
     """
-    free = targets < 1
-    return ((_entropy(p.mean(0)) - _entropy(p).mean(0)) * free).sum() / free.sum().clamp_min(1)
+    mean, free = p.mean(0), targets < 1
+    own = _entropy(torch.stack([mean, 1 - mean])) - _mean_entropy(p)
+    return (own * free).sum() / free.sum().clamp_min(1)
 
 
-def _entropy(p: Tensor) -> Tensor:
-    """Of decisions that are open with probability p."""
-    p = p.clamp(_EDGE, 1 - _EDGE)
-    return -(p * p.log() + (1 - p) * (1 - p).log())
+def pair_information(p: Tensor, targets: Tensor) -> Tensor:
+    """Half of what the decisions of two gates together tell of the image in nats, mean over pairs of gates.
+
+    Gates that split the images in two halves tell log 2 / 2 where all of them do so in the same way, and log 2 where
+    each does so independently of the others. Decisions are independent of each other once their p are given.
+
+    Args:
+        p: (B, G) open probabilities.
+        targets: (G,) execution rates; a gate with target 1 is forced open and left out.
+
+    Returns:
+        A scalar from 0 to log 2; 0 where fewer than two gates aren't forced open.
+    """
+    mean, own, free = p.mean(0), _mean_entropy(p), targets < 1
+    both = p.T @ p / len(p)
+    first, second = mean[:, None] - both, mean[None] - both
+    told = _entropy(torch.stack([both, first, second, 1 - both - first - second])) - own[:, None] - own[None]
+    pairs = (free[:, None] & free[None]).triu(1)
+    return (told * pairs).sum() / (2 * pairs.sum()).clamp_min(1)
+
+
+def _mean_entropy(p: Tensor) -> Tensor:
+    """(G,) mean over images of the entropy of decisions that are open with probability p (B, G)."""
+    return _entropy(torch.stack([p, 1 - p])).mean(0)
+
+
+def _entropy(shares: Tensor) -> Tensor:
+    """(…,) of distributions (K, …) over K outcomes."""
+    shares = shares.clamp(_EDGE, 1 - _EDGE)
+    return -(shares * shares.log()).sum(0)
 
 
 def beta_distance(p: Tensor, targets: Tensor, a: float, b: float) -> Tensor:

@@ -16,7 +16,7 @@ from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import Training
 from robustbench_aig.training.batches import Batch
-from robustbench_aig.training.gate_losses import beta_distance, mutual_information, of_whole_batch
+from robustbench_aig.training.gate_losses import beta_distance, mutual_information, of_whole_batch, pair_information
 from robustbench_aig.training.hardware import Hardware, precision
 from robustbench_aig.training.inner import inner_attack
 from robustbench_aig.training.losses import divergence, rate_loss
@@ -159,9 +159,11 @@ class Learner:
         settings, zero = self.training.gates, self.targets.new_zeros(())
         if settings is None or gates.probabilities is None:
             return zero, zero
-        shape = settings.batch_shaping
         p = of_whole_batch(gates.probabilities.to(self.targets.dtype), self.hardware.world)
-        information = -settings.mutual_information * mutual_information(p, self.targets)
+        information, shape = settings.mutual_information, settings.batch_shaping
+        told = zero
+        if information is not None:
+            measure = pair_information if information.of == "pairs" else mutual_information
+            told = -information.weight * measure(p, self.targets)
         left = 0.0 if shape is None else shape.weight * max(0.0, 1 - progress / shape.until)
-        shaping = zero if shape is None or not left else left * beta_distance(p, self.targets, shape.a, shape.b)
-        return information, shaping
+        return told, zero if shape is None or not left else left * beta_distance(p, self.targets, shape.a, shape.b)

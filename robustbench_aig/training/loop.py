@@ -100,6 +100,7 @@ def _epoch(session: Session, pace: _Pace) -> Generator[StepEvent, None, EpochRec
         train_mean_rate=means.mean_rate,
         train_rates=means.rates,
         validation=session.scorer.score(learner.model, session.validation, draws=1),
+        dependence=session.scorer.dependence(learner.model, session.validation),
         robust=session.scorer.robust(learner.model, session.validation, adversarial) if adversarial else None,
         seconds=seconds,
         images_per_second=per_epoch * session.batches.size / seconds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,17 +13,20 @@ from robustbench_aig.attacks import Fgsm, Pgd, View
 from robustbench_aig.data import ImageSet
 from robustbench_aig.distributed import World
 from robustbench_aig.errors import AigrobError
+from robustbench_aig.gateshift.dependence import explained_shares
+from robustbench_aig.gateshift.paths import count, numbered
 from robustbench_aig.gating import deployed_policy, gating
 from robustbench_aig.models import MacProfile
 from robustbench_aig.modes import frozen_in_eval_mode, in_eval_mode
 from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import Adversarial, Family
-from robustbench_aig.runs import RobustScore, Score, Scores
+from robustbench_aig.runs import ImageDependence, RobustScore, Score, Scores
 
 _BATCH = 250
 _ROBUST_IMAGES = 1000
 _ROBUST_STEPS = 10
+_DEPENDENCE_IMAGES = 1000
 
 POLICIES: dict[Family, tuple[str, ...]] = {
     "plain": ("none",),
@@ -107,6 +111,38 @@ class Scorer:
         _refuse(max(lost))
         return RobustScore(
             policy=policy, eps=settings.eps, norm=settings.norm, n=len(images), steps=_ROBUST_STEPS, fgsm=fgsm, pgd=pgd
+        )
+
+    @float32()
+    def dependence(self, model: nn.Module, images: ImageSet) -> ImageDependence | None:
+        """Whether gates decide by the image, on some of the images; None where no gate decides.
+
+        Open probabilities are those along two draws of each image, of which one is that of `score`.
+        """
+        if self.family != "gated":
+            return None
+        images = images.limit(_DEPENDENCE_IMAGES, self.seed)
+        device, gates = images.labels.device, len(self.profile.blocks)
+        found = torch.zeros(3, len(images), gates, dtype=torch.float64, device=device)
+        with in_eval_mode(model), torch.no_grad():
+            for index in self._parts(len(images), device):
+                x = images.batch(index).contiguous(memory_format=torch.channels_last)
+                noise = Stream.of(images.ids[index], self.seed, "scoring")
+                with gating(model, deployed_policy("sampled", noise), execution="sparse") as trace:
+                    for draw in range(2):
+                        model(x)
+                        found[draw, index] = trace.probabilities.double()
+                with gating(model, deployed_policy("argmax"), execution="sparse") as trace:
+                    model(x)
+                    found[2, index] = trace.decisions.double()
+        p, again, decisions = self.world.total(found).cpu().numpy()
+        shares = explained_shares(p, again)
+        of_gates = [None if math.isnan(share) else share for share in [*shares.of_gates.tolist(), shares.overall]]
+        return ImageDependence(
+            n=len(images),
+            explained=of_gates.pop(),
+            of_gates=of_gates,
+            paths=count(numbered(decisions.astype(bool))).distinct,
         )
 
     def _parts(self, count: int, device: torch.device) -> tuple[Tensor, ...]:

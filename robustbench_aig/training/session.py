@@ -180,7 +180,11 @@ def finish(session: Session, stopped: str | None) -> RunRecord:
         update={
             "status": "finished",
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "metrics": Metrics(validation=validation, test=test),
+            "metrics": Metrics(
+                validation=validation,
+                test=test,
+                dependence=session.scorer.dependence(session.learner.model, session.validation),
+            ),
             "best_epoch": best_epoch(session.history),
             "stopped": stopped,
         }

@@ -72,13 +72,19 @@ def test_every_number_of_an_epoch_is_there() -> None:
     assert found["loss/total"] == record.cross_entropy + record.divergence + record.rate_loss
     assert (found["attacked/fgsm"], found["attacked/pgd"]) == (record.robust.fgsm, record.robust.pgd)
     assert [found[f"rate training/gate {stage}.{block}"] for stage in "123" for block in "123"] == record.train_rates
+    assert record.dependence is not None
+    assert (found["dependence/explained"], found["dependence/paths"]) == (record.dependence.explained, 57)
+    assert [
+        found[f"explained/gate {stage}.{block}"] for stage in "123" for block in "123"
+    ] == record.dependence.of_gates
     for policy in ("argmax", "sampled"):
         score = record.validation[policy]
         assert found[f"accuracy/validation {policy}"] == score.accuracy
         assert found[f"macs/validation {policy}"] == score.mean_macs
         assert found[f"rate validation {policy}/gate 3.1"] == score.rates[6]
-    # All that is a number, and nothing else: 9 of the epoch, 2 × 3 of validation, 2 attacked, 3 × 9 of gates.
-    assert len([value for value in found.values() if value is not None]) == 9 + 6 + 2 + 27
+    # All that is a number, and nothing else: 9 of the epoch, 2 × 3 of validation, 2 attacked, 3 × 9 of gates; 2 of
+    # dependence, and 8 gates that vary.
+    assert len([value for value in found.values() if value is not None]) == 9 + 6 + 2 + 27 + 2 + 8
 
 
 def test_plain_network_has_no_rates() -> None:

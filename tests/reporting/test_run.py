@@ -88,7 +88,10 @@ def test_legends_tell_the_last_values(attacked: str) -> None:
     assert last.train_mean_rate is not None
     macs = last.validation["argmax"].mean_macs
     assert macs is not None
+    assert last.dependence is not None
+    assert last.dependence.explained is not None
     for said in (
+        f"validation, sampled gates {100 * last.dependence.explained:.1f} %",
         f"cross-entropy {last.cross_entropy:.3g}",
         f"divergence, weighted {last.divergence:.3g}",
         f"rate loss, weighted {last.rate_loss:.3g}",

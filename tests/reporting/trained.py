@@ -13,6 +13,7 @@ from robustbench_aig.evaluation import Network, network_of_run
 from robustbench_aig.recipes import ModelRecipe, validate
 from robustbench_aig.runs import (
     EpochRecord,
+    ImageDependence,
     Init,
     Metrics,
     RobustScore,
@@ -128,10 +129,17 @@ def _epoch(
         train_mean_rate=trained.mean_rate,
         train_rates=trained.rates,
         validation=scores(rng, of, accuracy),
+        dependence=_dependence(rng, gates) if of.model.family == "gated" else None,
         robust=robust,
         seconds=70.0 + epoch % 5,
         images_per_second=670.0 - 3 * (epoch % 5),
     )
+
+
+def _dependence(rng: np.random.Generator, gates: int) -> ImageDependence:
+    of_gates: list[float | None] = rng.uniform(0, 1, gates).round(3).tolist()
+    of_gates[0] = None
+    return ImageDependence(n=1000, explained=round(float(rng.uniform(0.2, 0.8)), 3), of_gates=of_gates, paths=57)
 
 
 def _rate(of: ModelRecipe, epoch: int, whole: int) -> float:

@@ -20,7 +20,16 @@ from robustbench_aig.data import load_data
 from robustbench_aig.data.images import resident
 from robustbench_aig.distributed import World
 from robustbench_aig.errors import InputError
-from robustbench_aig.recipes import Adversarial, Augment, BatchShaping, GateTraining, Optimizer, RateLoss, Training
+from robustbench_aig.recipes import (
+    Adversarial,
+    Augment,
+    BatchShaping,
+    GateTraining,
+    MutualInformation,
+    Optimizer,
+    RateLoss,
+    Training,
+)
 from robustbench_aig.runs import CHECKPOINT, read_run
 from robustbench_aig.training import Hardware, Job, load_model, train
 from robustbench_aig.training.batches import Batches
@@ -34,7 +43,9 @@ from tests.tiny import job, result, write_recipe
 State = dict[str, Tensor]
 
 PROCESSES, BATCH, EPOCHS, STEPS = 2, 16, 4, 5
-LOOKING = GateTraining(mutual_information=0.5, batch_shaping=BatchShaping(weight=2.0))
+LOOKING = GateTraining(
+    mutual_information=MutualInformation(weight=0.5, of="pairs"), batch_shaping=BatchShaping(weight=2.0)
+)
 CASES: dict[str, tuple[RateLoss | None, Adversarial | None]] = {
     "plain": (None, None),
     "gated, mean": (RateLoss(reduction="mean"), None),

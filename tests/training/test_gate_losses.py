@@ -14,11 +14,11 @@ from robustbench_aig.distributed import World
 from robustbench_aig.errors import Interrupted
 from robustbench_aig.gating import Argmax, gating
 from robustbench_aig.randomness import Stream
-from robustbench_aig.recipes import BatchShaping, GateTraining, Optimizer, RateLoss, Training
+from robustbench_aig.recipes import BatchShaping, GateTraining, MutualInformation, Optimizer, RateLoss, Training
 from robustbench_aig.runs import read_history
 from robustbench_aig.training import FinishedEvent, Hardware, Job, train
 from robustbench_aig.training.batches import Batch
-from robustbench_aig.training.gate_losses import beta_distance, mutual_information, of_whole_batch
+from robustbench_aig.training.gate_losses import beta_distance, mutual_information, of_whole_batch, pair_information
 from robustbench_aig.training.learner import Learner
 from tests.networks import gated, images
 from tests.tiny import job, result
@@ -52,6 +52,29 @@ def test_coins_tell_nothing_and_gates_that_split_the_images_tell_log_two() -> No
     assert mutual_information(split, torch.tensor([1.0])).item() == 0
 
 
+def test_pair_information_is_that_of_the_joint_distribution() -> None:
+    """Of an image drawn from the batch and two decisions that are drawn independently once it is known."""
+    p = probabilities(7)
+    expected = {}
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        one, other = (np.stack([p[:, gate], 1 - p[:, gate]]) for gate in (i, j))
+        joint = one[:, None] * other[None] / 7
+        product = joint.sum((0, 1), keepdims=True) * joint.sum(2, keepdims=True)
+        expected[i, j] = stats.entropy(joint.ravel(), product.ravel()) / 2
+    assert pair_information(p, FREE).item() == pytest.approx(np.mean(list(expected.values())), rel=1e-9)
+    two_free = torch.tensor([0.5, 1.0, 0.5], dtype=torch.float64)
+    assert pair_information(p, two_free).item() == pytest.approx(expected[0, 2], rel=1e-9)
+    assert pair_information(p, torch.tensor([0.5, 1.0, 1.0])).item() == 0
+
+
+def test_gates_in_unison_tell_half_of_what_those_tell_that_part_the_images_each_in_its_way() -> None:
+    halves = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
+    unison = halves[:, [0, 0]]
+    for p, told in ((halves, np.log(2)), (unison, np.log(2) / 2), (torch.full_like(halves, 0.5), 0)):
+        assert pair_information(p, FREE[:2]).item() == pytest.approx(told, abs=1e-4)
+    assert mutual_information(unison, FREE[:2]).item() == pytest.approx(mutual_information(halves, FREE[:2]).item())
+
+
 @pytest.mark.parametrize(("a", "b"), [(0.6, 0.4), (0.1, 0.2), (1.0, 1.0), (2.0, 6.0), (40.0, 3.0)])
 def test_the_beta_distance_and_its_gradient_are_those_of_scipy(a: float, b: float) -> None:
     p = probabilities(50).requires_grad_()
@@ -81,7 +104,11 @@ def test_shaped_probabilities_come_to_follow_the_beta_distribution() -> None:
 def test_saturated_gates_have_finite_gradients(dtype: torch.dtype) -> None:
     logits = torch.tensor([-200.0, -20.0, 0.0, 20.0, 200.0], dtype=dtype)[:, None].requires_grad_()
     p, target = logits.sigmoid(), torch.tensor([0.5], dtype=dtype)
-    for loss in (mutual_information(p, target), beta_distance(p, target, 0.6, 0.4)):
+    for loss in (
+        mutual_information(p, target),
+        pair_information(p.expand(-1, 2), target.expand(2)),
+        beta_distance(p, target, 0.6, 0.4),
+    ):
         (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)
         assert gradient.isfinite().all()
 
@@ -101,7 +128,8 @@ def test_the_mean_gradient_over_processes_is_that_of_the_whole_batch(processes: 
     parts = [p[rank::processes] for rank in range(processes)]
 
     def loss(batch: Tensor) -> Tensor:
-        return beta_distance(batch, FREE, 0.6, 0.4) - mutual_information(batch, FREE)
+        told = mutual_information(batch, FREE) + pair_information(batch, FREE)
+        return beta_distance(batch, FREE, 0.6, 0.4) - told
 
     losses = []
     for rank, part in enumerate(parts):
@@ -152,7 +180,11 @@ def looking(directory: Path, **gates: Any) -> Job:
     return replace(of, recipe=of.recipe.model_copy(update={"training": training}))
 
 
-ALL: dict[str, Any] = {"mutual_information": 2.0, "argmax_from": 0.5, "batch_shaping": BatchShaping(weight=1.0)}
+ALL: dict[str, Any] = {
+    "mutual_information": MutualInformation(weight=2.0),
+    "argmax_from": 0.5,
+    "batch_shaping": BatchShaping(weight=1.0),
+}
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from robustbench_aig.distributed import World
 from robustbench_aig.errors import AigrobError, InputError, Interrupted, RunError
-from robustbench_aig.gating import Argmax, OpenGate, gating
+from robustbench_aig.gating import Argmax, OpenGate, Sampled, gating
 from robustbench_aig.models import profile_macs
+from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import Adversarial
 from robustbench_aig.runs import CHECKPOINT, HISTORY, PREVIOUS, RECORD, WEIGHTS, RunRecord, read_history, read_run
 from robustbench_aig.training import (
@@ -80,6 +82,29 @@ def test_the_loaded_network_scores_what_the_record_says(finished: Job) -> None:
     assert trace.decisions.mean(0).tolist() == pytest.approx(metrics.test["argmax"].rates)
 
 
+def test_the_recorded_dependence_on_the_image_is_that_of_the_network(finished: Job) -> None:
+    """Cov over images of the open probabilities along two draws, over the variance of the pooled decisions."""
+    network, validation = load_model(finished.directory), finished.data.validation
+    x, noise = validation.batch(slice(None)), Stream.of(validation.ids, 0, "scoring")
+    with torch.no_grad(), gating(network, Sampled(noise)) as trace:
+        draws = [(network(x), trace.probabilities.double().numpy())[1] for _ in range(2)]
+    with torch.no_grad(), gating(network, Argmax()) as trace:
+        network(x)
+        paths = {tuple(path) for path in trace.decisions.tolist()}
+    covariances = [np.cov(p, again)[0, 1] for p, again in zip(*(draw.T for draw in draws), strict=True)]
+    rates = np.concatenate(draws).mean(0)
+    metrics = read_run(finished.directory).metrics
+    assert metrics is not None
+    found = metrics.dependence
+    assert found is not None
+    assert found.n == len(validation)
+    assert found.paths == len(paths)
+    assert found.of_gates == pytest.approx(covariances / (rates * (1 - rates)), rel=0.01, abs=1e-6)
+    assert found.explained == pytest.approx(sum(covariances) / sum(rates * (1 - rates)), rel=0.01, abs=1e-6)
+    last = read_history(finished.directory)[-1].dependence
+    assert last == found
+
+
 def test_outputs_that_are_no_numbers_are_never_right(finished: Job) -> None:
     """The largest of ten NaNs is said to be the first: every image of class 0 would count as right."""
     network, validation = load_model(finished.directory), finished.data.validation
@@ -97,7 +122,9 @@ def test_a_plain_network_has_one_policy_and_no_rates(tmp_path: Path) -> None:
     assert record.metrics is not None
     assert set(record.metrics.test) == {"none"}
     assert record.metrics.test["none"].mean_rate is None
-    assert read_history(tmp_path / "plain")[0].rate_loss is None
+    assert record.metrics.dependence is None
+    epoch = read_history(tmp_path / "plain")[0]
+    assert (epoch.rate_loss, epoch.information_loss, epoch.shaping_loss, epoch.dependence) == (None,) * 4
 
 
 def test_forced_open_gates_are_recorded_as_one(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.recipes import GatedResNetRecipe, ModelRecipe, ResNetRecipe, StochasticDepthRecipe
 from robustbench_aig.runs import RunRecord
 
-Key = Literal["R0", "R0'", "R1", "R2", "R3", "R4", "R4r", "R5", "R6"]
+Key = Literal["R0", "R0'", "R1", "R2", "R3", "R4", "R4k", "R4r", "R5", "R6", "R7", "R7b"]
 Role = Literal["plain", "matched", "stochastic", "gated"]
 Run = tuple[Path, RunRecord]
 
@@ -25,9 +25,12 @@ RUNGS: dict[Key, tuple[Role, str, str]] = {
     "R2": ("stochastic", "random", "stochastic depth, blocks dropped blindly at the gates' rates"),
     "R3": ("gated", "argmax", "gated, the likelier side"),
     "R4": ("gated", "sampled", "gated, sampled"),
+    "R4k": ("gated", "known", "gated, sampled once, the noise known to the attacker"),
     "R4r": ("gated", "random", "gated, opened blindly at its own rates"),
     "R5": ("gated", "open", "gated, all open"),
     "R6": ("gated", "expected", "gated, expected"),
+    "R7": ("gated", "majority", "gated, one path for all images: each gate's majority"),
+    "R7b": ("gated", "static", "gated, one path for all images: the best of no more compute"),
 }
 """Rung to the network it is measured on, the gate policy, and how a reader calls it."""
 
@@ -49,6 +52,10 @@ STEPS = (
     Step("R3", "R1", "blocks chosen by looking at the image"),
     Step("R2", "R1", "random blocks at test, without looking at the image"),
     Step("R4", "R3", "randomness of the gates"),
+    Step("R3", "R7", "blocks chosen by the image, against each gate's majority"),
+    Step("R3", "R7b", "blocks chosen by the image, against one path of no more compute"),
+    Step("R7b", "R0'", "weights trained with gates, at equal compute without a choice"),
+    Step("R4", "R4k", "that the attacker does not know the gates' noise"),
     Step("R4", "R4r", "sampled gates that look at the image, at equal rates and weights"),
     Step("R4r", "R2", "weights trained with gates, at equal blind randomness"),
     Step("R5", "R3", "running every block of the gated network"),

@@ -19,12 +19,14 @@ class Traits:
         draws: two passes over one image may decide differently.
         skips: every decision is 0 or 1, and may be 0, so that closed blocks can be left out.
         smooth: decisions are a differentiable function of the logits; elsewhere a gradient is an estimate, or zero.
+        leaks: its noise is the same in every pass, and the attacker knows it.
     """
 
     looks: bool = False
     draws: bool = False
     skips: bool = False
     smooth: bool = False
+    leaks: bool = False
 
     @property
     def chooses(self) -> bool:
@@ -46,7 +48,13 @@ POLICIES = {
     "expected": Traits(looks=True, smooth=True),
     "open": Traits(),
     "random": Traits(draws=True, skips=True),
+    "known": Traits(looks=True, skips=True, leaks=True),
+    "majority": Traits(skips=True),
+    "static": Traits(skips=True),
 }
+
+STATIC = ("majority", "static")
+"""Policies under which every image takes one path: each gate's majority, and the best path of no more compute."""
 
 
 def traits(policy: str) -> Traits:

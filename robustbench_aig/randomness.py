@@ -64,22 +64,24 @@ class Stream:
 
     Attributes:
         keys: (B,) int64, one key per image.
+        ids: (B,) int64, the images themselves; None where nobody said.
     """
 
     keys: Tensor
+    ids: Tensor | None = None
 
     @classmethod
     def of(cls, ids: Tensor, *purpose: object) -> Stream:
         """Streams for the images `ids` (B,) int64 and a purpose: (seed, "attack noise", attack, threat, …)."""
-        return cls(_mix(_mix(ids.to(torch.int64) * _GOLDEN + 1) + seed_of(*purpose)))
+        return cls(_mix(_mix(ids.to(torch.int64) * _GOLDEN + 1) + seed_of(*purpose)), ids)
 
     def child(self, number: int) -> Stream:
         """An independent stream per image, numbered: a step, a draw, a gate."""
-        return Stream(_mix(self.keys ^ _mix(torch.full_like(self.keys, number + 1) * _GOLDEN)))
+        return Stream(_mix(self.keys ^ _mix(torch.full_like(self.keys, number + 1) * _GOLDEN)), self.ids)
 
     def __getitem__(self, index: Tensor | slice) -> Stream:
         """The streams of some of the images."""
-        return Stream(self.keys[index])
+        return Stream(self.keys[index], None if self.ids is None else self.ids[index])
 
     def uniform(self, *shape: int) -> Tensor:
         """(B, *shape) float32, uniform on the open interval (0, 1): multiples of 2^-24 shifted by half a step."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.choosing import Choice, Request, Shape, choose
-from robustbench_aig.cli.images import images_of
+from robustbench_aig.cli.images import data_of, tested
 from robustbench_aig.corruptions.names import Corruption
 from robustbench_aig.errors import InputError
 from robustbench_aig.policies import refuse_unknown
@@ -69,25 +69,20 @@ def assemble(
         The evaluator, and notes on what was chosen for the user.
     """
     from robustbench_aig.cli.corrupting import chosen_corruptions  # noqa: PLC0415 - imports torch
-    from robustbench_aig.cli.loading import load_networks  # noqa: PLC0415
+    from robustbench_aig.cli.loading import Known, load_networks  # noqa: PLC0415
     from robustbench_aig.evaluation import KEPT, Images  # noqa: PLC0415
     from robustbench_aig.study import Wanted, prepare  # noqa: PLC0415
 
     choice = refuse_early(request)
     for policy in request.policies:
         refuse_unknown(policy)
-    test, data = images_of(
-        choice.data,
-        source=request.data,
-        limit=request.limit,
-        images=request.images,
-        seed=request.seed,
-        progress=progress,
-    )
+    found = data_of(choice.data, source=request.data, seed=request.seed, progress=progress)
+    test, data = tested(found, request.limit, request.seed, request.images)
     options.suit_threads(data.shape)
     images = Images(test.batch(slice(None)), test.labels, test.ids, test.file_names)
     corruptions, files, left_out = chosen_corruptions(request, images, data)
-    loaded = load_networks(request, choice, images, data, device)
+    known = Known(found.validation if choice.data else None, progress)
+    loaded = load_networks(request, choice, images, data, device, known)
     wanted = Wanted(
         chosen_threats(request, data.shape),
         request.attacks,

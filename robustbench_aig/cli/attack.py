@@ -92,7 +92,8 @@ Examples:
     "policies",
     multiple=True,
     metavar="NAME",
-    help="How gated networks decide when deployed, repeatable: argmax, sampled, expected, open or random.  "
+    help="How gated networks decide when deployed, repeatable: argmax, sampled, expected, open or random; majority or "
+    "static, one path for all images; known, sampled once by dice that the attacker knows.  "
     "[default: argmax and sampled; a --model argmax, which is its own threshold]",
 )
 @click.option(

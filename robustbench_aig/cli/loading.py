@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -13,17 +13,40 @@ import torch
 
 from robustbench_aig.cli.choosing import Choice, Naming, Request
 from robustbench_aig.commands import aigrob
+from robustbench_aig.data import ImageSet
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import Images, Network, behind, network_of_module, network_of_run
+from robustbench_aig.evaluation.static import with_patterns
 from robustbench_aig.files import safe_name
 from robustbench_aig.ladder import RUNGS, Key, Role, Run, training_differs
 from robustbench_aig.models import load_own
 from robustbench_aig.models.foreign import enter
+from robustbench_aig.policies import STATIC
 from robustbench_aig.records import DataRecord, Named, Rung
 from robustbench_aig.reporting.remarks import remarks
 from robustbench_aig.runs import history_of, spelled_run
 from robustbench_aig.study import Chosen
 from robustbench_aig.training import load_model
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the data set of runs has beside the images under attack.
+
+    Attributes:
+        validation: what choices may look at; None where the networks are no runs.
+        progress: told how many of them are looked at.
+    """
+
+    validation: ImageSet | None
+    progress: Callable[[int, int], None] | None = None
+
+    def with_patterns(self, network: Network, policies: Sequence[str], seed: int) -> Network:
+        """The network with the paths of static policies, where one of these is asked for."""
+        ours = network.record.training is not None and network.record.family == "gated"
+        if self.validation is None or not ours or not set(policies) & set(STATIC):
+            return network
+        return with_patterns(network, self.validation, seed, self.progress)
 
 
 @dataclass(frozen=True)
@@ -36,11 +59,13 @@ class Loaded:
     notes: Sequence[str] = ()
 
 
-def load_networks(request: Request, choice: Choice, images: Images, data: DataRecord, device: torch.device) -> Loaded:
+def load_networks(
+    request: Request, choice: Choice, images: Images, data: DataRecord, device: torch.device, known: Known
+) -> Loaded:
     """Load all that was chosen, every network behind every defence that was asked for."""
     if choice.ladder:
-        return _ladder(choice.ladder, request.runs_root, device)
-    return _chosen(request, choice, images, data, device)
+        return _ladder(choice.ladder, request, device, known)
+    return _chosen(request, choice, images, data, device, known)
 
 
 def load_one(naming: Naming, choice: Choice, images: Images, data: DataRecord, device: torch.device) -> Network:
@@ -50,7 +75,9 @@ def load_one(naming: Naming, choice: Choice, images: Images, data: DataRecord, d
     return behind(network, defence)
 
 
-def _chosen(request: Request, choice: Choice, images: Images, data: DataRecord, device: torch.device) -> Loaded:
+def _chosen(
+    request: Request, choice: Choice, images: Images, data: DataRecord, device: torch.device, known: Known
+) -> Loaded:
     """Runs and networks of the user's own, under the policies that were asked for."""
     policies = list(dict.fromkeys(request.policies))
     networks = _undefended(choice, images, data, device, request.chunk)
@@ -58,7 +85,7 @@ def _chosen(request: Request, choice: Choice, images: Images, data: DataRecord, 
     called += [Named(model=factory, weights=str(weights) if weights else None) for factory, weights in choice.own]
     chosen, named = [], {}
     for (network, name), defence in product(zip(networks, called, strict=True), dict.fromkeys(request.defences)):
-        defended = behind(network, defence)
+        defended = known.with_patterns(behind(network, defence), policies, request.seed)
         chosen.append((defended, defended.policies(policies)))
         named[defended.record.name] = name.model_copy(update={"defence": None if defended is network else defence})
     return Loaded(chosen, named)
@@ -82,8 +109,9 @@ def _called(factory: str) -> str:
     return safe_name(factory.rpartition(".")[2].replace(":", "-"))
 
 
-def _ladder(runs: dict[Role, Run | None], root: Path, device: torch.device) -> Loaded:
+def _ladder(runs: dict[Role, Run | None], request: Request, device: torch.device, known: Known) -> Loaded:
     """The networks of a ladder under the policies of its rungs."""
+    root = request.runs_root
     loaded = {
         role: network_of_run(run[1], load_model(run[0], device), history_of(run[0]))
         for role, run in runs.items()
@@ -96,6 +124,7 @@ def _ladder(runs: dict[Role, Run | None], root: Path, device: torch.device) -> L
         blind = loaded["stochastic"]
         record = blind.record.model_copy(update={"rates": gated.record.rates})
         loaded["stochastic"] = replace(blind, record=record)
+    loaded["gated"] = known.with_patterns(gated, STATIC, request.seed)
     rungs = [_rung(key, runs, start, root) for key in RUNGS]
     policies = {role: [RUNGS[key][1] for key in RUNGS if RUNGS[key][0] == role] for role in loaded}
     notes = [f"{rung.key} is missing: {rung.note}" for rung in rungs if rung.model is None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from robustbench_aig.errors import InputError
-from robustbench_aig.policies import refuse_unknown
+from robustbench_aig.policies import refuse_unknown, traits
 
 if TYPE_CHECKING:
     from robustbench_aig.evaluation import Network
@@ -17,6 +17,8 @@ def policy_of(network: Network, asked: str | None) -> str:
     """The policy asked for, or the family's own; InputError where it is unknown or doesn't suit the family."""
     if asked is not None:
         refuse_unknown(asked)
+        if traits(asked).leaks:
+            raise InputError(f"--policy {asked} is a rung of the ladder that is attacked: see aigrob attack --ladder")
     (policy,) = network.policies([asked or DEFAULT])
     if asked is None or policy == asked:
         return policy

@@ -29,7 +29,7 @@ class Subject:
         model: images in [0, 1] to logits, in eval mode.
         profile: what its parts cost.
         policy: how its gates decide when deployed; "none" for a plain network.
-        rates: (G,) of the policy "random".
+        rates: (G,) of the policy "random"; 0 or 1 of a static one.
         copy: a faster copy of the network, which our own attacks work on; None where there is none.
         exact: one in float32, which other providers' attacks work on and which confirms what `copy` drops; both return
             what they find first, about which a copy in lower precision may be wrong.

@@ -171,11 +171,13 @@ def make_plan(
 def _decisive_of(model: ModelRecord) -> dict[str, Any]:
     """Without the speed of its training and the words of an import: others may lead to equal weights.
 
-    And without what is told of a foreign network since, but for its dice: digests stay what they were before.
+    And without what is told of a foreign network since, but for its dice, or of static paths where nobody asked for
+    them: digests stay what they were before.
     """
-    since = {"foreign": True, "macs_unknown": True, "soft": True}
+    since = {"foreign": True, "macs_unknown": True, "soft": True, "patterns": True}
     dumped = model.model_dump(exclude={"training": {"speed"}, "imported": True, **since})
-    return dumped | ({"restless": True} if model.restless else {})
+    patterns = {name: pattern.opened for name, pattern in model.patterns.items()}
+    return dumped | ({"restless": True} if model.restless else {}) | ({"patterns": patterns} if patterns else {})
 
 
 def _decisive(evaluation: EvaluationPlan) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from robustbench_aig.models import ForeignNetwork, MacProfile, UnknownMacs, defe
 from robustbench_aig.models.branches import residual_branches
 from robustbench_aig.models.foreign import neutral
 from robustbench_aig.models.trial import try_adapter
-from robustbench_aig.policies import PLAIN, traits
+from robustbench_aig.policies import PLAIN, STATIC, traits
 from robustbench_aig.precision import float32
 from robustbench_aig.records import (
     AdversarialRecord,
@@ -68,7 +68,13 @@ class Network:
                 f"{self.record.name}: the policy 'random' needs the execution rates that a training measured, and "
                 f"this network has none; choose another --policy"
             )
-        rates = tuple(self.record.rates or ())
+        if policy in STATIC and policy not in self.record.patterns:
+            raise InputError(
+                f"{self.record.name}: the policy '{policy}' needs a path that aigrob attack finds on the validation "
+                "images of a gated run; choose another --policy"
+            )
+        opened = self.record.patterns[policy].opened if policy in STATIC else None
+        rates = tuple(map(float, self.record.rates or () if opened is None else opened))
         return Subject(
             self.record.name,
             self.model,

@@ -59,6 +59,8 @@ def _unfit(attack: AttackSettings, model: ModelRecord, policy: str) -> str | Non
             return _aimless(attack, model, policy)
         case TransferRecipe():
             return "the images would come from the network itself" if attack.source == model.name else None
+    if traits(policy).leaks:
+        return "the noise of gates is known to attacks of our own alone"
     random = traits(policy).draws or model.restless
     if isinstance(attack, FoolboxHopSkipJumpRecipe) and random:
         return "its search may not end where the answer is random"

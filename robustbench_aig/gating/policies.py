@@ -16,7 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from robustbench_aig.policies import PLAIN, POLICIES, Traits
+from robustbench_aig.policies import PLAIN, POLICIES, STATIC, Traits
 from robustbench_aig.randomness import Stream
 
 
@@ -136,6 +136,48 @@ class Frozen(Policy):
         return self.decisions[:, gate].to(logits)
 
 
+class Known(Policy):
+    """As `Sampled`, but that an image's noise is the same in every pass, whoever asks: an attacker knows it.
+
+    Args:
+        stream: (B,) of the images, which may be any that know whose they are.
+    """
+
+    name = "known"
+    traits = POLICIES[name]
+
+    def __init__(self, stream: Stream | None = None) -> None:
+        self._sampled = None if stream is None or stream.ids is None else Sampled(Stream.of(stream.ids, "known noise"))
+
+    def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
+        """1[D + G > 0] with the image's one G of the gate, backward through sigmoid(D + G)."""
+        if self._sampled is None:
+            raise RuntimeError("known noise belongs to images: give the policy their streams")
+        return self._sampled.decide(logits, gate, 0)
+
+    def drawn(self, stream: Stream) -> Known:
+        """The noise of the images (B,) that these streams are of."""
+        return Known(stream)
+
+
+class Static(Policy):
+    """One path for all images.
+
+    Args:
+        name: what reports call it: where the path comes from.
+        opened: (G,) 1 where the block runs.
+    """
+
+    traits = POLICIES["static"]
+
+    def __init__(self, name: str, opened: Tensor) -> None:
+        self.name, self.opened = name, opened
+
+    def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
+        """The same for all (B,), without a gradient to the gate."""
+        return self.opened[gate].to(logits).expand(len(logits))
+
+
 class Random(Policy):
     """Open at fixed rates, independently of the input.
 
@@ -206,8 +248,10 @@ def _global_logistic(like: Tensor) -> Tensor:
     return uniform.log() - (-uniform).log1p()
 
 
-DEPLOYABLE: dict[str, type[Policy]] = {p.name: p for p in (Argmax, Sampled, Expected, Open, Random)}
-"""Policies under which a network can be deployed; `Random` needs rates, the others nothing from outside."""
+_PLAIN_ONES: dict[str, type[Policy]] = {p.name: p for p in (Argmax, Sampled, Expected, Open, Known)}
+
+DEPLOYABLE = (*_PLAIN_ONES, Random.name, *STATIC)
+"""Policies under which a network can be deployed; the last three need rates, the others nothing from outside."""
 
 
 def deployed_policy(name: str, stream: Stream | None = None, rates: Sequence[float] = ()) -> Policy:
@@ -216,9 +260,13 @@ def deployed_policy(name: str, stream: Stream | None = None, rates: Sequence[flo
     Args:
         name: one of `DEPLOYABLE`, or "none" for a plain network, which asks no policy.
         stream: (B,) random streams of the images, for a random policy.
-        rates: (G,) of the policy "random".
+        rates: (G,) of the policy "random"; 0 or 1 for a static one.
     """
     if name == PLAIN:
         return Argmax()
-    policy = Random(torch.tensor(rates)) if name == Random.name else DEPLOYABLE[name]()
+    policy: Policy
+    if name in STATIC:
+        policy = Static(name, torch.tensor(rates))
+    else:
+        policy = Random(torch.tensor(rates)) if name == Random.name else _PLAIN_ONES[name]()
     return policy if stream is None else policy.drawn(stream)

@@ -91,6 +91,18 @@ class ForeignRecord(Record):
     unattackable: str | None = Field(None, description="why no gradient reaches the images; null where one does")
 
 
+class StaticPattern(Record):
+    """One path for all images, found on validation images."""
+
+    opened: list[bool] = Field(description="by gate: whether its block runs")
+    accuracy: float = Field(description="on the validation images that it was found on")
+    n: int = Field(description="how many they were")
+    macs: float = Field(description="multiply-accumulates of every image")
+    most_macs: float = Field(description="that it was allowed: the mean of argmax gates on these images")
+    tried: int = Field(description="patterns that were compared")
+    every: bool = Field(description="whether these were all that are allowed, and not those on a way down")
+
+
 class ModelRecord(Record):
     """A network under evaluation."""
 
@@ -109,6 +121,9 @@ class ModelRecord(Record):
     )
     gates: list[GateRecord] = Field(default_factory=list)
     rates: list[float] | None = Field(None, description="execution rates of the gates under the policy 'random'")
+    patterns: dict[str, StaticPattern] = Field(
+        default_factory=dict, description="of the policies 'majority' and 'static', where they were asked for"
+    )
     defence: JpegDefence | None = Field(None, description="what stands before the network")
     foreign: ForeignRecord | None = Field(None, description="how a network that isn't ours was taken; else null")
     weights_digest: str

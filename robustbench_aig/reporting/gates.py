@@ -80,7 +80,7 @@ def dependence_of(rows: Rows, model: ModelRecord, policy: str) -> Dependence | N
     does = traits(policy)
     free = [place for place, gate in enumerate(model.gates) if gate.target != 1]
     names, decisions = [model.gates[place].name for place in free], rows.gates_adv[rows.ok][:, free]
-    if not does.chooses or (model.restless and not does.draws):
+    if not does.chooses or does.leaks or (model.restless and not does.draws):
         return None
     if not does.draws:
         return dependence_of_decisions(decisions, names)

@@ -107,9 +107,12 @@ def test_the_whole_ladder_in_one_report(ladder: Path) -> None:
         "R2": ("digits-sd14-s0", "random"),
         "R3": ("gated", "argmax"),
         "R4": ("gated", "sampled"),
+        "R4k": ("gated", "known"),
         "R4r": ("gated", "random"),
         "R5": ("gated", "open"),
         "R6": ("gated", "expected"),
+        "R7": ("gated", "majority"),
+        "R7b": ("gated", "static"),
     }
     assert {(e["model"], e["gate_policy"]) for e in report["evaluations"]} == set(rungs.values())
     own = json.loads((ladder / "runs" / "gated" / "run.json").read_text())["metrics"]["validation"]["sampled"]["rates"]
@@ -117,9 +120,9 @@ def test_the_whole_ladder_in_one_report(ladder: Path) -> None:
     assert rates["gated"] == rates["digits-sd14-s0"] == own
     # Blind gates don't react, and open ones run everything.
     for e in report["evaluations"]:
-        if e["gate_policy"] in {"random", "open"}:
+        if e["gate_policy"] in {"random", "open", "majority", "static"}:
             assert e["gates"]["flip_rate"] == 0
-    assert len({(step["upper"], step["lower"]) for step in report["ladder"]["steps"]}) == 12
+    assert len({(step["upper"], step["lower"]) for step in report["ladder"]["steps"]}) == 16
 
 
 def test_missing_controls_are_named_with_the_way_to_them(ladder: Path, tmp_path: Path) -> None:

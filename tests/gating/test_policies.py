@@ -163,7 +163,8 @@ LOOK = torch.linspace(-3, 3, 64)
 """Differences of logits; the policies that are tried have a noise of their own for each of 64 images."""
 
 TRIED = {
-    **{name: deployed_policy(name, rates=[0.5]) for name in DEPLOYABLE},
+    **{name: deployed_policy(name, Stream.of(torch.arange(64), 3), [0.0]) for name in ("known", "majority", "static")},
+    **{name: deployed_policy(name, rates=[0.5]) for name in DEPLOYABLE if name not in ("known", "majority", "static")},
     "frozen": Frozen(torch.tensor([[0.0], [1.0]]).repeat(32, 1)),
     "detached": attackers.Detached(Expected()),
     "frozen noise": attackers.Steady(Sampled(Stream.of(torch.arange(64), 1))),
@@ -203,3 +204,17 @@ def test_every_policy_that_is_known_by_name_can_be_deployed() -> None:
     assert not any(vars(traits("none")).values())
     with pytest.raises(InputError, match="did you mean 'sampled'"):
         refuse_unknown("sampeld")
+
+
+def test_known_noise_is_an_images_own_whatever_asks_and_whatever_is_left_out() -> None:
+    """The judge and every step of an attack, on some of the images, see the same decisions."""
+    ids = torch.arange(500, 900)
+    look = torch.stack([torch.zeros(400), torch.linspace(-2, 2, 400)], 1)
+    judged = deployed_policy("known", Stream.of(ids, 1, "judge")).decide(look, 2, 0)
+    attacked = deployed_policy("known", Stream.of(ids, "gates"))
+    some = torch.arange(0, 400, 3)
+    again = attacked.drawn(Stream.of(ids, "attack").child(7)[some].child(1)).decide(look[some], 2, 5)
+    torch.testing.assert_close(again, judged[some])
+    opened = judged.mean().item()
+    assert opened == pytest.approx(look[:, 1].sigmoid().mean().item(), abs=0.08)
+    assert (deployed_policy("known", Stream.of(ids, 1)).decide(look, 3, 0) != judged).any(), "gates have their own"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_aig.reporting.claims.question import Question
-from robustbench_aig.reporting.claims.verdicts import Ruling
+from robustbench_aig.reporting.claims.verdicts import HOLDS, Ruling
 from robustbench_aig.reporting.gates import dependence_of
 from robustbench_aig.reporting.looking import counted
 
@@ -22,6 +22,6 @@ def held_to_looking(ruling: Ruling, asked: Question) -> Ruling:
         only = f"only {counted(found)} of {model.name} certainly decide by the image"
         if found.looks is False:
             return Ruling("inconclusive", f"{only}, so there is hardly a choice to judge ({ruling.reason})")
-        if ruling.verdict == "supported":
+        if ruling.verdict in HOLDS:
             return Ruling("inconclusive", f"{ruling.reason}, but {only}: more images would tell whether they choose")
     return ruling

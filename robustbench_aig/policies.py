@@ -10,6 +10,15 @@ PLAIN = "none"
 """What stands for a policy where a network has no gates."""
 
 
+MOST_GATES = 12
+"""So many gates that draw have few enough patterns, 4096, to go through all of them."""
+
+NOT_DRAWN = "patterns of gates have probabilities where the gates, and they alone, draw"
+NOT_OURS = "patterns of gates are gone through in networks of this package alone"
+TOO_MANY = f"patterns of gates are gone through where at most {MOST_GATES} of them draw"
+"""Why not."""
+
+
 @dataclass(frozen=True)
 class Traits:
     """What a gate policy does.

@@ -5,7 +5,7 @@ from typing import TypedDict, TypeVar
 import torch
 from torch import nn
 
-from robustbench_aig.gating import PooledGate
+from robustbench_aig.gating import PooledGate, Sampled, gating
 from robustbench_aig.models import GatedBlock, GatedResNet, ResNet
 
 
@@ -60,3 +60,13 @@ def images(count: int, size: int = 12, seed: int = 0) -> tuple[torch.Tensor, tor
         torch.randint(0, 10, (count,), generator=generator),
         torch.randperm(10 * count, generator=generator)[:count],
     )
+
+
+def undecided(depth: int, x: torch.Tensor) -> GatedResNet:
+    """A gated network whose gates decide what it answers: over images and draws, no class is ahead."""
+    model = gated(depth)
+    with torch.no_grad():
+        model.head.weight.mul_(20)
+        with gating(model, Sampled()):
+            model.head.bias.sub_(torch.stack([model(x) for _ in range(8)]).mean((0, 1)))
+    return model

@@ -79,7 +79,7 @@ def climb(
         mode = StraightThrough(getattr(mode, "draws", 1))
     if objective.needs_clean or mode.needs_clean:
         problem = problem.with_clean()
-    kept = Kept(problem, keep, judged=mode.judges(problem.view.policy))
+    kept = Kept(problem, keep, mode.deployed_margin, judged=mode.judges(problem.view.policy))
     for restart in range(restarts):
         left = problem.again(restart)
         if restart and kept.how == "first":

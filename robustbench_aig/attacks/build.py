@@ -42,6 +42,7 @@ _MODES: dict[str, type[Mode]] = {
     "smoothed": modes.SmoothedLogits,
     "score-function": modes.ScoreFunction,
     "evolution": modes.Evolution,
+    "exact": modes.Exact,
 }
 _OBJECTIVES: dict[str, type[objectives.Objective]] = {
     "cross-entropy": objectives.CrossEntropy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -15,9 +16,6 @@ Keep = Literal["last", "best", "first"]
 SURE = 1e-3
 """A margin must be this far below zero before an image is dropped: rounding must not decide."""
 
-_DRAWS = 10
-"""Passes that choose between the results of restarts where the deployed policy is random."""
-
 
 class Kept:
     """For each image of a problem the iterate to return.
@@ -28,13 +26,16 @@ class Kept:
     Args:
         problem: all of the images.
         how: which iterate to keep.
+        judge: (B,) margin of the deployed network at the last iterate (B, C, H, W).
         judged: whether the margins that `see` gets are those of the deployed network.
     """
 
-    def __init__(self, problem: Problem, how: Keep, *, judged: bool) -> None:
+    def __init__(
+        self, problem: Problem, how: Keep, judge: Callable[[Problem, Tensor], Tensor], *, judged: bool
+    ) -> None:
         random = problem.view.policy.random
         self.how: Keep = "last" if random and not judged else "best" if random and how == "first" else how
-        self._judged = judged
+        self._judge, self._judged = judge, judged
         self.images = problem.x
         self.margins = torch.full_like(problem.x[:, 0, 0, 0], torch.inf)
         self._places = torch.arange(len(problem.x), device=problem.x.device)
@@ -77,7 +78,7 @@ class Kept:
         if self.how == "last" and not compare:
             self.images = self.images.index_copy(0, self._places, adv)
             return
-        self._improve(adv, deployed_margin(problem, adv, _DRAWS))
+        self._improve(adv, self._judge(problem, adv))
 
     def _improve(self, adv: Tensor, margins: Tensor) -> None:
         better = margins < self.margins[self._places]

@@ -38,6 +38,10 @@ class Objective(ABC):
         """Values (K, B) of K draws to that of the mixture, (B,), and its derivatives (K, B) by each: their mean."""
         return values.mean(0), torch.full_like(values, 1 / len(values))
 
+    def expect(self, values: Tensor, log_probability: Tensor) -> Tensor:
+        """Values (K, B) of all patterns of the gates and their log probabilities to that of the network: the mean."""
+        return (log_probability.exp() * values).sum(0)
+
 
 @dataclass(frozen=True)
 class CrossEntropy(Objective):
@@ -51,6 +55,10 @@ class CrossEntropy(Objective):
         """-log mean p: draws that are right already weigh more, unlike in the mean of the logarithms."""
         count = torch.tensor(float(len(values)))
         return count.log() - (-values).logsumexp(0), (-values).softmax(0)
+
+    def expect(self, values: Tensor, log_probability: Tensor) -> Tensor:
+        """Minus the logarithm of the label's expected probability."""
+        return -(log_probability - values).logsumexp(0)
 
 
 @dataclass(frozen=True)

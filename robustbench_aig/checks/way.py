@@ -147,6 +147,10 @@ class Recorded(Mode):
         """As the other."""
         return self.mode.judges(deployed)
 
+    def deployed_margin(self, problem: Problem, adv: Tensor) -> Tensor:
+        """As the other."""
+        return self.mode.deployed_margin(problem, adv)
+
     def __call__(
         self, problem: Problem, objective: Objective, adv: Tensor, stream: Stream, progress: float
     ) -> Estimate:

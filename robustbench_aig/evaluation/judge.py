@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from robustbench_aig.evaluation.exact import expect, margins_of
 from robustbench_aig.gating import Policy, Restless, deployed_policy, gating
 from robustbench_aig.models import MacProfile, shares_draws
 from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream, seed_of, seeded
+from robustbench_aig.records import Draws
 
 _AT_ONCE = 100
 """Images per pass where all are looked at."""
@@ -57,6 +59,12 @@ class Subject:
         """Whether two passes over one image may differ."""
         return self.deployed().random
 
+    def scoring(self, draws: Draws) -> int:
+        """How many draws score an image where so many are wanted: 1 where nothing is random, 0 where all is exact."""
+        if not self.random:
+            return 1
+        return 0 if draws == "exact" else draws
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -67,7 +75,8 @@ class Judgement:
         predictions: class with most votes over the scoring draws (the lowest of equals).
         margins: logit of the label minus the highest other, mean over the scoring draws.
         correct: how many of the `draws` scoring draws were right.
-        draws: number of scoring draws; 1 where the policy is deterministic.
+        draws: number of scoring draws; 1 where the policy is deterministic, 0 where every pattern of the gates counts
+            by its probability: then all that is said to be over draws is exact, and choosing needs no others.
         choice_margins: as `margins`, over a disjoint set of as many draws, for choosing the worst of several attacks.
         choice_correct: as `correct`, over the same set.
         decisions: (B, G) bool, gates at the first scoring draw.
@@ -76,6 +85,7 @@ class Judgement:
         mean_probabilities: (B, G) open probability, mean over the scoring draws, each along its own path: an unbiased
             estimate of how often the gate is open. Where nothing is said, that of the first draw.
         choice_probabilities: as `mean_probabilities`, over the draws kept for choosing.
+        probability: (B,) float64, of a right answer, exact; None where draws were counted.
     """
 
     finite: Tensor
@@ -90,6 +100,17 @@ class Judgement:
     macs: Tensor
     mean_probabilities: Tensor
     choice_probabilities: Tensor
+    probability: Tensor | None = None
+
+    @property
+    def share(self) -> Tensor:
+        """(B,) probability of a right answer: share of the scoring draws, or exact."""
+        return self.correct / self.draws if self.probability is None else self.probability
+
+    @property
+    def choice_share(self) -> Tensor:
+        """(B,) the same over the draws kept for choosing."""
+        return self.choice_correct / self.draws if self.probability is None else self.probability
 
 
 @dataclass(frozen=True)
@@ -103,7 +124,7 @@ class _Draws:
 
 
 @float32()
-def judge(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, draws: int) -> Judgement:
+def judge(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, draws: Draws) -> Judgement:
     """Judge images under the deployed policy.
 
     The gate noise of an image depends on (seed, image, draw) alone; dice that the network itself throws, on the other
@@ -117,12 +138,19 @@ def judge(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, dra
         y: (B,) int64 labels.
         ids: (B,) int64 image ids.
         seed: of the evaluation.
-        draws: scoring draws K for a random policy, which costs 2K passes; a deterministic one takes a single pass.
+        draws: scoring draws K for a random policy, which costs 2K passes; or "exact", for every pattern of its gates,
+            2^(G+1) / G passes with G of them. A deterministic one takes a single pass.
+
+    Raises:
+        InputError: patterns were asked for, and there are too many, or not all that is random are the network's gates.
     """
-    stream = Stream.of(ids, seed, "judge")
-    passes = _forward(subject, x, stream, 2 * draws if subject.random else 1)
-    scoring = draws if subject.random else 1
-    margins = _margins(passes.logits, y)
+    stream, scoring = Stream.of(ids, seed, "judge"), subject.scoring(draws)
+    return _by_draws(subject, x, y, stream, scoring) if scoring else _exactly(subject, x, y, stream)
+
+
+def _by_draws(subject: Subject, x: Tensor, y: Tensor, stream: Stream, scoring: int) -> Judgement:
+    passes = _forward(subject, x, stream, 2 * scoring if subject.random else 1)
+    margins = margins_of(passes.logits, y)
     score, choice = margins[:scoring], margins[-scoring:]
     classes = passes.logits.shape[2]
     votes = torch.nn.functional.one_hot(passes.logits[:scoring].argmax(2), classes).sum(0)
@@ -139,6 +167,29 @@ def judge(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, dra
         macs=passes.macs[:scoring].mean(0),
         mean_probabilities=passes.probabilities[:scoring].mean(0),
         choice_probabilities=passes.probabilities[-scoring:].mean(0),
+    )
+
+
+@torch.no_grad()
+def _exactly(subject: Subject, x: Tensor, y: Tensor, stream: Stream) -> Judgement:
+    """By every pattern of the gates; the decisions are those of the first draw, as ever."""
+    first = _forward(subject, x, stream, 1)
+    exact = expect(subject.model, subject.profile, subject.deployed(), x, y)
+    none = torch.zeros_like(y)
+    return Judgement(
+        finite=exact.finite,
+        predictions=exact.votes.argmax(1),
+        margins=exact.margins,
+        correct=none,
+        draws=0,
+        choice_margins=exact.margins,
+        choice_correct=none,
+        decisions=first.decisions,
+        probabilities=first.probabilities[0],
+        macs=exact.macs,
+        mean_probabilities=exact.probabilities,
+        choice_probabilities=exact.probabilities,
+        probability=exact.right,
     )
 
 
@@ -212,10 +263,3 @@ def class_routes(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: i
     count = of_class.sum(0)[:, None]
     sums = of_class.T @ probabilities
     return torch.where(count > 0, sums / count.clamp_min(1), probabilities.mean(0))
-
-
-def _margins(logits: Tensor, y: Tensor) -> Tensor:
-    """(K, B) logit of the label minus the highest other; a tie is a mistake, a NaN compares as one."""
-    index = y.expand(len(logits), -1).unsqueeze(2)
-    label = logits.gather(2, index).squeeze(2)
-    return label - logits.scatter(2, index, -torch.inf).amax(2)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robustbench_aig.errors import lacks_memory
 from robustbench_aig.evaluation.judge import Judgement, Subject
+from robustbench_aig.records import Draws
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Measured:
         return cls(images, judged, none if failed is None else failed, forwards, backwards, batch, reason)
 
     @classmethod
-    def lacking_memory(cls, images: Tensor, subject: Subject, draws: int, reason: str) -> Measured:
+    def lacking_memory(cls, images: Tensor, subject: Subject, draws: Draws, reason: str) -> Measured:
         """Clean images (B, C, H, W) that not even one at a time fit into memory: failed, with nothing known of them.
 
         Args:
@@ -68,7 +69,7 @@ class Measured:
             predictions=zero - 1,
             margins=nothing,
             correct=zero,
-            draws=draws if subject.random else 1,
+            draws=subject.scoring(draws),
             choice_margins=nothing,
             choice_correct=zero,
             decisions=images.new_zeros(count, gates, dtype=torch.bool),
@@ -76,6 +77,7 @@ class Measured:
             macs=nothing.double(),
             mean_probabilities=images.new_zeros(count, gates),
             choice_probabilities=images.new_zeros(count, gates),
+            probability=None if subject.scoring(draws) else nothing.double(),
         )
         return cls.of(images, judged, failed=zero == 0, reason=reason)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robustbench_aig.policies import traits
-from robustbench_aig.recipes import AttackSettings, DeployedMode, GradientRecipe, NamedAttack
-from robustbench_aig.recipes.attacks import CornersRecipe, TransferRecipe
+from robustbench_aig.policies import MOST_GATES, NOT_DRAWN, NOT_OURS, TOO_MANY, traits
+from robustbench_aig.recipes import AttackSettings, DeployedMode, GateMode, GradientRecipe, NamedAttack
+from robustbench_aig.recipes.attacks import CornersRecipe, PermutedRecipe, TransferRecipe
 from robustbench_aig.recipes.compute import ComputeRecipe, NoiseRecipe
 from robustbench_aig.recipes.foreign_attacks import (
     FoolboxHopSkipJumpRecipe,
@@ -57,8 +57,8 @@ def _unfit(attack: AttackSettings, model: ModelRecord, policy: str) -> str | Non
             return _uncountable(attack, model, policy)
         case GradientRecipe():
             return _aimless(attack, model, policy)
-        case TransferRecipe():
-            return "the images would come from the network itself" if attack.source == model.name else None
+        case PermutedRecipe() | TransferRecipe():
+            return _underivable(attack, model, policy)
     if traits(policy).leaks:
         return "the noise of gates is known to attacks of our own alone"
     random = traits(policy).draws or model.restless
@@ -68,13 +68,39 @@ def _unfit(attack: AttackSettings, model: ModelRecord, policy: str) -> str | Non
     return _NOT_RANDOM if of_draws and not random else None
 
 
+def _underivable(attack: PermutedRecipe | TransferRecipe, model: ModelRecord, policy: str) -> str | None:
+    """Why images can't come from another attack; another network is attacked as it decides unasked, by argmax."""
+    if isinstance(attack, PermutedRecipe):
+        return _inexact(attack.of.gates, model, policy)
+    if attack.source == model.name:
+        return "the images would come from the network itself"
+    return NOT_DRAWN if attack.of.gates.mode == "exact" else None
+
+
+def _inexact(mode: GateMode, model: ModelRecord, policy: str) -> str | None:
+    """Why a gradient mode can't be exact, where it is to be; without gates it's the plain gradient."""
+    return without_patterns(model, policy) if mode.mode == "exact" and not model.gateless else None
+
+
+def without_patterns(model: ModelRecord, policy: str) -> str | None:
+    """Why nobody can go through all that the gates of a network decide under a policy; None where one can."""
+    if model.restless or not traits(policy).draws:
+        return NOT_DRAWN
+    if model.foreign is not None:
+        return NOT_OURS
+    drawing = sum(gate.target is None or gate.target < 1 for gate in model.gates)
+    return TOO_MANY if drawing > MOST_GATES else None
+
+
 def _uncountable(attack: ComputeRecipe, model: ModelRecord, policy: str) -> str | None:
     """Why an attack on the compute can't work."""
     if model.macs_unknown is not None:
         return UNKNOWN_COMPUTE
     if not traits(policy).looks:
         return _BLIND
-    return NOT_SOFT if not model.soft and attack.gates.soft else None
+    if not model.soft and attack.gates.soft:
+        return NOT_SOFT
+    return _inexact(attack.gates, model, policy)
 
 
 def _aimless(attack: GradientRecipe, model: ModelRecord, policy: str) -> str | None:
@@ -84,7 +110,9 @@ def _aimless(attack: GradientRecipe, model: ModelRecord, policy: str) -> str | N
         return _NO_GATES if of_gates else None
     if not model.soft and attack.gates.soft:
         return NOT_SOFT
-    return _BLIND if not traits(policy).looks and (of_gates or attack.gates.of_logits) else None
+    if not traits(policy).looks and (of_gates or attack.gates.of_logits):
+        return _BLIND
+    return _inexact(attack.gates, model, policy)
 
 
 def _no_mode(attack: GradientRecipe, model: ModelRecord, policy: str) -> str | None:

@@ -76,7 +76,7 @@ class Worker:
             chunk=number,
             images=chunk.pick(torch.tensor(skipped, dtype=torch.int64, device=chunk.ids.device)),
             lost_to=[lost[known[i]] for i in skipped],
-            draws=self.plan.draws if subject.random else 1,
+            draws=subject.scoring(self.plan.draws),
         )
         if not left:
             return Worked(rows, chunk.ids[:0], chunk.pixels[:0], None, None)

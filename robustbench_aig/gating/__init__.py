@@ -2,11 +2,13 @@
 
 from robustbench_aig.gating.context import gating
 from robustbench_aig.gating.gate import BlindGate, Gate, OpenGate, PooledGate
+from robustbench_aig.gating.patterns import Every, at_once, every_pattern, patterns
 from robustbench_aig.gating.policies import (
     DEPLOYABLE,
     Argmax,
     Expected,
     Frozen,
+    Independent,
     Open,
     Policy,
     Random,
@@ -22,10 +24,12 @@ __all__ = [
     "DEPLOYABLE",
     "Argmax",
     "BlindGate",
+    "Every",
     "Execution",
     "Expected",
     "Frozen",
     "Gate",
+    "Independent",
     "Open",
     "OpenGate",
     "Policy",
@@ -34,8 +38,11 @@ __all__ = [
     "Restless",
     "Sampled",
     "Trace",
+    "at_once",
     "deployed_policy",
+    "every_pattern",
     "gating",
     "logistic_noise",
+    "patterns",
     "straight_through",
 ]

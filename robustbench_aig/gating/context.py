@@ -14,7 +14,12 @@ from robustbench_aig.gating.trace import Execution, Trace
 
 @contextmanager
 def gating(
-    model: nn.Module, policy: Policy, *, execution: Execution = "dense", draws: int | None = None
+    model: nn.Module,
+    policy: Policy,
+    *,
+    execution: Execution = "dense",
+    draws: int | None = None,
+    patterns: bool = False,
 ) -> Iterator[Trace]:
     """Run `model` under a gate policy inside the block, and trace its gates; contexts may be nested.
 
@@ -24,8 +29,12 @@ def gating(
         execution: "sparse" needs eval mode, because batch-norm must not see a part of the batch.
         draws: make as many draws of a random policy in one pass, in eval mode and without gradients, where
             `shares_draws(model)`; the network then returns rows of logits, and `trace.draws.each` those of each draw.
+        patterns: go through all that the gates can decide, each block being run where it's open, whatever the
+            execution; for a policy that is `Independent`, in eval mode, where `shares_patterns(model)`. As for draws
+            the network returns rows, and `trace.patterns.each` those of each pattern. Gradients reach the
+            probabilities of the patterns, too.
     """
-    trace = Trace(policy, execution, draws)
+    trace = Trace(policy, execution, draws, patterns=patterns)
     gates = _gates(model)
     before = [gate.trace for gate in gates]
     hook = model.register_forward_pre_hook(lambda *_: trace.begin_pass())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,8 @@ class Gate(nn.Module):
     """
 
     trace: Trace | None = None
+    outside: ClassVar[bool] = False
+    """Whether it decides amid foreign code, where rows of features can't part."""
 
     def logits(self, x: Tensor) -> Tensor:
         """Skip and run logits (B, 2) for the features (B, C, H, W) at the block's input."""
@@ -36,7 +38,10 @@ class Gate(nn.Module):
         return (_SAMPLED if self.training else _ARGMAX).decide(logits, 0, 0)
 
     def forward(self, x: Tensor, skip: Tensor, residual: Callable[[Tensor], Tensor]) -> Tensor:
-        """`skip` + z · residual(x), z (B,) being the decision for each image; for several draws see `Draws`."""
+        """`skip` + z · residual(x), z (B,) being the decision for each image; for more see `Draws` and `Patterns`."""
+        if self.trace is not None and self.trace.patterns is not None:
+            self.trace.ask_patterns(self.logits(x), self.trace.patterns)
+            return torch.cat([skip, skip + residual(x)])
         if self.trace is not None and self.trace.draws is not None:
             z = self.trace.ask_draws(self.logits(x), self.trace.draws)
             return add_shared(skip, residual, x, z, self.trace.draws)

@@ -56,6 +56,19 @@ class Policy(ABC):
         return self
 
 
+class Independent(Policy):
+    """Gates that are drawn, each by a probability that what it looks at says, and nothing of the others' draws."""
+
+    @abstractmethod
+    def log_odds(self, logits: Tensor, gate: int) -> Tensor:
+        """(B,) logarithm of p / (1 - p), p being the probability that `decide` opens the gate; as differentiable as p.
+
+        Args:
+            logits: (B, 2), skip and run.
+            gate: position of the gate in the network, from 0.
+        """
+
+
 class Argmax(Policy):
     """Open where running is likelier than not; the gradient is that of the softmax (straight-through)."""
 
@@ -68,7 +81,7 @@ class Argmax(Policy):
         return straight_through(difference)
 
 
-class Sampled(Policy):
+class Sampled(Independent):
     """Gumbel-max: open with probability p; hard forward, backward through the softmax at a temperature.
 
     The test mode of the official code of Veit and Belongie (arXiv 1711.11503), whose temperature is 1.
@@ -90,6 +103,10 @@ class Sampled(Policy):
         difference = logits[:, 1] - logits[:, 0]
         noise = _global_logistic(difference) if self.stream is None else logistic_noise(self.stream, gate, draw)
         return straight_through((difference + noise.to(difference.dtype)) / self.temperature)
+
+    def log_odds(self, logits: Tensor, gate: int) -> Tensor:
+        """D."""
+        return logits[:, 1] - logits[:, 0]
 
     def drawn(self, stream: Stream) -> Sampled:
         """The noise from the streams (B,)."""
@@ -178,7 +195,7 @@ class Static(Policy):
         return self.opened[gate].to(logits).expand(len(logits))
 
 
-class Random(Policy):
+class Random(Independent):
     """Open at fixed rates, independently of the input.
 
     Args:
@@ -201,6 +218,10 @@ class Random(Policy):
         else:
             uniform = self.stream.child(draw).child(gate).uniform(1)[:, 0]
         return (uniform < self.rates[gate].to(uniform)).to(column)
+
+    def log_odds(self, logits: Tensor, gate: int) -> Tensor:
+        """Those of the rate."""
+        return self.rates[gate].to(logits).logit().expand(len(logits))
 
     def drawn(self, stream: Stream) -> Random:
         """The noise from the streams (B,)."""

@@ -9,8 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from robustbench_aig.gating.policies import Policy
-from robustbench_aig.gating.shared import Draws
+from robustbench_aig.errors import InputError
+from robustbench_aig.gating.policies import Independent, Policy
+from robustbench_aig.gating.shared import Draws, Patterns
+from robustbench_aig.policies import NOT_OURS
 
 Execution = Literal["dense", "sparse"]
 
@@ -22,12 +24,16 @@ class Trace:
         policy: makes the decisions.
         execution: "dense" computes every block, "sparse" only the blocks of images whose gate is open.
         draws: how many draws of the policy a pass makes at once; None for one, as of any network.
+        patterns: whether a pass goes through all that gates can decide under a policy that draws them independently.
     """
 
-    def __init__(self, policy: Policy, execution: Execution, draws: int | None = None) -> None:
+    def __init__(
+        self, policy: Policy, execution: Execution, draws: int | None = None, *, patterns: bool = False
+    ) -> None:
         self.policy = policy
         self.sparse = execution == "sparse"
         self.draws = None if draws is None else Draws(draws)
+        self.patterns = Patterns() if patterns else None
         self.twice = False
         """Whether an image goes through the network twice at once: gates decide once for it."""
         self._draw = -1
@@ -39,11 +45,15 @@ class Trace:
         self._draw += 1
         if self.draws is not None:
             self.draws.begin()
+        if self.patterns is not None:
+            self.patterns.begin()
         self._probabilities.clear()
         self._decisions.clear()
 
     def ask(self, logits: Tensor) -> Tensor:
         """Decide (B,) for the next gate, given its logits (B, 2), and record it."""
+        if self.patterns is not None:
+            raise InputError(NOT_OURS)
         rows = len(logits)
         if self.twice:
             logits = logits[:1]
@@ -59,10 +69,18 @@ class Trace:
         self._note(partial(_open_probability, of_draws), z)
         return z
 
+    def ask_patterns(self, logits: Tensor, patterns: Patterns) -> None:
+        """Part the rows by the next gate, given its logits (S, 2) in each, and record it."""
+        assert isinstance(self.policy, Independent)
+        z = patterns.part(self.policy.log_odds(logits, len(self._decisions)))
+        self._note(partial(_open_probability, logits), z)
+
     def record(self, probability: Tensor, decision: Tensor) -> None:
-        """Note one gate's open probability and decision, both (B,), of several draws (K, B)."""
+        """Note one gate's open probability and decision, both (B,); of several draws (K, B), of patterns (S,)."""
         if self.twice:
             probability, decision = probability[:1], decision[:1]
+        if self.patterns is not None:
+            self.patterns.rows_run += len(decision)
         self._note(lambda: probability, decision)
 
     def _note(self, probability: Callable[[], Tensor], decision: Tensor) -> None:
@@ -77,13 +95,16 @@ class Trace:
 
     @property
     def probabilities(self) -> Tensor:
-        """(B, G) open probabilities, attached to the graph; (K, B, G) of several draws."""
-        return torch.stack([probability() for probability in self._probabilities], -1)
+        """(B, G) open probabilities, attached to the graph; (K, B, G) of several draws or patterns."""
+        return self._stacked([probability() for probability in self._probabilities])
 
     @property
     def decisions(self) -> Tensor:
-        """(B, G) decisions, attached to the graph; (K, B, G) of several draws."""
-        return torch.stack(self._decisions, -1)
+        """(B, G) decisions, attached to the graph; (K, B, G) of several draws or patterns."""
+        return self._stacked(self._decisions)
+
+    def _stacked(self, of_gates: list[Tensor]) -> Tensor:
+        return torch.stack(of_gates if self.patterns is None else [self.patterns.each(rows) for rows in of_gates], -1)
 
 
 def _open_probability(logits: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,8 @@ class ForeignGate(Gate):
         read: as `adapt` was given it.
         write: see `adapt`.
     """
+
+    outside: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -92,6 +92,12 @@ class ScoreFunctionMode(_OfLogits):
     draws: Several = 20
 
 
+class ExactMode(_Mode):
+    """Every pattern of the gates by its probability: the exact gradient of the random network, where gates are few."""
+
+    mode: Literal["exact"]
+
+
 class EvolutionMode(_Mode):
     """Antithetic finite differences; no gradient is asked for."""
 
@@ -101,7 +107,7 @@ class EvolutionMode(_Mode):
 
 
 GateMode = Annotated[
-    DeployedMode | OtherMode | BpdaMode | LeadedMode | SmoothedMode | ScoreFunctionMode | EvolutionMode,
+    DeployedMode | OtherMode | BpdaMode | LeadedMode | SmoothedMode | ScoreFunctionMode | ExactMode | EvolutionMode,
     Field(discriminator="mode"),
 ]
 

@@ -7,7 +7,17 @@ image: the evidence), `names.parquet` (names of the images' files, where they ha
 `report.json`, which is a function of the former.
 """
 
-from robustbench_aig.records.base import SCHEMA_VERSION, CorruptionRecord, Precision, Record, Role, Status, ThreatRecord
+from robustbench_aig.records.base import (
+    EXACT,
+    SCHEMA_VERSION,
+    CorruptionRecord,
+    Draws,
+    Precision,
+    Record,
+    Role,
+    Status,
+    ThreatRecord,
+)
 from robustbench_aig.records.checks import Checkup, FindingRecord
 from robustbench_aig.records.claims import CheckState, Claim, ClaimVerdict, Measurement
 from robustbench_aig.records.comparison import Accuracies, Comparison, Ladder, Step
@@ -41,6 +51,7 @@ from robustbench_aig.records.plan import Asked, DataRecord, EvaluationPlan, Name
 from robustbench_aig.records.report import Report, report_json_schema
 
 __all__ = [
+    "EXACT",
     "SCHEMA_VERSION",
     "Accuracies",
     "Accuracy",
@@ -62,6 +73,7 @@ __all__ = [
     "DataRecord",
     "Dependence",
     "Distance",
+    "Draws",
     "Evaluation",
     "EvaluationPlan",
     "Excess",

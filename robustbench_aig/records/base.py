@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,6 +17,10 @@ Role = Literal["clean", "attack", "control", "compute", "corruption"]
 """Only attacks count in the union: not controls (random noise), attacks on the compute and common corruptions."""
 
 Precision = Literal["fp32", "bf16"]
+
+EXACT: Final = "exact"
+Draws = int | Literal["exact"]
+"""How a random policy is judged: by so many draws of it, or by every pattern of its gates with its probability."""
 
 
 class Record(BaseModel):

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from robustbench_aig.records.base import SCHEMA_VERSION, CorruptionRecord, Precision, Record, Role, ThreatRecord
+from robustbench_aig.records.base import SCHEMA_VERSION, CorruptionRecord, Draws, Precision, Record, Role, ThreatRecord
 from robustbench_aig.records.networks import ModelRecord
 
 
@@ -77,7 +77,10 @@ class Plan(Record):
     seed: int
     digest: str
     chunk: int = Field(description="images per unit of work")
-    draws: int = Field(description="scoring draws per image of a random policy")
+    draws: Draws = Field(
+        description="scoring draws per image of a random policy; 'exact': every pattern of the gates counts by its "
+        "probability"
+    )
     cascade: bool = Field(False, description="attacks skip images that are lost already, in the plan's order")
     precision: Precision = Field("fp32", description="in which our own attacks work; what they say is judged in fp32")
     environment: dict[str, Any]

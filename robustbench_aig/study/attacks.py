@@ -13,6 +13,7 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import network_of_run
 from robustbench_aig.evaluation.suiting import NOT_SOFT, UNKNOWN_COMPUTE, left_out, needs_gradient
 from robustbench_aig.gating import Argmax, Policy, deployed_policy
+from robustbench_aig.policies import NOT_DRAWN, NOT_OURS, TOO_MANY
 from robustbench_aig.recipes import NamedAttack
 from robustbench_aig.recipes.attacks import TransferRecipe
 from robustbench_aig.records import DataRecord
@@ -98,12 +99,15 @@ def _refused(attack: Attack, norm: Norm, data: DataRecord) -> str | None:
     return None
 
 
+_IMPOSSIBLE = {NOT_SOFT, UNKNOWN_COMPUTE, NOT_DRAWN, NOT_OURS, TOO_MANY}
+
+
 def _refuse_impossible(named: Sequence[NamedAttack], networks: Chosen) -> None:
-    """InputError where an attack that was named can't work on any network, for what its trial or its count showed."""
+    """InputError where an attack that was named can't work on any network, for what is known of them."""
     every = [left_out(named, network.record, policy) for network, policies in networks for policy in policies]
     for name, _ in named:
         reasons = [reasons.get(name) for reasons in every]
-        if reasons and all(reason in {NOT_SOFT, UNKNOWN_COMPUTE} for reason in reasons):
+        if reasons and all(reason in _IMPOSSIBLE for reason in reasons):
             raise InputError(f"{name} can't work on {networks[0][0].record.name}: {reasons[0]}; choose another attack")
 
 

@@ -2,17 +2,20 @@
 
 import dataclasses
 import importlib
+import itertools
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import Subject, judge
-from robustbench_aig.gating import Argmax, Sampled, gating
+from robustbench_aig.gating import Argmax, Frozen, Sampled, gating
 from robustbench_aig.models import profile_macs
 from robustbench_aig.models.macs import MacProfile
 from robustbench_aig.randomness import Stream
-from tests.networks import gated, images
+from robustbench_aig.records import EXACT
+from tests.networks import gated, images, undecided
 
 SHAPE = (3, 12, 12)
 
@@ -147,3 +150,97 @@ def test_autocast_of_the_caller_does_not_reach_the_judge() -> None:
     for field in dataclasses.fields(expected):
         a, b = getattr(expected, field.name), getattr(got, field.name)
         assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+
+
+def by_hand(who: Subject, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    """Probabilities of a right answer and of each class, expected margins, MACs and gates, a pass for each pattern."""
+    gates = len(who.profile.blocks)
+    sums: list[list[Tensor]] = [[] for _ in range(5)]
+    for path in itertools.product([0.0, 1.0], repeat=gates):
+        z = torch.tensor(path)
+        with torch.no_grad(), gating(who.model, Frozen(z.expand(len(x), -1))) as trace:
+            logits = who.model(x).double()
+        p = trace.probabilities.double()
+        weight = torch.where(z > 0, p, 1 - p).prod(1)
+        label = logits[torch.arange(len(x)), y]
+        margin = label - logits.scatter(1, y[:, None], -torch.inf).amax(1)
+        macs = who.profile.fixed + (z.double() * torch.tensor(who.profile.blocks)).sum()
+        votes = torch.nn.functional.one_hot(logits.argmax(1), 10)
+        parts = (weight * (margin > 0), weight[:, None] * votes, weight * margin, weight * macs, weight[:, None] * z)
+        for found, part in zip(sums, parts, strict=True):
+            found.append(part)
+    return tuple(torch.stack(found).sum(0) for found in sums)
+
+
+@pytest.mark.parametrize("depth", [8, 14])
+def test_the_exact_judge_is_the_sum_over_all_patterns(depth: int) -> None:
+    x, _, ids = images(5)
+    model = undecided(depth, x)
+    who = Subject("gated", model, profile_macs(model, SHAPE), "sampled")
+    with torch.no_grad():
+        y = model(x).argmax(1)
+    exact, drawn = (judge(who, x, y, ids=ids, seed=3, draws=draws) for draws in (EXACT, 1))
+    right, votes, margin, macs, opened = by_hand(who, x, y)
+    assert exact.draws == 0
+    assert exact.probability is not None
+    assert ((right > 0.01) & (right < 0.99)).any()
+    torch.testing.assert_close(exact.share, right, rtol=1e-5, atol=1e-6)
+    assert torch.equal(exact.choice_share, exact.share)
+    assert torch.equal(exact.predictions, votes.argmax(1))
+    torch.testing.assert_close(exact.margins.double(), margin, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(exact.macs, macs, rtol=1e-6, atol=0)
+    torch.testing.assert_close(exact.mean_probabilities.double(), opened, rtol=1e-5, atol=1e-6)
+    assert torch.equal(exact.choice_probabilities, exact.mean_probabilities)
+    assert exact.finite.all()
+    # Flips are about single decisions, with the noise of the first draw, as where draws are counted.
+    assert torch.equal(exact.decisions, drawn.decisions)
+    assert torch.equal(exact.probabilities, drawn.probabilities)
+
+
+def test_exact_and_drawn_agree_within_the_error_of_draws() -> None:
+    x, _, ids = images(5)
+    model = undecided(8, x)
+    who = Subject("gated", model, profile_macs(model, SHAPE), "sampled")
+    with torch.no_grad():
+        y = model(x).argmax(1)
+    draws = 100
+    exact, drawn = (judge(who, x, y, ids=ids, seed=1, draws=number) for number in (EXACT, draws))
+    error = (exact.share * (1 - exact.share) / draws).sqrt()
+    assert ((drawn.share - exact.share).abs() <= 4.5 * error + 1e-9).all()
+    assert (error > 0.01).sum() > 2
+    gates = exact.mean_probabilities
+    assert ((drawn.mean_probabilities - gates).abs() < 4.5 * (gates * (1 - gates) / draws).sqrt() + 1e-4).all()
+    torch.testing.assert_close(drawn.macs.mean(), exact.macs.mean(), rtol=0.05, atol=0)
+
+
+def test_independent_rates_are_judged_exactly_too_and_a_sure_image_is_sure() -> None:
+    model = gated(8)
+    rates = (0.3, 1.0, 0.0)
+    who = Subject("gated", model, profile_macs(model, SHAPE), "random", rates)
+    x, y, ids = images(6)
+    exact = judge(who, x, y, ids=ids, seed=0, draws=EXACT)
+    costs = torch.tensor(who.profile.blocks).double()
+    torch.testing.assert_close(exact.macs, (who.profile.fixed + costs @ torch.tensor(rates).double()).expand(6))
+    paths = torch.tensor([[z, 1.0, 0.0] for z in (0.0, 1.0)])
+    right = []
+    for path in paths:
+        with torch.no_grad(), gating(model, Frozen(path.expand(6, -1))):
+            right.append(model(x).argmax(1) == y)
+    torch.testing.assert_close(exact.share, 0.7 * right[0].double() + 0.3 * right[1].double())
+    assert torch.equal(exact.share == 1, right[0] & right[1])
+    assert torch.equal(exact.share == 0, ~right[0] & ~right[1])
+
+
+def test_a_deterministic_policy_has_nothing_to_enumerate() -> None:
+    who = subject("argmax")
+    x, y, ids = images(4)
+    exact, usual = (judge(who, x, y, ids=ids, seed=0, draws=draws) for draws in (EXACT, 5))
+    assert exact.draws == 1
+    assert torch.equal(exact.correct, usual.correct)
+
+
+def test_dice_beside_the_gates_cannot_be_enumerated() -> None:
+    who = dataclasses.replace(subject("sampled"), restless=True)
+    x, y, ids = images(2)
+    with pytest.raises(InputError, match="they alone, draw"):
+        judge(who, x, y, ids=ids, seed=0, draws=EXACT)

@@ -10,9 +10,10 @@ from robustbench_aig import zoo
 from robustbench_aig.attacks import build_attack, run_attack
 from robustbench_aig.evaluation.suiting import left_out
 from robustbench_aig.gating import Argmax, Expected, Open, Policy
+from robustbench_aig.policies import NOT_DRAWN, NOT_OURS, TOO_MANY
 from robustbench_aig.randomness import Stream
-from robustbench_aig.recipes import AttackRecipe, Family
-from robustbench_aig.records import ModelRecord
+from robustbench_aig.recipes import AttackRecipe, Family, validate
+from robustbench_aig.records import ForeignRecord, GateRecord, ModelRecord
 from robustbench_aig.threat import Threat
 from tests.networks import gated, images, plain
 
@@ -88,6 +89,11 @@ def test_what_is_left_out_would_make_the_stock_attacks_images(
         ("gates=straight-through,gates.draws=20", "gated", "sampled", False),
         ("gates=score-function", "gated", "argmax", False),
         ("gates=frozen-noise", "gated", "sampled", False),
+        ("gates=exact", "plain", "none", True),
+        ("gates=exact", "gated", "argmax", True),
+        ("gates=exact", "gated", "sampled", False),
+        ("gates=exact", "gated", "random", False),
+        ("gates=exact", "stochastic", "expected", True),
         ("gates=open", "gated", "open", True),
         ("objective=joint", "gated", "sampled", False),
     ],
@@ -121,3 +127,24 @@ def test_one_of_several_that_would_be_the_same_stands_for_all() -> None:
     assert left_out(attacks, record("plain"), "none") == {names[1]: "there are no gates"}
     assert left_out([*attacks, zoo.find_attack("pgd")], record("plain"), "none").keys() == set(names[:2])
     assert left_out(attacks, record("gated"), "argmax") == {}
+
+
+def test_exact_gradients_take_few_gates_of_ours_that_draw() -> None:
+    def of(gates: int, target: float = 0.6, **changes: object) -> ModelRecord:
+        records = [GateRecord(name=str(gate), macs=0, target=target) for gate in range(gates)]
+        return record("gated").model_copy(update={"gates": records, **changes})
+
+    exact, last = attack("gates=exact"), zoo.find_attack("compute-up:gates=exact")[1]
+    assert why([exact], of(12), "sampled") is why([last], of(12), "sampled") is None
+    assert why([exact], of(13), "sampled") == why([last], of(13), "sampled") == TOO_MANY
+    assert why([exact], of(54, target=1.0), "sampled") is None
+    assert why([exact], of(3), "argmax") == why([last], of(3), "argmax") == NOT_DRAWN
+    assert why([exact], of(3, foreign=ForeignRecord()), "sampled") == NOT_OURS
+    assert why([exact], of(3, foreign=ForeignRecord(restless=True)), "sampled") == NOT_DRAWN
+    inner = {"algorithm": "pgd", "gates": {"mode": "exact"}}
+    transferred, permuted = (
+        validate(AttackRecipe, {"summary": "", "reference": "", "attack": {"of": inner, **outer}}, "test")
+        for outer in ({"algorithm": "transfer", "source": "other"}, {"algorithm": "permuted"})
+    )
+    assert why([transferred], of(3), "sampled") == NOT_DRAWN
+    assert why([permuted], of(13), "sampled") == TOO_MANY

@@ -6,6 +6,7 @@ fixed. Which look helps is not known beforehand (that of Dhillon et al.'s prunin
 """
 
 from robustbench_aig.attacks.modes.estimated import Evolution, ScoreFunction
+from robustbench_aig.attacks.modes.exact import Exact
 from robustbench_aig.attacks.modes.mode import ENOUGH, Estimate, Mode
 from robustbench_aig.attacks.modes.surrogate import (
     AllOpen,
@@ -27,6 +28,7 @@ __all__ = [
     "Detached",
     "Estimate",
     "Evolution",
+    "Exact",
     "FrozenClean",
     "FrozenNoise",
     "Leaded",

@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
+from robustbench_aig.attacks.keeping import deployed_margin
 from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.gating import Policy
@@ -15,6 +16,9 @@ from robustbench_aig.randomness import Stream
 ENOUGH = 5
 """So many draws of its own tell an attack whether an iterate of a randomised network is better than another."""
 
+_DRAWS = 10
+"""Passes that choose between the results of restarts where the deployed policy is random."""
+
 
 class Estimate(NamedTuple):
     """What a mode says of an iterate.
@@ -22,7 +26,8 @@ class Estimate(NamedTuple):
     Attributes:
         gradient: (B, C, H, W) of the objective.
         value: (B,) of the objective.
-        margin: (B,) mean margin over the passes that were made.
+        margin: (B,) mean margin over the passes that were made; where every pattern of the gates was gone through, by
+            how much likelier a right answer is than a wrong one.
     """
 
     gradient: Tensor
@@ -62,3 +67,7 @@ class Mode(ABC):
     def judges(self, deployed: Policy) -> bool:
         """Whether the margin of an estimate is that of the deployed network."""
         return False
+
+    def deployed_margin(self, problem: Problem, adv: Tensor) -> Tensor:
+        """(B,) margin of the deployed network at an iterate (B, C, H, W) that nothing was estimated at."""
+        return deployed_margin(problem, adv, _DRAWS)

@@ -88,7 +88,11 @@ class GatedBlock(nn.Module):
             return self._open(features.maps)
         if isinstance(self.gate, PooledLogits):
             features = Features(features.maps, features.pooled())
-        z = self.gate.decide(self.gate.logits(self._seen(features)))
+        logits = self.gate.logits(self._seen(features))
+        if self.gate.trace is not None and self.gate.trace.patterns is not None:
+            self.gate.trace.ask_patterns(logits, self.gate.trace.patterns)
+            return Features(self._both(features.maps))
+        z = self.gate.decide(logits)
         if self.gate.trace is not None and self.gate.trace.sparse:
             return self._sparse(features, z)
         return Features(self._dense(features.maps, z))
@@ -116,6 +120,12 @@ class GatedBlock(nn.Module):
             return self.branch(x, skip, factor)  # type: ignore[no-any-return]
         # The gate's gradient needs the branch's output, which the constant forms don't keep.
         return torch.addcmul(skip, factor, self.branch.bare(x)).relu()
+
+    def _both(self, x: Tensor) -> Tensor:
+        """What goes on with the gate closed, then with it open: (2S, C', H', W')."""
+        skip = x if self.shortcut is None else self.shortcut(x)
+        # The closed ones first: without gradients the branch may write into what it is added to.
+        return torch.cat([skip.relu(), self.branch(x, skip)])
 
     def _sparse(self, features: Features, z: Tensor) -> Features:
         """The branch for images with z != 0 alone; z (B,)."""

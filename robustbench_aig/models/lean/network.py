@@ -50,4 +50,6 @@ class LeanResNet(nn.Module):
         for block in self.blocks:
             features = block(features)
         logits: Tensor = self.head(Features(self.after(features.maps)).pooled())
+        if len(logits) > len(flaw):  # every pattern of each image
+            flaw = flaw.repeat(len(logits) // len(flaw), 1)
         return logits + flaw

@@ -26,6 +26,7 @@ from robustbench_aig.checks.gradients import (
     Underflow,
     ZeroGradient,
 )
+from robustbench_aig.checks.looking import GatesLook
 from robustbench_aig.checks.mode import OneMode
 from robustbench_aig.checks.output import Logits
 from robustbench_aig.checks.plausible import PlausibleInput
@@ -53,6 +54,7 @@ OF_THE_NETWORK: tuple[Check, ...] = (
     FiniteDifferences(),
     Shattered(),
     StepSaturation(),
+    GatesLook(),
     GatePath(),
     Signal(),
 )

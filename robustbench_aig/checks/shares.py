@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from robustbench_aig.statistics import CONFIDENCE, Interval, clopper_pearson
 
@@ -68,6 +68,9 @@ class Limits:
     strict: bool = False
     mild: bool = False
 
+    unit: ClassVar[Literal["images", "gates"]] = "images"
+    """What is counted."""
+
     def __post_init__(self) -> None:
         if not 0 <= self.warn <= self.fail < 1 or self.fail == 0 or (self.strict and self.warn):
             raise ValueError(f"thresholds must rise within [0, 1), and a strict one begins at 0: {self!r}")
@@ -97,7 +100,7 @@ class Limits:
         worst = "warn" if self.mild else "fail"
         if self.strict:
             return f"{worst} with a single image, pass where more than {percent(self.fail)} can be excluded"
-        return f"pass up to {percent(self.warn)} of images, {worst} above {percent(self.fail)}"
+        return f"pass up to {percent(self.warn)} of {self.unit}, {worst} above {percent(self.fail)}"
 
 
 def percent(share: float) -> str:

@@ -284,6 +284,7 @@ def _record(finding: Finding, seconds: float) -> FindingRecord:
         high=finding.interval.high,
         count=finding.count,
         n=finding.n,
+        unit=finding.limits.unit,
         needs=finding.limits.needs,
         threshold=finding.threshold,
         evidence=finding.evidence,

@@ -41,11 +41,15 @@ def _table(found: Checkup) -> Table:
             finding.status,
             f"{100 * (finding.value or 0):.1f}" if told else "",
             f"{100 * finding.low:.1f} – {100 * finding.high:.1f}" if told else "",
-            str(finding.n) if told else "",
+            _counted(finding) if told else "",
             escape(finding.title),
             style=_STYLES[finding.status],
         )
     return table
+
+
+def _counted(finding: FindingRecord) -> str:
+    return str(finding.n) if finding.unit == "images" else f"{finding.n} {finding.unit}"
 
 
 def _said(found: Checkup) -> list[str]:
@@ -63,6 +67,8 @@ def _not_asked(found: Checkup) -> list[str]:
 
 
 def _few(finding: FindingRecord) -> str:
+    if finding.unit != "images":
+        return finding.check
     return f"{finding.check} ({finding.n}, a pass takes {max(finding.needs, finding.n + 1)} or more)"
 
 

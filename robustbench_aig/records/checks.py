@@ -21,6 +21,7 @@ class FindingRecord(Record):
     high: float
     count: int = Field(description="images that show it")
     n: int = Field(description="images that were looked at")
+    unit: Literal["images", "gates"] = Field("images", description="what is counted instead, where it isn't images")
     needs: int = Field(description="the fewest images that a pass takes")
     threshold: str = Field(description="the rule, in words")
     evidence: str

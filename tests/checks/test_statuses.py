@@ -134,6 +134,7 @@ PASS: dict[str, Make] = {
     **dict.fromkeys(CHECKS, plain),
     **dict.fromkeys(("noise-scope", "fixed-randomness", "fresh-draws"), sampled),
     "gate-path": gated,
+    "gates-look": lambda _: toy_case(ThroughTheGate(OneGate(4000.0, 0.5)), "sampled", Pgd()),
     "gate-modes": lambda _: toy_case(ThroughTheGate(OneGate(50.0, 0.52)), "argmax", Pgd()),
     "more-steps": lambda trained: digits().case(trained("plain"), "none"),
     "eot-signal": steady,
@@ -143,6 +144,7 @@ PASS: dict[str, Make] = {
 }
 
 BAD: dict[str, Make] = {
+    "gates-look": lambda trained: changed(sampled(trained), planted.with_gates, planted.CoinGate),
     "eot-signal": lambda _: toy_case(
         ThroughTheGate(OneGate(0.0, 0.5), drop=0.0, tilt=0.5), "sampled", Pgd(mode=Detached())
     ),
@@ -209,7 +211,7 @@ def test_nothing_is_asked_of_a_network_that_is_never_right(trained: Trained, pol
     case = replace(case, images=wrong)
     assert len(case.held) < 5
     with_images = {"logits", "randomness", "noise-scope", "mode", "alone-and-together", "counted-compute"}
-    with_images |= {"positive-control", "distinct-starts"}
+    with_images |= {"positive-control", "distinct-starts", "gates-look"}
     for finding in run_checks(replace(case, images=wrong.pick(slice(20))), ALL):
         if finding.check == "plausible-input":
             assert finding.status == "fail"  # the next class fits
@@ -218,7 +220,7 @@ def test_nothing_is_asked_of_a_network_that_is_never_right(trained: Trained, pol
 
 
 def test_a_plain_network_has_no_gates_and_a_deterministic_one_no_draws(trained: Trained) -> None:
-    of_gates = {"gate-path", "gate-modes"}
+    of_gates = {"gates-look", "gate-path", "gate-modes"}
     of_draws = {"noise-scope", "eot-signal", "fixed-randomness", "draw-variance", "fresh-draws"}
     for case, names in ((plain(trained), of_gates | of_draws), (gated(trained), of_draws)):
         assert {found(case, CHECKS[name]).status for name in names} == {"n/a"}
@@ -392,3 +394,12 @@ def test_verdicts_that_hang_on_a_gate_are_those_near_its_threshold() -> None:
     harmless = found(toy_case(ThroughTheGate(OneGate(0.05, 0.5), drop=0.5), "argmax", planted.Idle()), check)
     assert harmless.numbers["faint"] > finding.count
     assert (harmless.count, harmless.status) == (0, "pass")
+
+
+@pytest.mark.parametrize("policy", ["argmax", "sampled"])
+def test_gates_that_do_not_look_are_counted_and_not_images(trained: Trained, policy: str) -> None:
+    coins = changed(digits().case(trained("gated-0"), policy), planted.with_gates, planted.CoinGate)
+    finding = found(coins, replace(CHECKS["gates-look"], images=150))
+    assert (finding.status, finding.count, finding.n) == ("warn", 3, 3)
+    assert "0 of 3 gates decide by the image" in finding.evidence
+    assert finding.threshold == "pass up to 50 % of gates, warn above 50 %"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from robustbench_aig.records import Accuracy, DataRecord, ModelRecord, Record
+from robustbench_aig.records import Accuracy, DataRecord, Dependence, ModelRecord, Record
 
 
 class Lesion(Record):
@@ -79,6 +79,9 @@ class GateUse(Record):
     histogram: list[int] = Field(description="images by number of executed blocks, 0 … gates")
     per_class: list[ClassUse] = Field(description="classes with at least one image")
     history: History | None = Field(description="null where gates were not trained here")
+    dependence: Dependence | None = Field(
+        None, description="whether they decide by the image; null where the policy doesn't choose by image"
+    )
 
     @property
     def shares(self) -> list[float]:

@@ -19,6 +19,8 @@ from robustbench_aig.cli.terminal import console, stdout
 from robustbench_aig.errors import InputError, Interrupted
 from robustbench_aig.files import make_folder
 from robustbench_aig.inspections import Inspection
+from robustbench_aig.records import ExplainedShare
+from robustbench_aig.reporting.looking import dependence_text
 from robustbench_aig.reporting.words import signed
 from robustbench_aig.runs import ambiguous, find_run, history_of, read_run
 
@@ -78,6 +80,10 @@ def inspect(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the 
         return
     to = stdout()
     to.print(_table(inspection))
+    if inspection.gates and inspection.gates.dependence:
+        to.print(
+            f"gates: {dependence_text(inspection.gates.dependence)}", markup=False, highlight=False, soft_wrap=True
+        )
     to.print(f"inspection: {directory / 'inspect.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -142,17 +148,36 @@ def _table(inspection: Inspection) -> Table:
     table.add_column("block")
     if of.gates:
         table.add_column("mean factor" if of.gates.factors else "execution rate", justify="right")
+    explained = _explained(of)
+    if explained:
+        table.add_column("image explains", justify="right")
     for column in ("accuracy without it", "95 % interval", "difference"):
         table.add_column(column, justify="right")
     rates = of.gates.shares if of.gates else []
     mean = [f"{100 * sum(rates) / len(rates):.1f} (mean)"] if rates else []
-    table.add_row("none (intact)", *mean, *_cells(of.accuracy.value, of.accuracy.low, of.accuracy.high), "")
+    table.add_row(
+        "none (intact)", *mean, *explained[:1], *_cells(of.accuracy.value, of.accuracy.low, of.accuracy.high), ""
+    )
     table.add_section()
     for position, lesion in enumerate(of.lesions):
         rate = [f"{100 * rates[position]:.1f}"] if rates else []
         found = _cells(lesion.accuracy.value, lesion.accuracy.low, lesion.accuracy.high)
-        table.add_row(lesion.block, *rate, *found, signed(lesion.difference))
+        table.add_row(lesion.block, *rate, *explained[position + 1 : position + 2], *found, signed(lesion.difference))
     return table
+
+
+def _explained(of: Inspection) -> list[str]:
+    """What the image explains of the variance of decisions: of all gates together, and of each; empty where unknown."""
+    known = of.gates.dependence if of.gates else None
+    if known is None:
+        return []
+    shares = {gate.gate: gate.explained for gate in known.gates}
+    return [_share(known.explained), *(_share(shares.get(gate.name)) for gate in of.model.gates)]
+
+
+def _share(explained: ExplainedShare | None) -> str:
+    """Nothing of a gate that never varies."""
+    return "never varies" if explained is None else f"{100 * explained.value:.1f}"
 
 
 def _cells(value: float, low: float, high: float) -> tuple[str, str]:

@@ -14,10 +14,11 @@ from robustbench_aig.environment import environment
 from robustbench_aig.evaluation.judge import Judgement, Subject, judge
 from robustbench_aig.evaluation.lesions import accuracy_of, lesion_of, removed
 from robustbench_aig.evaluation.subjects import Network
+from robustbench_aig.gateshift import dependence, dependence_of_decisions
 from robustbench_aig.inspections import ClassUse, Factor, GateUse, History, ImageUse, Inspection
 from robustbench_aig.models.branches import residual_branches
 from robustbench_aig.policies import PLAIN, traits
-from robustbench_aig.records import DataRecord
+from robustbench_aig.records import DataRecord, Dependence, ModelRecord
 from robustbench_aig.runs import EpochRecord
 
 SHOWN = 3
@@ -78,7 +79,9 @@ def inspect_network(
         policy=policy,
         accuracy=accuracy_of(intact.right.numpy()),
         lesions=lesions,
-        gates=_gates(intact, images, data.classes, trained, scaled=policy == PLAIN or traits(policy).smooth)
+        gates=_gates(intact, images, data.classes, trained, scaled=policy == PLAIN or traits(policy).smooth).model_copy(
+            update={"dependence": _dependence(intact, network.record, policy)}
+        )
         if network.record.gates
         else None,
     )
@@ -86,12 +89,16 @@ def inspect_network(
 
 @dataclass(frozen=True)
 class _Verdicts:
-    """One pass over N images, on the CPU: predicted class (N,), right or not (N,), gates (N, G)."""
+    """What N images met, on the CPU: predicted class (N,), right or not (N,), gates (N, G).
+
+    Open probabilities are of the draw that is told and, `again`, of another one; the same where nothing is random.
+    """
 
     predictions: Tensor
     right: Tensor
     executed: Tensor
     probabilities: Tensor
+    again: Tensor
 
 
 @dataclass
@@ -109,7 +116,10 @@ class _Passes:
     def judge(self) -> _Verdicts:
         """What the network does as it is now."""
         parts = [self._batch(index) for index in torch.split(torch.arange(len(self.images)), _BATCH)]
-        fields = ([part.predictions, part.correct > 0, part.decisions, part.probabilities] for part in parts)
+        fields = (
+            [part.predictions, part.correct > 0, part.decisions, part.probabilities, part.choice_probabilities]
+            for part in parts
+        )
         return _Verdicts(*(torch.cat(field).cpu() for field in zip(*fields, strict=True)))
 
     def _batch(self, index: Tensor) -> Judgement:
@@ -153,6 +163,19 @@ def _gates(
         per_class=per_class,
         history=history,
     )
+
+
+def _dependence(verdicts: _Verdicts, model: ModelRecord, policy: str) -> Dependence | None:
+    """Whether the gates that aren't forced open decide by the image; None where the policy doesn't choose by it."""
+    does = traits(policy)
+    if not does.chooses or (model.restless and not does.draws):
+        return None
+    free = [place for place, gate in enumerate(model.gates) if gate.target != 1]
+    names, decisions = [model.gates[place].name for place in free], verdicts.executed[:, free].numpy()
+    if not does.draws:
+        return dependence_of_decisions(decisions, names)
+    p, again = (each[:, free].double().numpy() for each in (verdicts.probabilities, verdicts.again))
+    return dependence(p, again, decisions, names)
 
 
 def _rates(executed: Tensor) -> list[float]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from robustbench_aig.inspections import ClassUse, Factor, GateUse, Inspection
 from robustbench_aig.policies import traits
+from robustbench_aig.reporting.looking import dependence_text
 from robustbench_aig.reporting.words import accuracy_text, listing, number, percent
 
 _DISTINCT = 0.05
@@ -80,7 +81,9 @@ def _use(gates: GateUse, of: Inspection) -> list[str]:
     names = [gate.name for gate in of.model.gates]
     always = [name for name, rate in zip(names, gates.rates, strict=True) if rate == 1]
     never = [name for name, rate in zip(names, gates.rates, strict=True) if rate == 0]
-    found.append(_deciding(always, never, total))
+    if gates.dependence is not None:
+        found.append(dependence_text(gates.dependence))
+    found += _fixed(always, never)
     fewest, most = (end(gates.per_class, key=_mean_of) for end in (min, max))
     if _mean_of(fewest) < _mean_of(most):
         found.append(
@@ -118,14 +121,10 @@ def _worth(of: Inspection) -> list[str]:
     return [most, few]
 
 
-def _deciding(always: Sequence[str], never: Sequence[str], total: int) -> str:
-    """Which gates do the same for every image."""
-    if not (always or never):
-        return "Every gate decides by image: none is open for all of them, and none is closed for all."
-    fixed = [f"open for every image: {_named(always)}"] if always else []
-    fixed += [f"closed for every image: {_named(never)}"] if never else []
-    deciding = total - len(always) - len(never)
-    return f"Of {total} gates {deciding} decide by image; {'; '.join(fixed)}."
+def _fixed(always: Sequence[str], never: Sequence[str]) -> list[str]:
+    """Which gates did the same for every image; that others didn't may be the draw's doing."""
+    found = [f"Open for every image: {_named(always)}."] if always else []
+    return [*found, f"Closed for every image: {_named(never)}."] if never else found
 
 
 def _named(gates: Sequence[str]) -> str:

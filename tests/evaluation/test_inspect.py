@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -30,8 +30,10 @@ from robustbench_aig.models.torchvision import torchvision_resnet
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import Family
 from robustbench_aig.records import DataRecord, GateRecord, ModelRecord
+from robustbench_aig.reporting.findings import findings
 from robustbench_aig.runs import EpochRecord, Score
 from tests.networks import CHANNELS, blocks, gated, images, plain, stir
+from tests.networks import gates as gates_of
 
 SEED = 5
 CLASSES = [f"class {label}" for label in range(10)]
@@ -416,3 +418,43 @@ def test_history_is_that_of_the_policy_or_else_of_sampled_gates() -> None:
     imported = inspected(of, "argmax", image_set(12))
     assert imported.gates is not None
     assert imported.gates.history is None
+
+
+@pytest.mark.parametrize("policy", ["argmax", "sampled"])
+def test_coins_are_not_said_to_decide_by_the_image(policy: str) -> None:
+    """Nor is a gate that is forced open counted."""
+    model = gated(depth=8)
+    for gate in gates_of(model):
+        nn.init.zeros_(gate.fc2.weight)
+        gate.fc2.bias.data = torch.tensor([0.0, 0.4])
+    of = network(model)
+    forced = [gate.model_copy(update={"target": float(g == 0)}) for g, gate in enumerate(of.record.gates)]
+    of = replace(of, record=of.record.model_copy(update={"gates": forced}))
+    found = inspected(of, policy, image_set(150))
+    assert found.gates is not None
+    depends = found.gates.dependence
+    assert depends is not None
+    assert (depends.n, depends.deciding, depends.looks, len(depends.gates)) == (150, 0, False, 2)
+    said = " ".join(findings(found))
+    assert ("0 of 2 gates decide by the image" in said) == (policy == "sampled"), "argmax gates run every block"
+
+
+@pytest.mark.parametrize("policy", ["argmax", "sampled"])
+def test_gates_that_look_are_said_to(policy: str) -> None:
+    model = balanced(gated(depth=8))
+    for gate in gates_of(model):
+        gate.fc2.weight.data *= 20
+        gate.fc2.bias.data *= 20
+    found = inspected(network(model), policy, image_set(150))
+    assert found.gates is not None
+    depends = found.gates.dependence
+    assert depends is not None
+    assert (depends.deciding, depends.looks) == (3, True)
+    assert "3 of 3 gates decide by the image" in " ".join(findings(found))
+
+
+@pytest.mark.parametrize("policy", ["random", "open", "expected"])
+def test_of_policies_that_do_not_choose_nothing_is_said(policy: str) -> None:
+    found = inspected(network(gated(depth=8)), policy, image_set(30))
+    assert found.gates is not None
+    assert found.gates.dependence is None

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.attacks.keeping import Keep, Kept
+from robustbench_aig.attacks.keeping import Keep, Kept, shortfall
 from robustbench_aig.attacks.modes import Estimate, Mode, StraightThrough
 from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import STEPS, Problem
@@ -78,8 +78,9 @@ def climb(
     if mode.of_gates and not problem.view.gated:
         mode = StraightThrough(getattr(mode, "draws", 1))
     if objective.needs_clean or mode.needs_clean:
-        problem = problem.with_clean()
-    kept = Kept(problem, keep, mode.deployed_margin, judged=mode.judges(problem.view.policy))
+        problem = problem.with_clean(objective.clean_draws)
+    judge = shortfall if objective.moves else mode.deployed_margin
+    kept = Kept(problem, keep, judge, judged=mode.judges(problem.view.policy), moves=objective.moves)
     for restart in range(restarts):
         left = problem.again(restart)
         if restart and kept.how == "first":

@@ -8,10 +8,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from robustbench_aig.attacks.problem import JUDGE, Problem, look, margin
+from robustbench_aig.attacks.objectives import GateFlip, moved
+from robustbench_aig.attacks.problem import Problem, look, margin
 
 Keep = Literal["last", "best", "first"]
-"""The last iterate; the one with the lowest margin; or the first that is lost, which then isn't attacked any more."""
+"""The last iterate; the best one; or the first that is lost, which then isn't attacked any more.
+
+The best has the lowest margin; for an objective about gates alone it is the one that moves them most, and none is lost.
+"""
 
 SURE = 1e-3
 """A margin must be this far below zero before an image is dropped: rounding must not decide."""
@@ -28,14 +32,25 @@ class Kept:
         how: which iterate to keep.
         judge: (B,) margin of the deployed network at the last iterate (B, C, H, W).
         judged: whether the margins that `see` gets are those of the deployed network.
+        moves: whether the best is what moves gates most. Then everything that is called a margin here is how far they
+            have moved, times -1.
     """
 
     def __init__(
-        self, problem: Problem, how: Keep, judge: Callable[[Problem, Tensor], Tensor], *, judged: bool
+        self,
+        problem: Problem,
+        how: Keep,
+        judge: Callable[[Problem, Tensor], Tensor],
+        *,
+        judged: bool,
+        moves: bool = False,
     ) -> None:
         random = problem.view.policy.random
-        self.how: Keep = "last" if random and not judged else "best" if random and how == "first" else how
-        self._judge, self._judged = judge, judged
+        if moves:
+            self.how: Keep = "best" if how == "first" else how
+        else:
+            self.how = "last" if random and not judged else "best" if random and how == "first" else how
+        self._judge, self._judged, self._moves = judge, judged and not moves, moves
         self.images = problem.x
         self.margins = torch.full_like(problem.x[:, 0, 0, 0], torch.inf)
         self._places = torch.arange(len(problem.x), device=problem.x.device)
@@ -61,7 +76,7 @@ class Kept:
         """
         if self.how == "last":
             return None
-        margins = found if self._judged else deployed_margin(problem, adv, 1)
+        margins = found if self._judged else self._margin(problem, adv)
         self._improve(adv, margins)
         if self.how == "best":
             return None
@@ -79,6 +94,10 @@ class Kept:
             self.images = self.images.index_copy(0, self._places, adv)
             return
         self._improve(adv, self._judge(problem, adv))
+
+    def _margin(self, problem: Problem, adv: Tensor) -> Tensor:
+        """(b,) of the deployed network at an iterate on the way."""
+        return self._judge(problem, adv) if self._moves else deployed_margin(problem, adv, 1)
 
     def _improve(self, adv: Tensor, margins: Tensor) -> None:
         better = margins < self.margins[self._places]
@@ -107,11 +126,12 @@ class Kept:
         return go_on
 
 
-@torch.no_grad()
 def deployed_margin(problem: Problem, adv: Tensor, draws: int) -> Tensor:
-    """(B,) margin of the deployed network; over so many draws where it is random, on noise kept for this purpose."""
-    policy = problem.view.policy
-    stream = problem.stream.child(JUDGE)
-    count = draws if policy.random else 1
-    found = [problem.look(adv, policy.drawn(stream.child(draw)), "sparse") for draw in range(count)]
-    return torch.stack([margin(each.logits, problem.y) for each in found]).mean(0)
+    """(B,) margin of the deployed network; over so many draws where it is random."""
+    return torch.stack([margin(each.logits, problem.y) for each in problem.deployed(adv, draws)]).mean(0)
+
+
+def shortfall(problem: Problem, adv: Tensor) -> Tensor:
+    """(B,) minus the mean over gates of |p' - p| of the deployed network, each p over draws where it is random."""
+    passes = problem.deployed(adv, GateFlip.clean_draws)
+    return -moved(problem, torch.stack([each.probabilities for each in passes]).mean(0))

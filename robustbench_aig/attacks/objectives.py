@@ -18,10 +18,14 @@ class Objective(ABC):
 
     Attributes:
         needs_clean: whether it is relative to the unattacked image, whose pass is then in the problem.
+        clean_draws: passes over that image whose open probabilities it takes the mean of, where gates are random.
+        moves: whether it is about gates alone: the best iterate is that which moves them most, whatever the class.
         classes: how many logits it needs at least.
     """
 
     needs_clean: ClassVar[bool] = False
+    clean_draws: ClassVar[int] = 1
+    moves: ClassVar[bool] = False
     classes: ClassVar[int] = 2
 
     @abstractmethod
@@ -115,43 +119,77 @@ def targets(problem: Problem) -> Tensor:
 
 @dataclass(frozen=True)
 class GateFlip(Objective):
-    """Every gate over to its other side: minus the sum of max(0, safety + s·D).
+    """How far gates move: the mean over gates of |p' - p|, open probabilities of the attacked and the clean image.
 
-    D is the difference of a gate's logits and s = ±1 its side on the unattacked image. Router-only attacks on networks
-    of experts raise such a sum (arXiv 2602.01369).
+    p is the mean over draws where gates are random, each along its own path. p' is that of one pass; a mode's mean over
+    draws is then of the mean p', since the way that a gate is to go is chosen beforehand: over to its other side, where
+    it has most room, and from half of the steps on away from p if it hasn't got nearer to that side. Where p' rounds to
+    0 or 1 it has no slope; `_SLOPE` times the logit has one everywhere.
 
     Attributes:
-        safety: logit difference beyond the threshold at which a gate counts as flipped for good.
+        safety: where given, minus the sum of max(0, safety + s·D) instead, D being the difference of a gate's logits
+            and s = ±1 its side on the clean image: gates that are over by so much count no more. Router-only attacks
+            on networks of experts raise such a sum (arXiv 2602.01369).
     """
 
-    safety: float = 1.0
+    safety: float | None = None
     needs_clean: ClassVar[bool] = True
+    clean_draws: ClassVar[int] = 10
+    moves: ClassVar[bool] = True
 
     def __call__(self, found: Pass, problem: Problem, progress: float) -> Tensor:
-        """0 where all gates are flipped by the margin or more."""
+        """The mean over gates; with `safety` the sum, 0 where all gates are over."""
+        each = self.of_each(found, problem, progress)
+        return each.mean(1) if self.safety is None else each.sum(1)
+
+    def of_each(self, found: Pass, problem: Problem, progress: float) -> Tensor:
+        """(B, G)."""
         assert problem.clean is not None
-        side = torch.where(problem.clean.probabilities > 0.5, 1.0, -1.0)
-        return -(self.safety + side * difference(found.probabilities)).clamp_min(0).sum(1)
+        p, difference = problem.clean.probabilities, found.differences
+        if difference is None:
+            difference = found.probabilities.logit(1e-6)
+        over = torch.where(p > 0.5, -1.0, 1.0)
+        if self.safety is not None:
+            return -(self.safety - over * difference).clamp_min(0)
+        change = found.probabilities - p
+        way = over if progress < _TURN else torch.where(over * change.detach() > 0, over, -over)
+        return way * (change + _SLOPE * difference)
+
+
+_SLOPE = 1e-3
+"""Of a gate that saturates, in units of its logit: little beside that of one that doesn't."""
+
+_TURN = 0.5
+"""Share of the steps after which a gate that went nowhere is tried the other way."""
+
+
+def moved(problem: Problem, probabilities: Tensor) -> Tensor:
+    """(B,) mean over gates of how far open probabilities (B, G) are from those of the clean image."""
+    assert problem.clean is not None
+    return (probabilities - problem.clean.probabilities).abs().mean(1)
 
 
 @dataclass(frozen=True)
 class Joint(Objective):
     """Cross-entropy and `GateFlip` together: the class is moved and so is the path.
 
+    An attack on the accuracy, of which gates are the means: the best iterate is that of the lowest margin.
+
     Attributes:
-        weight: of the gates.
+        weight: of the sum over gates.
         warm: share of the steps at the beginning that flip gates alone (after J-TLGA, arXiv 2602.01369).
         safety: as in `GateFlip`.
     """
 
     weight: float = 1.0
     warm: float = 0.0
-    safety: float = 1.0
+    safety: float | None = None
     needs_clean: ClassVar[bool] = True
+    clean_draws: ClassVar[int] = GateFlip.clean_draws
 
     def __call__(self, found: Pass, problem: Problem, progress: float) -> Tensor:
         """Cross-entropy + weight · flips."""
-        flips = GateFlip(self.safety)(found, problem, progress)
+        flips = GateFlip(self.safety).of_each(found, problem, progress).sum(1)
         return flips if progress < self.warm else CrossEntropy()(found, problem, progress) + self.weight * flips
 
 
@@ -174,8 +212,3 @@ class OtherPath(Objective):
         assert routes is not None
         away = (found.probabilities - routes[targets(problem)]).square().sum(1)
         return CrossEntropy()(found, problem, progress) - self.weight * away
-
-
-def difference(probabilities: Tensor) -> Tensor:
-    """The difference D (B, G) of gates' logits from their open probabilities; 0 for a gate that is forced open."""
-    return torch.where(probabilities < 1, probabilities.logit(1e-6), 0.0)

@@ -24,15 +24,18 @@ class Pass:
         logits: (B, classes).
         probabilities: (B, G) open probabilities; G is 0 for a network without gates.
         decisions: (B, G).
+        differences: (B, G) logits of the probabilities; None where they weren't asked for.
     """
 
     logits: Tensor
     probabilities: Tensor
     decisions: Tensor
+    differences: Tensor | None = None
 
     def __getitem__(self, index: Tensor | slice) -> Pass:
         """Some of the images."""
-        return Pass(self.logits[index], self.probabilities[index], self.decisions[index])
+        differences = None if self.differences is None else self.differences[index]
+        return Pass(self.logits[index], self.probabilities[index], self.decisions[index], differences)
 
 
 def look(model: nn.Module, gated: nn.Module, x: Tensor, policy: Policy, execution: Execution) -> Pass:
@@ -42,7 +45,7 @@ def look(model: nn.Module, gated: nn.Module, x: Tensor, policy: Policy, executio
     if not trace.gates:
         none = logits.new_zeros(len(x), 0)
         return Pass(logits, none, none)
-    return Pass(logits, trace.probabilities, trace.decisions)
+    return Pass(logits, trace.probabilities, trace.decisions, trace.differences)
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,29 @@ class Problem:
         """One pass over images (B, C, H, W) in place of `x`."""
         return look(self.view, self.view.model, x, policy, execution)
 
-    def with_clean(self) -> Problem:
-        """The same, with a pass over the unattacked images under one draw of the deployed policy."""
-        with torch.no_grad():
-            return replace(self, clean=self.look(self.x, self.view.policy.drawn(self.stream.child(CLEAN))))
+    @torch.no_grad()
+    def with_clean(self, draws: int = 1) -> Problem:
+        """The same, with a pass over the unattacked images under one draw of the deployed policy.
+
+        Args:
+            draws: that its open probabilities are the mean over, where the policy is random and these are several.
+        """
+        clean = self.look(self.x, self.view.policy.drawn(self.stream.child(CLEAN)))
+        if draws > 1 and self.view.policy.random:
+            mean = torch.stack([each.probabilities for each in self.deployed(self.x, draws)]).mean(0)
+            clean = replace(clean, probabilities=mean)
+        return replace(self, clean=clean)
+
+    @torch.no_grad()
+    def deployed(self, x: Tensor, draws: int) -> list[Pass]:
+        """Passes of the deployed network over images in place of `x`, one where nothing is random.
+
+        Their noise is kept for judging and the same for all images that are judged, so that draws of two differ in
+        what the images differ in.
+        """
+        policy, stream = self.view.policy, self.stream.child(JUDGE)
+        count = draws if policy.random else 1
+        return [self.look(x, policy.drawn(stream.child(draw)), "sparse") for draw in range(count)]
 
     def again(self, restart: int) -> Problem:
         """The same with the randomness of another restart."""

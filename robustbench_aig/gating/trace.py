@@ -16,6 +16,9 @@ from robustbench_aig.policies import NOT_OURS
 
 Execution = Literal["dense", "sparse"]
 
+_EDGE = 1e-6
+"""Where only a probability is known, one that is nearer to 0 or 1 has the logit of this one."""
+
 
 class Trace:
     """What the gates did in the latest forward pass; gates are numbered in the order in which they are asked.
@@ -39,6 +42,7 @@ class Trace:
         self._draw = -1
         self._probabilities: list[Callable[[], Tensor]] = []
         self._decisions: list[Tensor] = []
+        self._logits: list[Tensor | None] = []
 
     def begin_pass(self) -> None:
         """Forget the pass before; the next one is a fresh draw of a random policy."""
@@ -49,6 +53,7 @@ class Trace:
             self.patterns.begin()
         self._probabilities.clear()
         self._decisions.clear()
+        self._logits.clear()
 
     def ask(self, logits: Tensor) -> Tensor:
         """Decide (B,) for the next gate, given its logits (B, 2), and record it."""
@@ -58,7 +63,7 @@ class Trace:
         if self.twice:
             logits = logits[:1]
         z = self.policy.decide(logits, len(self._decisions), max(self._draw, 0))
-        self._note(partial(_open_probability, logits), z)
+        self._note(partial(_open_probability, logits), z, logits)
         return z.expand(rows)
 
     def ask_draws(self, logits: Tensor, draws: Draws) -> Tensor:
@@ -83,10 +88,11 @@ class Trace:
             self.patterns.rows_run += len(decision)
         self._note(lambda: probability, decision)
 
-    def _note(self, probability: Callable[[], Tensor], decision: Tensor) -> None:
+    def _note(self, probability: Callable[[], Tensor], decision: Tensor, logits: Tensor | None = None) -> None:
         # Computed when it's asked for: most passes are about logits and decisions.
         self._probabilities.append(probability)
         self._decisions.append(decision)
+        self._logits.append(logits)
 
     @property
     def gates(self) -> int:
@@ -99,6 +105,13 @@ class Trace:
         return self._stacked([probability() for probability in self._probabilities])
 
     @property
+    def differences(self) -> Tensor:
+        """(B, G) logits of being open, attached to the graph: they have a slope where probabilities round to 0 or 1."""
+        of_gates = zip(self._logits, self._probabilities, strict=True)
+        each = [p().logit(_EDGE) if logits is None else _difference(logits) for logits, p in of_gates]
+        return torch.stack(each, -1)
+
+    @property
     def decisions(self) -> Tensor:
         """(B, G) decisions, attached to the graph; (K, B, G) of several draws or patterns."""
         return self._stacked(self._decisions)
@@ -109,4 +122,9 @@ class Trace:
 
 def _open_probability(logits: Tensor) -> Tensor:
     """(…,) for logits (…, 2)."""
-    return (logits[..., 1] - logits[..., 0]).sigmoid()
+    return _difference(logits).sigmoid()
+
+
+def _difference(logits: Tensor) -> Tensor:
+    """(…,) for logits (…, 2)."""
+    return logits[..., 1] - logits[..., 0]

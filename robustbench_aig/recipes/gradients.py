@@ -118,20 +118,26 @@ class ClassObjective(Section):
     name: Literal["cross-entropy", "margin", "dlr", "targeted-dlr"] = "cross-entropy"
 
 
+Safety = Annotated[
+    Positive | None,
+    Field(description="logit difference at which a gate that flipped counts no more; by default it always counts"),
+]
+
+
 class GateFlipObjective(Section):
-    """Every gate over to its other side."""
+    """How far gates move: the mean over gates of the change of their open probabilities."""
 
     name: Literal["gate-flip"]
-    safety: Positive = Field(1.0, description="logit difference at which a gate counts as flipped for good")
+    safety: Safety = None
 
 
 class JointObjective(Section):
-    """Cross-entropy and gate flips together."""
+    """Cross-entropy and how far gates move together."""
 
     name: Literal["joint"]
     weight: Positive = Field(1.0, description="of the gates")
     warm: Share = Field(0.0, description="share of the steps at the beginning that flip gates alone")
-    safety: Positive = 1.0
+    safety: Safety = None
 
 
 class OtherPathObjective(Section):

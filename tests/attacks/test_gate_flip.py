@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Pgd, View, run_attack
-from robustbench_aig.attacks.modes import Estimate, StraightThrough
+from robustbench_aig.attacks.modes import Estimate, Exact, StraightThrough
 from robustbench_aig.attacks.objectives import GateFlip, Objective
 from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.gating import Argmax, Gate, Policy, Sampled, gating
@@ -168,3 +168,21 @@ def test_a_safety_is_the_hinge_of_earlier_recipes() -> None:
     logit = [math.log(value / (1 - value)) for value in q[0].tolist()]
     by_hand = -(max(0.0, 1 + logit[0]) + max(0.0, 1 - logit[1]) + max(0.0, 1 - logit[2]))
     assert GateFlip(1.0)(Pass(none, q, q), problem, 0.0).item() == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_every_pattern_gone_through_moves_random_gates_too() -> None:
+    """With the exact gradient of the mean probabilities, two gates deep."""
+    model, x = Chain(Linear(40.0, 1.5), Linear(40.0, 0.5, 2.0)).eval(), torch.full((3, 1, 2, 2), 0.5)
+    attack = replace(ATTACK, steps=15, step=0.2, mode=Exact())
+    labels = torch.zeros(3, dtype=torch.int64)
+    found = run_attack(attack, model, Sampled(), x, labels, THREAT, stream=Stream.of(torch.arange(3), 0), seed=0)
+    assert found.reason is None
+
+    def mean(point: float) -> list[float]:
+        first = sigmoid(40 * (point - 0.5) + 1.5)
+        low, high = (sigmoid(40 * (point - 0.5) + 0.5 + extra) for extra in (0.0, 2.0))
+        return [first, first * high + (1 - first) * low]
+
+    reached = found.images.mean((1, 2, 3)).tolist()
+    ways = {end: sum(abs(a - b) for a, b in zip(mean(end), mean(0.5), strict=True)) for end in (0.5 - EPS, 0.5 + EPS)}
+    assert reached == pytest.approx([max(ways, key=lambda end: ways[end])] * 3, abs=1e-4)

@@ -50,8 +50,9 @@ lint: $(READY)
 type: $(READY)
 	$(BIN)/mypy
 
+# Tests that start processes wait for them: one worker more than there are cores keeps all cores busy.
 unit: $(READY)
-	$(BIN)/pytest -n auto --dist worksteal
+	$(BIN)/pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist worksteal
 
 docs: $(READY)
 	$(BIN)/sphinx-build -W --keep-going -q -b html -c docs . build/docs

@@ -46,14 +46,14 @@ def job(directory: Path, *, gated: bool = True, seed: int = 0, **changes: Any) -
     )
 
 
-def write_recipe(path: Path, *, gated: bool, epochs: int = 3) -> Path:
+def write_recipe(path: Path, *, gated: bool, epochs: int = 3, batch: int = 8) -> Path:
     """The same as a TOML file."""
     algorithm = "gated-resnet" if gated else "resnet"
     rate_loss = "rate_loss = { weight = 2.0 }\n" if gated else ""
     path.write_text(
         f'summary = "tiny"\nreference = "none"\ntwin = "{"plain" if gated else "gated"}"\n'
         f'[model]\nalgorithm = "{algorithm}"\ndepth = 8\nwidths = [4, 4, 4]\n'
-        f"[training]\nepochs = {epochs}\nbatch = 8\noptimizer = {{ lr = 0.05 }}\n{rate_loss}"
+        f"[training]\nepochs = {epochs}\nbatch = {batch}\noptimizer = {{ lr = 0.05 }}\n{rate_loss}"
     )
     return path
 

@@ -79,7 +79,7 @@ def kill(process: subprocess.Popen[str], *, one: int | None) -> None:
     end(process)
 
 
-@pytest.mark.parametrize(("torchrun", "own"), [(3, 1), (1, 2)])
+@pytest.mark.parametrize(("torchrun", "own"), [(2, 1), (1, 2)])
 def test_several_processes_make_what_one_makes(
     torchrun: int, own: int, pair: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:

@@ -131,7 +131,7 @@ def test_commands_of_pages_make_the_same_again(tmp_path: Path) -> None:
 
 def test_an_interrupted_training_says_how_to_go_on(tmp_path: Path) -> None:
     """Until the last epoch a run is unfinished; its page and whoever wants to attack it name the command."""
-    recipe = write_recipe(tmp_path / "my recipe.toml", gated=False, epochs=1)
+    recipe = write_recipe(tmp_path / "my recipe.toml", gated=False, epochs=1, batch=32)
     made = aigrob_here(tmp_path, "train", recipe.name, "--out", "my runs", "--name=-odd one", "--quiet")
     assert made.returncode == 0, made.stderr
     record = tmp_path / "my runs" / "-odd one" / "run.json"
@@ -146,7 +146,7 @@ def test_an_interrupted_training_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_the_ladder_and_its_missing_controls(tmp_path: Path) -> None:
-    recipe = write_recipe(tmp_path / "gated.toml", gated=True, epochs=1)
+    recipe = write_recipe(tmp_path / "gated.toml", gated=True, epochs=1, batch=32)
     made = aigrob_here(tmp_path, "train", recipe.name, "--out", "my runs", "--name", "a gated one", "--quiet")
     assert made.returncode == 0, made.stderr
     told = aigrob_here(tmp_path, "attack", "--ladder", "--runs", "my runs", *FEW, "--eps", "1/255", "--name", "r")

@@ -146,11 +146,13 @@ def test_the_losses_of_a_step_by_their_definitions(method: str, gates: int) -> N
     torch.testing.assert_close(done.right, learned.argmax(1) == start.labels)
 
 
-def small(epochs: int, *, gated: bool, lr: float = 0.1, adversarial: dict[str, Any] | None) -> ModelRecipe:
+def small(
+    epochs: int, *, gated: bool, depth: int = 14, lr: float = 0.1, adversarial: dict[str, Any] | None
+) -> ModelRecipe:
     content: dict[str, Any] = {
         "summary": "small",
         "reference": "none",
-        "model": {"algorithm": "gated-resnet" if gated else "resnet", "depth": 14},
+        "model": {"algorithm": "gated-resnet" if gated else "resnet", "depth": depth},
         "training": {
             "epochs": epochs,
             "batch": 64,
@@ -171,7 +173,7 @@ def test_adversarial_training_helps_against_the_attack_it_was_trained_on(tmp_pat
     attack: dict[str, Any] = {"method": "fast", "eps": "24/255", "step": 1.0}
     held = {}
     for name, adversarial in (("standard", None), ("fast", attack)):
-        chosen = small(8, gated=is_gated, adversarial=adversarial)
+        chosen = small(5, gated=is_gated, depth=8, adversarial=adversarial)
         record, notes = follow(Job(tmp_path / name, name, chosen, data, seed=0))
         assert not notes
         assert record.stopped is None

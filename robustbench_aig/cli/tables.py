@@ -107,7 +107,8 @@ def _verdicts(report: Report) -> list[str]:
     for claim in report.claims:
         gates = f", {claim.gate_policy} gates" if claim.gate_policy else ""
         of = f" ({', '.join(claim.gated)})" if report.several_gated else ""
-        lines.append(f"{claim.ruled:<{wide}}  {claim.told}{gates}{of}")
+        ours = " [ours, not the paper's]" if claim.ours else ""
+        lines.append(f"{claim.ruled:<{wide}}  {claim.told}{gates}{of}{ours}")
     return lines
 
 

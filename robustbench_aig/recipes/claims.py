@@ -118,9 +118,25 @@ Claim = Annotated[
 ]
 
 
+Certainty = Literal["read", "read off a figure", "second-hand", "ours"]
+"""How sure it is that a sentence is the paper's.
+
+It was read in the paper or its official code; read off one of its figures; told by somebody who had read it; or no
+source was found that says so, and the sentence is ours.
+"""
+
+
+class ClaimSource(Section):
+    """Where the paper says a sentence, and how sure that is."""
+
+    certainty: Certainty = "ours"
+    place: str | None = Field(None, description="in the paper; of a sentence that is ours, what comes nearest to it")
+
+
 class ClaimRecipe(Section):
     """A sentence that evidence decides on."""
 
     sentence: str
     reference: str | None = Field(None, description="who says so, and where")
+    source: ClaimSource = ClaimSource()
     claim: Claim

@@ -19,7 +19,7 @@ from robustbench_aig.records.base import (
     ThreatRecord,
 )
 from robustbench_aig.records.checks import Checkup, FindingRecord
-from robustbench_aig.records.claims import CheckState, Claim, ClaimVerdict, Measurement
+from robustbench_aig.records.claims import CheckState, Claim, ClaimVerdict, Measurement, Source
 from robustbench_aig.records.comparison import Accuracies, Comparison, Ladder, Step
 from robustbench_aig.records.compute import Clocked, Compute, ComputeSpread, Cost, Latency, Pace
 from robustbench_aig.records.evaluation import Accuracy, CorruptionMean, Distance, Evaluation, WorstCase
@@ -100,6 +100,7 @@ __all__ = [
     "Report",
     "Role",
     "Rung",
+    "Source",
     "StaticPattern",
     "Status",
     "Step",

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from robustbench_aig.defences import JpegDefence
+from robustbench_aig.recipes.claims import Certainty
 from robustbench_aig.records.base import Record, ThreatRecord
 
 ClaimVerdict = Literal[
@@ -17,6 +18,25 @@ ClaimVerdict = Literal[
 _NAMED = 2
 """Attacks that are named; more are counted."""
 CheckState = Literal["no fail", "failed", "not run", "not needed"]
+
+
+class Source(Record):
+    """Where the paper says a sentence, and how sure that is."""
+
+    certainty: Certainty
+    place: str | None
+
+    def __str__(self) -> str:
+        told = _CERTAIN[self.certainty]
+        return f"{self.place}; {told}" if self.place else told
+
+
+_CERTAIN: dict[Certainty, str] = {
+    "read": "read there",
+    "read off a figure": "read off the figure",
+    "second-hand": "told by somebody who had read it",
+    "ours": "no source says so",
+}
 
 
 class Measurement(Record):
@@ -48,6 +68,7 @@ class Claim(Record):
     id: str
     sentence: str
     reference: str | None
+    source: Source | None = Field(None, description="null in reports of earlier versions")
     gated: list[str] = Field(description="networks, one for each training seed")
     gate_policy: str | None = Field(description="null where the claim doesn't depend on one")
     defence: JpegDefence | None = Field(None, description="what stands before all of these networks")
@@ -62,6 +83,11 @@ class Claim(Record):
         default_factory=list,
         description="that could have refuted it at the strength that decides, where it is about every attack",
     )
+
+    @property
+    def ours(self) -> bool:
+        """Whether no source was found that says it: the sentence is ours, and not the paper's."""
+        return self.source is not None and self.source.certainty == "ours"
 
     @property
     def told(self) -> str:

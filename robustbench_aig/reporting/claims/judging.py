@@ -19,7 +19,7 @@ from robustbench_aig.recipes import (
     TransitionClaim,
     UnderPolicies,
 )
-from robustbench_aig.records import CheckState, Claim, Measurement
+from robustbench_aig.records import CheckState, Claim, Measurement, Source
 from robustbench_aig.reporting.claims.choosing import held_to_looking
 from robustbench_aig.reporting.claims.costs import measure_overhead, measure_pace, measure_training_speed
 from robustbench_aig.reporting.claims.gates import measure_specificity, measure_transitions
@@ -109,6 +109,7 @@ def _claim(
         id=name,
         sentence=recipe.sentence,
         reference=recipe.reference,
+        source=Source(**recipe.source.model_dump()),
         gated=[model.name for model in group.gated],
         gate_policy=asked.policy or None,
         defence=group.defence,

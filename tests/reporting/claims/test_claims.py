@@ -15,6 +15,7 @@ from robustbench_aig.reporting.claims.gates import class_spread
 from robustbench_aig.reporting.claims.groups import groups
 from robustbench_aig.reporting.documents import load_report
 from robustbench_aig.reporting.loading import load_evidence
+from robustbench_aig.zoo import claim_names, find_claim
 from tests.reporting import synthetic, trained
 from tests.reporting.synthetic import (
     CLASSES,
@@ -142,6 +143,29 @@ def test_an_advantage_under_every_attack_is_not_refuted_once_it_is_checked(tmp_p
         assert [m.verdict for m in checked["any-fgsm-strength", policy].measurements] == ["supported"] * 2
         assert [m.threat and m.threat.eps for m in after.measurements] == list(EPSILONS)
         assert all(m.value == pytest.approx(0.7) and m.n == N for m in after.measurements)
+
+
+def test_sentences_that_no_source_backs_are_headed_as_ours(tmp_path: Path) -> None:
+    directory = kept(0.2, 0.9, 0.9).write(tmp_path)
+    write_report(directory)
+    found = load_report(directory).claims
+    assert {claim.id for claim in found if claim.ours} >= {"any-fgsm-strength"}
+    assert all(claim.source and (claim.ours or claim.source.place) for claim in found)
+    assert all((claim.reference is None) == claim.ours for claim in found)
+    page = (directory / "report.html").read_text()
+    theirs, ours = page[page.index('id="claims"') :].split("Ours: no source was found")[:2]
+    rows = ours[: ours.index("</table>")]
+    for claim in found:
+        assert (claim.sentence in rows, claim.sentence in theirs) == (claim.ours, not claim.ours), claim.id
+
+
+def test_every_recipe_names_its_source() -> None:
+    """By the notes on what is known of the paper: three sentences have none."""
+    sources = {name: find_claim(name)[1].source for name in claim_names()}
+    assert {"any-fgsm-strength", "trains-as-fast", "saves-time"} <= {
+        n for n, s in sources.items() if s.certainty == "ours"
+    }
+    assert all(source.place for source in sources.values() if source.certainty != "ours")
 
 
 def test_not_while_a_check_of_its_evidence_fails(tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ ROW = pa.schema(
         pa.field("margin", pa.float32(), False),  # logit of the label minus the best other, mean over scoring draws
         pa.field("linf", pa.float32(), False),  # measured size of the change; else NaN
         pa.field("l2", pa.float32(), False),
-        pa.field("draws", pa.int32(), False),  # scoring draws: 1 where the policy is deterministic
+        pa.field(
+            "draws", pa.int32(), False
+        ),  # scoring draws: 1 where the policy is deterministic, 0 where all is exact
         pa.field("correct_draws", pa.int32(), False),  # of these, how many were right; else 0
         pa.field("choice_draws", pa.int32(), False),  # a disjoint set of draws, only for choosing the worst attack
         pa.field("choice_correct", pa.int32(), False),
@@ -42,6 +44,7 @@ ROW = pa.schema(
         # the clean image stands in its row of attack "clean".
         pa.field("mean_p_adv", pa.list_(pa.float16()), False),
         pa.field("choice_p_adv", pa.list_(pa.float16()), False),  # the same over the draws kept for choosing
+        pa.field("p_correct", pa.float64(), True),  # exact probability of a right answer; null where draws are counted
     ]
 )
 
@@ -55,5 +58,10 @@ NAME = pa.schema(
     ]
 )
 
-ROW_DEFAULTS: dict[str, int | list[float]] = {"batch": 0, "mean_p_adv": [], "choice_p_adv": []}
-"""What a column holds in sample tables that were written before there was such a column: 0 and [], "not recorded"."""
+ROW_DEFAULTS: dict[str, int | list[float] | None] = {
+    "batch": 0,
+    "mean_p_adv": [],
+    "choice_p_adv": [],
+    "p_correct": None,
+}
+"""What a column holds in sample tables that were written before there was such a column: that it's not recorded."""

@@ -11,7 +11,7 @@ from robustbench_aig.cli.images import data_of, tested
 from robustbench_aig.corruptions.names import Corruption
 from robustbench_aig.errors import InputError
 from robustbench_aig.policies import refuse_unknown
-from robustbench_aig.records import Asked
+from robustbench_aig.records import EXACT, Asked
 from robustbench_aig.threat import Threat
 from robustbench_aig.zoo import find_attack, find_suite
 
@@ -38,7 +38,7 @@ def chosen_threats(request: Request, shape: Shape) -> list[Threat]:
 def refuse_early(request: Request) -> Choice:
     """What the request names, once all that can be refused without importing torch is refused."""
     for option, value in (("--limit", request.limit), ("--chunk", request.chunk), ("--draws", request.draws)):
-        if value is not None and value < 1:
+        if value is not None and value != EXACT and value < 1:
             raise InputError(f"{option} must be at least 1, got {value}")
     for name in request.attacks:
         find_attack(name)

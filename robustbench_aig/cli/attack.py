@@ -107,7 +107,14 @@ Examples:
 @options.images_option
 @options.runs_option
 @click.option("--chunk", default=100, show_default=True, metavar="N", help="Images per unit of work.")
-@click.option("--draws", default=10, show_default=True, metavar="K", help="Scoring passes per image of random gates.")
+@click.option(
+    "--draws",
+    type=options.draws,
+    default=10,
+    show_default=True,
+    metavar="K|exact",
+    help="Scoring passes per image of random gates; or exact, all that at most 12 gates can decide, by probability.",
+)
 @click.option(
     "--amp/--no-amp",
     default=None,

@@ -10,6 +10,7 @@ from robustbench_aig.cli.ladder import found_controls
 from robustbench_aig.defences import parse_defence
 from robustbench_aig.errors import InputError
 from robustbench_aig.ladder import Role, Run
+from robustbench_aig.records import Draws
 from robustbench_aig.runs import Trained, ambiguous, find_run, list_runs, newest_pair, read_run
 
 Shape = tuple[int, int, int]
@@ -49,7 +50,7 @@ class Request(Naming):
     limit: int | None
     keep_images: bool
     chunk: int
-    draws: int
+    draws: Draws
     amp: bool | None
     out: Path
     name: str | None

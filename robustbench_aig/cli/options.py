@@ -12,6 +12,7 @@ import click
 from robustbench_aig.cli.companions import is_companion
 from robustbench_aig.commands import Value, aigrob, spelled
 from robustbench_aig.errors import InputError
+from robustbench_aig.records import EXACT, Draws
 from robustbench_aig.runs import spelled_run
 
 if TYPE_CHECKING:
@@ -26,6 +27,15 @@ RUNS = Path("runs")
 """Where runs are written, and looked for."""
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def draws(text: str) -> Draws:
+    """A number, or the word exact."""
+    try:
+        return EXACT if text == EXACT else int(text)
+    except ValueError:
+        raise click.BadParameter(f"'{text}' is neither a number nor 'exact'") from None
+
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 json_option = click.option("--json", is_flag=True, help="One JSON document on stdout instead of tables.")

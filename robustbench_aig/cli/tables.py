@@ -10,6 +10,7 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from robustbench_aig.cli.asking import asking_table
 from robustbench_aig.cli.terminal import stdout
 from robustbench_aig.commands import aigrob
 from robustbench_aig.records import Asked, Evaluation, Report, Role
@@ -51,6 +52,8 @@ def show(report: Report, directory: Path, *, as_json: bool, page: Path | None = 
     to.print(report_table(report))
     if any(e.role == "compute" for e in report.evaluations):
         to.print(compute_table(report))
+    if any(w.accuracy.when_asked for w in report.worst_case):
+        to.print(asking_table(report))
     for rung in report.ladder.rungs if report.ladder else []:
         note = f" ({rung.note})" if rung.note else ""
         to.print(f"{rung.key:<4}{rung.title}{note}", markup=False, highlight=False, soft_wrap=True)

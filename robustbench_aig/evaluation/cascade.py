@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow.compute as pc
 
 from robustbench_aig.evaluation.store import Store
-from robustbench_aig.records import EvaluationPlan, Plan
+from robustbench_aig.records import EXACT, EvaluationPlan, Plan
 
 
 def lost_before(evaluation: EvaluationPlan, chunk: int, plan: Plan, store: Store) -> dict[int, str]:
@@ -15,8 +15,9 @@ def lost_before(evaluation: EvaluationPlan, chunk: int, plan: Plan, store: Store
 
     An image is lost where no draw of an earlier row is right: for random gates no draw of those kept for choosing,
     since an image that was skipped for bad luck in its scoring draws would be scored by that same bad luck (the
-    winner's curse). An error counts as lost, as it does in the union. Only attacks skip, and only attacks and the
-    clean image are looked at: controls and attacks on the compute measure something else.
+    winner's curse). Where all is exact, no pattern of the gates is right. An error counts as lost, as it does in the
+    union. Only attacks skip, and only attacks and the clean image are looked at: controls and attacks on the compute
+    measure something else.
 
     Args:
         evaluation: about to be measured.
@@ -28,8 +29,12 @@ def lost_before(evaluation: EvaluationPlan, chunk: int, plan: Plan, store: Store
         return {}
     lost: dict[int, str] = {}
     for earlier in _earlier(evaluation, plan):
-        rows = store.rows(earlier.id, chunk, ["image", "choice_correct"])
-        for image in rows.filter(pc.field("choice_correct") == 0)["image"].to_pylist():
+        columns = ["image", "choice_correct", *(["p_correct"] if plan.draws == EXACT else [])]
+        rows = store.rows(earlier.id, chunk, columns)
+        wrong = pc.field("choice_correct") == 0
+        if plan.draws == EXACT:
+            wrong = wrong & (pc.field("p_correct").is_null() | (pc.field("p_correct") == 0))
+        for image in rows.filter(wrong)["image"].to_pylist():
             lost.setdefault(image, earlier.attack)
     return lost
 

@@ -54,6 +54,7 @@ def make_rows(plan: EvaluationPlan, *, chunk: int, images: Images, clean: Judgem
             "batch": _numpy(measured.batch),
             "mean_p_adv": _lists(judged.mean_probabilities),
             "choice_p_adv": _lists(judged.choice_probabilities),
+            "p_correct": _exact(judged, bad),
         }
     )
 
@@ -98,6 +99,7 @@ def skipped_rows(plan: EvaluationPlan, *, chunk: int, images: Images, lost_to: S
             "batch": zero,
             "mean_p_adv": empty,
             "choice_p_adv": empty,
+            "p_correct": pa.nulls(size, pa.float64()) if draws else zero,
         }
     )
 
@@ -126,6 +128,13 @@ def _numpy(values: Tensor) -> NDArray[np.generic]:
 
 def _or_nan(values: Tensor, bad: NDArray[np.generic]) -> NDArray[np.generic]:
     return np.where(bad, np.float32(np.nan), _numpy(values))
+
+
+def _exact(judged: Judgement, bad: NDArray[np.generic]) -> pa.Array:
+    """The probability of a right answer where it's exact; 0 for an error, as of its draws none is right."""
+    if judged.probability is None:
+        return pa.nulls(len(bad), pa.float64())
+    return pa.array(np.where(bad, 0.0, _numpy(judged.probability)))
 
 
 def _packed(decisions: Tensor) -> list[bytes]:

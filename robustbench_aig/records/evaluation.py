@@ -7,13 +7,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from robustbench_aig.records.base import CorruptionRecord, Record, Role, Status, ThreatRecord
+from robustbench_aig.records.base import CorruptionRecord, Draws, Record, Role, Status, ThreatRecord
 from robustbench_aig.records.compute import Compute, Cost
 from robustbench_aig.records.gates import Gates
 
 
 class Accuracy(Record):
     """A share of right answers with its 95 % interval.
+
+    Draws "exact" stand for all that the gates can decide, each pattern by its probability: the value is the mean over
+    images of the probability of a right answer.
 
     With one draw per image it is `count / n` with Wilson's interval. With more draws it is the mean over draws with
     Student's t interval over images and one more at 0 and at 1, and `count` is null.
@@ -23,12 +26,23 @@ class Accuracy(Record):
     low: float
     high: float
     n: int
-    draws: int
+    draws: Draws
     count: int | None
     interval: Literal["wilson", "student", "bootstrap"] = Field(description="bootstrap in older reports alone")
-    majority: float | None = Field(None, description="share of images whose plurality vote is right")
-    all_right: float | None = Field(None, description="share of images that every draw got right")
-    any_right: float | None = Field(None, description="share of images that at least one draw got right")
+    majority: float | None = Field(
+        None, description="share of images whose plurality vote is right; exact: whose likeliest answer is"
+    )
+    all_right: float | None = Field(
+        None, description="share of images that every one of the draws got right; null where exact"
+    )
+    any_right: float | None = Field(
+        None, description="share of images that at least one of the draws got right; null where exact"
+    )
+    when_asked: dict[int, float] | None = Field(
+        None,
+        description="k -> accuracy against an attacker who may ask k times: share of images right in all of k answers, "
+        "unbiased, for k up to the draws; null where nothing is random",
+    )
 
 
 class Distance(Record):

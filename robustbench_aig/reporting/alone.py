@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from robustbench_aig.files import write_atomic
-from robustbench_aig.records import EvaluationPlan, Plan, Report
+from robustbench_aig.records import EXACT, Draws, EvaluationPlan, Plan, Report
 from robustbench_aig.reporting.documents import REPORT, load_report
 from robustbench_aig.reporting.loading import Evidence, load_plan
 from robustbench_aig.reporting.page import render
@@ -62,7 +62,7 @@ def _evidence(report: Report) -> Evidence:
         seed=report.seed,
         digest=report.digest,
         chunk=report.data.n,
-        draws=max((e.robust_accuracy.draws for e in report.evaluations), default=1),
+        draws=_draws([e.robust_accuracy.draws for e in report.evaluations]),
         cascade=any(e.skipped for e in report.evaluations),
         environment=report.environment,
         data=report.data,
@@ -70,3 +70,8 @@ def _evidence(report: Report) -> Evidence:
         evaluations=evaluations,
     )
     return Evidence(plan, {}, {}, {}, alone=True)
+
+
+def _draws(found: list[Draws]) -> Draws:
+    """Of the random networks, which alone have more than one."""
+    return EXACT if EXACT in found else max((draws for draws in found if draws != EXACT), default=1)

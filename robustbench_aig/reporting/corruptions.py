@@ -58,7 +58,7 @@ def _mean(name: str | None, members: list[EvaluationPlan], evidence: Evidence) -
     parts = [Scores.of(evidence.rows[member.id]) for member in members]
     ok = np.logical_and.reduce([part.ok for part in parts])
     correct, draws = (sum(getattr(part, field) for part in parts) for field in ("correct", "draws"))
-    scores = Scores(ok, correct, draws, majority=2 * correct > draws)
+    scores = Scores(ok, correct, draws, majority=2 * correct > draws, exact=parts[0].exact)
     record = CorruptionMean(
         model=members[0].model,
         gate_policy=members[0].policy,
@@ -66,10 +66,12 @@ def _mean(name: str | None, members: list[EvaluationPlan], evidence: Evidence) -
         severities=_severities(members),
         status="ok" if ok.all() else "error",
         # Votes are of one image, not of several versions of it.
-        accuracy=accuracy(scores).model_copy(update={"majority": None, "all_right": None, "any_right": None}),
+        accuracy=accuracy(scores).model_copy(update=dict.fromkeys(_OF_DRAWS)),
     )
     return Mean(record, scores)
 
+
+_OF_DRAWS = ("majority", "all_right", "any_right", "when_asked")
 
 Found = tuple[Accuracy, Status] | None
 """What was measured; None where nothing is finished."""

@@ -108,8 +108,10 @@ def _card(image: int, pixels: tuple[Pixels, Pixels], factor: float, evidence: Ev
 def _said(rows: Rows, row: int, names: list[str]) -> str:
     if not rows.ok[row]:
         return "failed"
-    draws = f" ({rows.correct[row]} of {rows.draws[row]} draws right)" if rows.draws[row] > 1 else ""
-    return f"{names[rows.prediction[row]]}{draws}"
+    said = names[rows.prediction[row]]
+    if rows.draws[row] == 0:
+        return f"{said} (right with probability {rows.p_correct[row]:.3f})"
+    return f"{said} ({rows.correct[row]} of {rows.draws[row]} draws right)" if rows.draws[row] > 1 else said
 
 
 def _positions(ids: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -35,14 +35,16 @@ class Rows:
         skipped: (N,) whether it was lost before and so not attacked; what is neither ok nor skipped has failed.
         prediction: (N,) plurality class.
         linf, l2: (N,) measured size of the change.
-        draws, correct: (N,) scoring draws, and how many were right.
-        choice_score, choice_margin: (N,) share of right answers and margin on the draws kept for choosing.
+        draws, correct: (N,) scoring draws, and how many were right; 0 of 0 where all is exact.
+        choice_score, choice_margin: (N,) share of right answers and margin on the draws kept for choosing; where all
+            is exact, the probability of a right answer and the expected margin.
         gates_clean, gates_adv: (N, G) decisions; True = the block ran.
         p_clean, p_adv: (N, G) open probabilities.
         macs_clean, macs_adv: (N,) executed multiply-accumulates; NaN where the network's aren't known.
         forwards, backwards: (N,) passes the attack spent.
         mean_p_adv: (N, G) open probabilities of the attacked image, mean over scoring draws; None where not recorded.
         choice_p_adv: (N, G) the same over the draws kept for choosing.
+        p_correct: (N,) exact probability of a right answer; NaN where draws were counted.
     """
 
     image: Ints
@@ -66,6 +68,7 @@ class Rows:
     backwards: Floats
     mean_p_adv: Floats | None
     choice_p_adv: Floats | None
+    p_correct: Floats
 
     @classmethod
     def of(cls, table: pa.Table, evaluation: EvaluationPlan, gates: int, *, counted: bool = True) -> Rows:
@@ -81,8 +84,9 @@ class Rows:
         numbers = {
             name: column[name].to_numpy().astype(np.float64 if name in _FINITE else np.int64)
             for name in ROW.names
-            if not (pa.types.is_nested(ROW.field(name).type) or _is_text(ROW.field(name).type))
+            if not (pa.types.is_nested(ROW.field(name).type) or _is_text(ROW.field(name).type)) and name != "p_correct"
         }
+        numbers["p_correct"] = column["p_correct"].to_numpy(zero_copy_only=False)
         _check_numbers(numbers, ok, [name for name in _FINITE if counted or not name.startswith("macs_")])
         return cls(
             image=numbers["image"],
@@ -94,7 +98,11 @@ class Rows:
             l2=numbers["l2"],
             draws=numbers["draws"],
             correct=numbers["correct_draws"],
-            choice_score=numbers["choice_correct"] / np.maximum(numbers["choice_draws"], 1),
+            choice_score=np.where(
+                numbers["draws"] == 0,
+                numbers["p_correct"],
+                numbers["choice_correct"] / np.maximum(numbers["choice_draws"], 1),
+            ),
             choice_margin=numbers["choice_margin"],
             gates_clean=_decisions(column["gates_clean"], gates, ok),
             gates_adv=_decisions(column["gates_adv"], gates, ok),
@@ -106,6 +114,7 @@ class Rows:
             backwards=numbers["backwards"],
             mean_p_adv=_if_recorded(column["mean_p_adv"], gates, ok),
             choice_p_adv=_if_recorded(column["choice_p_adv"], gates, ok),
+            p_correct=numbers["p_correct"],
         )
 
     def without_gates(self) -> Rows:
@@ -174,8 +183,9 @@ def _check_numbers(numbers: dict[str, NDArray[Any]], ok: Bools, finite: Sequence
     for name in finite:
         if not np.isfinite(numbers[name][ok]).all():
             raise RunError(f"has {name} that is not a number in rows with status ok: attack again")
+    exact = (numbers["p_correct"] >= 0) & (numbers["p_correct"] <= 1)
     for draws, correct in (("draws", "correct_draws"), ("choice_draws", "choice_correct")):
-        if (numbers[draws][ok] < 1).any() or (numbers[correct] > numbers[draws]).any():
+        if ((numbers[draws] < 1) != exact)[ok].any() or (numbers[correct] > numbers[draws]).any():
             raise RunError(f"has rows whose {correct} does not fit {draws} >= 1: attack again")
     if numbers["correct_draws"][~ok].any() or numbers["choice_correct"][~ok].any():
         raise RunError("counts images as right that failed or were skipped: attack again")

@@ -168,4 +168,5 @@ def _score(rows: list[Rows], chosen: Ints, ok: Bools) -> Scores:
         return np.asarray(np.stack([getattr(part, name) for part in parts])[chosen, image])
 
     correct = np.where(ok, pick("correct"), 0)
-    return Scores(ok, correct, pick("draws"), pick("majority").astype(np.bool_) & ok)
+    exact = any(part.exact for part in parts)
+    return Scores(ok, correct, pick("draws"), pick("majority").astype(np.bool_) & ok, exact)

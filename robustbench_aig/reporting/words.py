@@ -289,3 +289,9 @@ _INTERVALS = (
     "Intervals are 95 % over images, for these trained weights; another training seed may differ by more. They "
     "are not corrected for the number of comparisons."
 )
+
+
+def times_asked(random: Sequence[WorstCase]) -> list[int]:
+    """How often an attacker may ask, beyond once, as far as all of these say; as many as the draws is "every draw"."""
+    known = [set(worst.accuracy.when_asked or {}) - {1, worst.accuracy.draws} for worst in random]
+    return sorted(set.intersection(*known)) if known else []

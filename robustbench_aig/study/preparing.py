@@ -10,6 +10,7 @@ import torch
 
 from robustbench_aig.corruptions.files import CorruptedFiles
 from robustbench_aig.environment import environment
+from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import (
     Evaluator,
     Images,
@@ -21,9 +22,11 @@ from robustbench_aig.evaluation import (
     plan_evaluations,
 )
 from robustbench_aig.evaluation.judge import class_routes
+from robustbench_aig.evaluation.suiting import without_patterns
 from robustbench_aig.models import lean
+from robustbench_aig.policies import PLAIN, traits
 from robustbench_aig.precision import float32
-from robustbench_aig.records import Asked, DataRecord, Plan, Rung
+from robustbench_aig.records import EXACT, Asked, DataRecord, Plan, Rung
 from robustbench_aig.study.attacks import build, named_attacks
 from robustbench_aig.study.wanted import Chosen, Wanted
 
@@ -67,6 +70,8 @@ def prepare(
         InputError: an attack that was named can't work, or none is left.
         RunError: the directory holds another plan, or the same one and `resume` is false.
     """
+    if wanted.draws == EXACT:
+        _refuse_inexact(networks)
     networks = [(_with_copies(network, amp=wanted.amp), policies) for network, policies in networks]
     named, cascade = named_attacks(wanted, networks)
     attacks, named, notes = build(named, wanted, networks, data, device)
@@ -90,6 +95,19 @@ def prepare(
     store = Store(place(plan))
     _open(store, plan, images, together, resume=resume)
     return Evaluator(plan, subjects, attacks, images, store, device, wanted.keep, together, files), notes
+
+
+def _refuse_inexact(networks: Chosen) -> None:
+    """InputError where a random network can't be judged by every pattern of its gates."""
+    for network, policies in networks:
+        record = network.record
+        for policy in policies:
+            reason = without_patterns(record, policy) if record.restless or traits(policy).draws else None
+            if reason is not None:
+                under = "" if policy == PLAIN else f" under {policy} gates"
+                raise InputError(
+                    f"--draws exact: not for {record.name}{under}: {reason}; name a number, like --draws 10"
+                )
 
 
 def _with_copies(network: Network, *, amp: bool) -> Network:

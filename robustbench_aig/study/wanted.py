@@ -8,7 +8,7 @@ from pathlib import Path
 
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import KEPT, Network
-from robustbench_aig.records import CorruptionRecord
+from robustbench_aig.records import EXACT, CorruptionRecord, Draws
 from robustbench_aig.threat import Threat
 
 Chosen = Sequence[tuple[Network, Sequence[str]]]
@@ -26,7 +26,7 @@ class Wanted:
         corruptions: measured once each, beside the attacks or alone.
         seed: of everything random.
         chunk: images per unit of work.
-        draws: scoring passes per image of random gates.
+        draws: scoring passes per image of random gates; "exact" for every pattern of few gates by its probability.
         amp: let our own attacks work in bfloat16.
         keep: attacked images stored per evaluation.
         runs: folder of the runs that attacks may be transferred from.
@@ -41,12 +41,12 @@ class Wanted:
     corruptions: Sequence[CorruptionRecord] = ()
     seed: int = 0
     chunk: int = 100
-    draws: int = 10
+    draws: Draws = 10
     amp: bool = False
     keep: int = KEPT
     runs: Path = Path("runs")
 
     def __post_init__(self) -> None:
         for what, number in (("chunk", self.chunk), ("draws", self.draws)):
-            if number < 1:
+            if number != EXACT and number < 1:
                 raise InputError(f"{what} must be at least 1, got {number}")

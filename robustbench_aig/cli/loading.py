@@ -146,4 +146,4 @@ def _rung(key: Key, runs: dict[Role, Run | None], start: Run, root: Path) -> Run
         note = "trained by another recipe than the gated network"
     elif run[1].seed != gated.seed:
         note = f"trained with seed {run[1].seed}, the gated network with {gated.seed}"
-    return Rung(key=key, title=title, model=run[1].name if run else None, policy=policy, note=note)
+    return Rung(key=key, title=title, model=run[1].name if run else None, policy=policy, note=note, needed=role in runs)

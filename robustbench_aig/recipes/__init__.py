@@ -13,6 +13,7 @@ from robustbench_aig.recipes.attacks import (
 )
 from robustbench_aig.recipes.claims import (
     AccuracyClaim,
+    ChoiceClaim,
     ClaimRecipe,
     MovementClaim,
     OverheadClaim,
@@ -81,6 +82,7 @@ __all__ = [
     "Augment",
     "BatchShaping",
     "BpdaMode",
+    "ChoiceClaim",
     "ClaimRecipe",
     "ClassObjective",
     "CornersRecipe",

@@ -68,6 +68,13 @@ class MovementClaim(Strengths):
         return True
 
 
+class ChoiceClaim(UnderPolicies):
+    """Choosing blocks by the image gives more accuracy than one path for all images, and than a shallower network."""
+
+    about: Literal["choice"]
+    policies: list[Policy] = Field(["argmax"])
+
+
 class TransitionClaim(UnderPolicies):
     """The blocks that change the resolution are open."""
 
@@ -109,6 +116,7 @@ Claim = Annotated[
     RobustnessClaim
     | AccuracyClaim
     | MovementClaim
+    | ChoiceClaim
     | TransitionClaim
     | SpecificityClaim
     | OverheadClaim

@@ -66,6 +66,7 @@ class Rung(Record):
     model: str | None = Field(description="null where the control has not been trained")
     policy: str
     note: str | None = Field(None, description="why it is missing, or how its training differs")
+    needed: bool = Field(True, description="false for R0' where R0 itself is nearest in compute")
 
 
 class Plan(Record):

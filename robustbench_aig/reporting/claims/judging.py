@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from robustbench_aig.policies import PLAIN
 from robustbench_aig.recipes import (
     AccuracyClaim,
+    ChoiceClaim,
     ClaimRecipe,
     MovementClaim,
     OverheadClaim,
@@ -20,7 +21,7 @@ from robustbench_aig.recipes import (
     UnderPolicies,
 )
 from robustbench_aig.records import CheckState, Claim, Measurement, Source
-from robustbench_aig.reporting.claims.choosing import held_to_looking
+from robustbench_aig.reporting.claims.choosing import held_to_looking, measure_choice
 from robustbench_aig.reporting.claims.costs import measure_overhead, measure_pace, measure_training_speed
 from robustbench_aig.reporting.claims.gates import measure_specificity, measure_transitions
 from robustbench_aig.reporting.claims.groups import groups
@@ -39,6 +40,7 @@ _MEASURES: dict[type, Callable[[Any, Question], list[Measurement]]] = {
     PaceClaim: measure_pace,
     OverheadClaim: measure_overhead,
     TrainingSpeedClaim: measure_training_speed,
+    ChoiceClaim: measure_choice,
     TransitionClaim: measure_transitions,
     SpecificityClaim: measure_specificity,
 }
@@ -47,7 +49,7 @@ _MEASURES: dict[type, Callable[[Any, Question], list[Measurement]]] = {
 _ATTACKED = (RobustnessClaim, MovementClaim)
 """What rests on attacks, and so on every check."""
 
-_OF_CHOICE = (MovementClaim,)
+_OF_CHOICE = (MovementClaim, ChoiceClaim)
 """What is about the choice that gates make, and so of networks whose gates look."""
 
 _OF_COSTS = (OverheadClaim, PaceClaim, TrainingSpeedClaim)
@@ -91,7 +93,7 @@ def _claim(
     guesses: Collection[tuple[str, str]],
 ) -> Claim:
     group = asked.group
-    compares = not isinstance(recipe.claim, MovementClaim | TransitionClaim | SpecificityClaim)
+    compares = not isinstance(recipe.claim, MovementClaim | ChoiceClaim | TransitionClaim | SpecificityClaim)
     checked = _checked(recipe, asked, plain=compares)
     deciding = combine(found)
     at = f"at {deciding.threat}: " if deciding.threat else ""

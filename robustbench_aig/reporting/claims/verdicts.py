@@ -86,12 +86,12 @@ def judge_contest(found: Contest, margin: float) -> Ruling:
         return Ruling("inconclusive", "images failed, which says nothing of the networks")
     if found.left < FLOOR:
         return Ruling("inconclusive", f"both keep less than {percent(FLOOR)}", floor=True)
-    if few := _too_few(found.gap, margin):
+    if few := too_few(found.gap, margin):
         return few
     return _advantage(found, margin) if found.gap.above(margin) else _none(found, margin)
 
 
-def _too_few(found: Estimate, margin: float) -> Ruling | None:
+def too_few(found: Estimate, margin: float) -> Ruling | None:
     """Nothing is said of a margin that its images could not show; None where they could. The least is one point."""
     margin = max(margin, MARGIN)
     needed = fewest_images(margin)
@@ -136,7 +136,7 @@ def judge_bound(found: Estimate, limit: float, *, at_least: bool, margin: float 
         at_least: whether the limit is the least that it may be, and not the most.
         margin: in shares of images, how much the sentence leaves open; None where it is not over images.
     """
-    if margin is not None and (few := _too_few(found, margin)):
+    if margin is not None and (few := too_few(found, margin)):
         return few
     low, high = (found.low, found.high) if at_least else (-found.high, -found.low)
     bound = limit if at_least else -limit

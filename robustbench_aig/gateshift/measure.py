@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.special import stdtrit
 
 from robustbench_aig.gateshift import explained, paths
 from robustbench_aig.gateshift.arrays import Bools, Floats, Ints
 from robustbench_aig.gateshift.flips import flipped, overlap
 from robustbench_aig.gateshift.shift import TOLD, corrected, divergence, noise_of_mean
-from robustbench_aig.records import ClassPart, Excess, GateMoves
-from robustbench_aig.statistics import CONFIDENCE
+from robustbench_aig.records import ClassPart, Excess, GateMoves, LargestFlips
+from robustbench_aig.statistics import CONFIDENCE, largest_mean
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Moved:
             paths=taken.distinct,
             path_entropy=taken.entropy,
             class_part=None if ways is None else self._class_part(of & ways.known, ways.vectors),
+            largest=_largest(self.flipped[of]) if per_gate else None,
             flip_rates=self.flipped[of].mean(axis=0).tolist() if per_gate else [],
             shifts=self.shift[of].mean(axis=0).tolist() if per_gate and self.shift is not None else [],
             divergences=self.divergence[of].mean(axis=0).tolist() if per_gate and self.divergence is not None else [],
@@ -101,6 +103,13 @@ class Moved:
             residual=float(part.residual.mean()),
             share=float(part.explained.mean() / total.mean()) if told else None,
         )
+
+
+def _largest(flipped: Bools) -> LargestFlips:
+    """Of decisions (N, G) that changed or not."""
+    rates = flipped.mean(axis=0)
+    low, high = largest_mean(flipped.astype(np.float64), bounds=(0.0, 1.0))
+    return LargestFlips(gate=int(rates.argmax()), value=float(rates.max()), low=low, high=high)
 
 
 def compare(clean: Version, other: Version) -> Moved:

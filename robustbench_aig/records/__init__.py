@@ -34,6 +34,7 @@ from robustbench_aig.records.gates import (
     Gates,
     GateShift,
     GateStratum,
+    LargestFlips,
 )
 from robustbench_aig.records.networks import (
     AdversarialRecord,
@@ -88,6 +89,7 @@ __all__ = [
     "Gates",
     "InitialWeights",
     "Ladder",
+    "LargestFlips",
     "Latency",
     "MacsUnknown",
     "Measurement",

@@ -24,6 +24,15 @@ class ClassPart(Record):
     )
 
 
+class LargestFlips(Record):
+    """The gate that flips on most images, with a 95 % interval of the largest share, whichever gate has it."""
+
+    gate: int = Field(description="its position among the model's gates, from 0")
+    value: float
+    low: float
+    high: float
+
+
 class GateMoves(Record):
     """How far the gates of n images are from where they were unattacked. Lists follow the model's gates."""
 
@@ -38,6 +47,7 @@ class GateMoves(Record):
     paths: int = Field(description="distinct sets of blocks that ran, one draw per image")
     path_entropy: float = Field(description="of these sets over images, in bits")
     class_part: ClassPart | None = Field(description="null where no image has such a way")
+    largest: LargestFlips | None = Field(None, description="null for a class, and in reports of earlier versions")
     flip_rates: list[float] = Field(description="per gate; empty for a class")
     shifts: list[float] = Field(description="per gate; empty for a class, and where `shift` is null")
     divergences: list[float] = Field(description="as `shifts`")

@@ -117,6 +117,22 @@ def _flips(stratum: str) -> Callable[[dict[str, GateStratum]], Three]:
     return read
 
 
+def _largest(strata: dict[str, GateStratum]) -> Three:
+    """With the interval beside it: it may be the largest by luck."""
+    found = strata.get("all")
+    if found is None:
+        return None, None, None
+    attacked, corners, permuted = (_of_gate(moves) for moves in (found.attacked, found.corners, found.permuted))
+    return attacked, corners, permuted
+
+
+def _of_gate(moves: GateMoves | None) -> Cell | None:
+    if moves is None or moves.largest is None:
+        return None
+    one = moves.largest
+    return Cell(words.percent(one.value), f"gate {one.gate + 1}, {words.bracket(one.low, one.high)}")
+
+
 def _images(count: int) -> str:
     return "1 image" if count == 1 else f"{count} images"
 
@@ -149,6 +165,12 @@ QUANTITIES = (
         "Decisions changed",
         "share of gate decisions that differ from those on the unattacked image, with the same noise in both",
         _flips("all"),
+    ),
+    Quantity(
+        "… of the gate that moves most",
+        "share of images on which the gate that does so most often changes its decision; gates count from 1, and "
+        "the 95 % interval is that of the largest share, whichever gate has it. A mean over many constants hides it",
+        _largest,
     ),
     Quantity(
         "… of fooled images",

@@ -107,6 +107,10 @@ def same_moves(got: GateMoves, clean: Version, other: Version, images: list[int]
     assert got.divergence == pytest.approx(fmean(fmean(row) for row in apart))
     assert got.overlap == pytest.approx(fmean(shared))
     assert got.paths == len({tuple(other.decisions[i]) for i in images})
+    assert (got.largest is not None) == per_gate
+    if got.largest is not None:
+        assert got.largest.value == max(got.flip_rates) == got.flip_rates[got.largest.gate]
+        assert got.largest.low < got.largest.value < got.largest.high
     for lists, rows in ((got.flip_rates, flips), (got.shifts, shifts), (got.divergences, apart)):
         assert lists == pytest.approx([fmean(row[gate] for row in rows) for gate in range(GATES)] if per_gate else [])
 

@@ -2,12 +2,28 @@
 
 import itertools
 import math
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import torch
 
-from robustbench_aig.records import EXACT
+from robustbench_aig.evaluation import Images, Store, Subject, judge, plan_evaluations
+from robustbench_aig.evaluation.cascade import lost_before
+from robustbench_aig.evaluation.measuring import Measured
+from robustbench_aig.evaluation.rows import make_rows
+from robustbench_aig.models import profile_macs
+from robustbench_aig.records import EXACT, ModelRecord, Plan
 from robustbench_aig.reporting.accuracy import Scores, accuracy
+from robustbench_aig.reporting.rows import Rows
+from robustbench_aig.threat import Threat
+from robustbench_aig.zoo import find_attack
+from tests.networks import images, undecided
 
 ANSWERS = np.array([[1, 1, 1, 1, 1], [1, 0, 1, 1, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0], [1, 1, 1, 1, 0]])
 
@@ -52,3 +68,34 @@ def test_exact_probabilities_are_multiplied() -> None:
 
 def test_nobody_asks_a_deterministic_network_twice() -> None:
     assert accuracy(scores(ANSWERS[:, :1])).when_asked is None
+
+
+def test_exact_rows_are_read_as_they_were_judged_and_only_certain_losses_are_skipped(tmp_path: Path) -> None:
+    x, _, ids = images(6)
+    model = undecided(8, x)
+    with torch.no_grad():
+        y = model(x).argmax(1)
+    y[0] = 9 - y[0]
+    record = ModelRecord(name="m", recipe="", family="gated", parameters=0, total_macs=0, weights_digest="")
+    evaluations = plan_evaluations([(record, ["sampled"])], [find_attack("fgsm")], [Threat.parse("8/255")])
+    clean, attack = evaluations
+    subject = Subject("m", model, profile_macs(model, (3, 12, 12)), "sampled")
+    judged = judge(subject, x, y, ids=ids, seed=0, draws=EXACT)
+    judged = replace(judged, probability=torch.where(torch.arange(6) == 1, 0.0, judged.share))
+    made = make_rows(clean, chunk=0, images=Images(x, y, ids), clean=judged, measured=Measured.of(x, judged)).sort_by(
+        "image"
+    )
+    rows = Rows.of(made, clean, gates=3)
+    order = ids.argsort()
+    assert rows.choice_score.tolist() == Scores.of(rows).share.tolist() == judged.share[order].tolist()
+    assert Scores.of(rows).exact
+    pq.write_table(made, tmp_path / "part.parquet")
+
+    class Kept:
+        def rows(self, _: str, __: int, columns: list[str]) -> pa.Table:
+            return pq.read_table(tmp_path / "part.parquet", columns=columns)
+
+    plan = cast(Plan, SimpleNamespace(cascade=True, draws=EXACT, evaluations=evaluations))
+    lost = lost_before(attack, 0, plan, cast(Store, Kept()))
+    assert lost == dict.fromkeys(ids[judged.share == 0].tolist(), "clean")
+    assert 1 <= len(lost) < 6

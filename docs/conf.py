@@ -16,6 +16,7 @@ root_doc = "docs/index"
 include_patterns = [
     "docs/**.md",
     "*/README.md",
+    "benchmarks/choosing/README.md",
     "models/released/README.md",
     "reports/reference/README.md",
     "models/released/*/README.md",

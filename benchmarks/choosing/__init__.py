@@ -1,0 +1,1 @@
+"""Trials of recipes whose gates choose, and their judge."""

@@ -86,7 +86,7 @@ class Metrics(_Section):
 
     validation: Scores
     test: Scores
-    dependence: ImageDependence | None = Field(None, description="null without gates that decide")
+    dependence: ImageDependence | None = Field(None, description="null without deciding gates, or for a single image")
 
 
 class EpochRecord(_Section):
@@ -105,7 +105,7 @@ class EpochRecord(_Section):
     train_mean_rate: float | None = Field(description="sampled; null for a plain network")
     train_rates: list[float]
     validation: Scores
-    dependence: ImageDependence | None = Field(None, description="null without gates that decide")
+    dependence: ImageDependence | None = Field(None, description="null without deciding gates, or for a single image")
     robust: RobustScore | None = Field(None, description="null without adversarial training")
     seconds: float = Field(description="of the training alone")
     images_per_second: float

@@ -115,11 +115,11 @@ class Scorer:
 
     @float32()
     def dependence(self, model: nn.Module, images: ImageSet) -> ImageDependence | None:
-        """Whether gates decide by the image, on some of the images; None where no gate decides.
+        """Whether gates decide by the image, on some of the images; None where no gate decides, or for a single image.
 
         Open probabilities are those along two draws of each image, of which one is that of `score`.
         """
-        if self.family != "gated":
+        if self.family != "gated" or len(images) < 2:  # a variance takes two
             return None
         images = images.limit(_DEPENDENCE_IMAGES, self.seed)
         device, gates = images.labels.device, len(self.profile.blocks)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from robustbench_aig.data import load_data
 from robustbench_aig.distributed import World
 from robustbench_aig.errors import AigrobError, InputError, Interrupted, RunError
 from robustbench_aig.gating import Argmax, OpenGate, Sampled, gating
@@ -35,7 +36,7 @@ from robustbench_aig.training import (
 )
 from robustbench_aig.training.loop import train as train_network
 from robustbench_aig.training.scoring import Scorer
-from tests.tiny import job, recipe, result
+from tests.tiny import job, recipe, result, write_images
 
 
 def finish(events: Iterator[Event]) -> RunRecord:
@@ -103,6 +104,15 @@ def test_the_recorded_dependence_on_the_image_is_that_of_the_network(finished: J
     assert found.explained == pytest.approx(sum(covariances) / sum(rates * (1 - rates)), rel=0.01, abs=1e-6)
     last = read_history(finished.directory)[-1].dependence
     assert last == found
+
+
+def test_of_a_single_validation_image_no_dependence_is_told(tmp_path: Path) -> None:
+    photos = load_data(str(write_images(tmp_path / "photos", train=6)), seed=0)
+    assert len(photos.validation) == 1
+    *_, last = train(replace(job(tmp_path / "run"), data=photos))
+    assert isinstance(last, FinishedEvent)
+    assert last.record.metrics
+    assert last.record.metrics.dependence is None
 
 
 def test_outputs_that_are_no_numbers_are_never_right(finished: Job) -> None:

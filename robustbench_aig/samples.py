@@ -24,9 +24,8 @@ ROW = pa.schema(
         pa.field("margin", pa.float32(), False),  # logit of the label minus the best other, mean over scoring draws
         pa.field("linf", pa.float32(), False),  # measured size of the change; else NaN
         pa.field("l2", pa.float32(), False),
-        pa.field(
-            "draws", pa.int32(), False
-        ),  # scoring draws: 1 where the policy is deterministic, 0 where all is exact
+        # Scoring draws: 1 where the policy is deterministic, 0 where all is exact.
+        pa.field("draws", pa.int32(), False),
         pa.field("correct_draws", pa.int32(), False),  # of these, how many were right; else 0
         pa.field("choice_draws", pa.int32(), False),  # a disjoint set of draws, only for choosing the worst attack
         pa.field("choice_correct", pa.int32(), False),

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from robustbench_aig import __version__
+from robustbench_aig.cli.leading import leads
 from robustbench_aig.errors import AigrobError, InputError, Interrupted, did_you_mean
 from robustbench_aig.files import unwritable
 
@@ -87,7 +88,7 @@ class App(click.Group):
                 raise
             line, code = _told(error)
             # torchrun interrupts the other processes as soon as the leader has ended, which tells why.
-            if code != Interrupted.exit_code or os.environ.get("RANK", "0") == "0":
+            if code != Interrupted.exit_code or leads():
                 # In one line; what stands between the quotes of a command must stay as it is.
                 click.echo(f"aigrob: {' '.join(part.strip() for part in line.splitlines() if part.strip())}", err=True)
             sys.exit(code)

@@ -15,6 +15,7 @@ from robustbench_aig.cli import options
 from robustbench_aig.cli.assemble import LARGE_EPS, SMALL_EPS, assemble, refuse_early
 from robustbench_aig.cli.choosing import Request
 from robustbench_aig.cli.companions import companions, is_companion
+from robustbench_aig.cli.leading import leads
 from robustbench_aig.cli.progress import count_images, reading
 from robustbench_aig.cli.tables import show
 from robustbench_aig.cli.terminal import aside, console
@@ -243,7 +244,7 @@ def _told_once() -> Iterator[None]:
     try:
         yield
     except AigrobError as error:
-        if os.environ.get("RANK", "0") == "0":
+        if leads():
             raise
         from robustbench_aig.distributed import end_after_leader  # noqa: PLC0415 - imports torch
 

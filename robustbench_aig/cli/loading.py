@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -12,6 +11,7 @@ import click
 import torch
 
 from robustbench_aig.cli.choosing import Choice, Naming, Request
+from robustbench_aig.cli.leading import leads
 from robustbench_aig.commands import aigrob
 from robustbench_aig.data import ImageSet
 from robustbench_aig.errors import InputError
@@ -97,7 +97,7 @@ def _undefended(choice: Choice, images: Images, data: DataRecord, device: torch.
     for factory, weights in choice.own:
         model = enter(load_own(factory, weights), factory, images.pixels, chunk=chunk, device=device)
         networks.append(network_of_module(_called(factory), model, images.pixels, len(data.classes)))
-        for remark in remarks(networks[-1].record) if os.environ.get("RANK", "0") == "0" else ():
+        for remark in remarks(networks[-1].record) if leads() else ():
             click.echo(remark, err=True)
     if len({network.record.name for network in networks}) < len(networks):
         raise InputError("two of the networks have the same name: rename the directory of a run, or a factory")

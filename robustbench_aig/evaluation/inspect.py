@@ -14,7 +14,7 @@ from robustbench_aig.environment import environment
 from robustbench_aig.evaluation.judge import Judgement, Subject, judge
 from robustbench_aig.evaluation.lesions import accuracy_of, lesion_of, removed
 from robustbench_aig.evaluation.subjects import Network
-from robustbench_aig.gateshift import dependence, dependence_of_decisions
+from robustbench_aig.gateshift import dependence_of_network
 from robustbench_aig.inspections import ClassUse, Factor, GateUse, History, ImageUse, Inspection
 from robustbench_aig.models.branches import residual_branches
 from robustbench_aig.policies import PLAIN, traits
@@ -167,15 +167,8 @@ def _gates(
 
 def _dependence(verdicts: _Verdicts, model: ModelRecord, policy: str) -> Dependence | None:
     """Whether the gates that aren't forced open decide by the image; None where the policy doesn't choose by it."""
-    does = traits(policy)
-    if not does.chooses or (model.restless and not does.draws):
-        return None
-    free = [place for place, gate in enumerate(model.gates) if gate.target != 1]
-    names, decisions = [model.gates[place].name for place in free], verdicts.executed[:, free].numpy()
-    if not does.draws:
-        return dependence_of_decisions(decisions, names)
-    p, again = (each[:, free].double().numpy() for each in (verdicts.probabilities, verdicts.again))
-    return dependence(p, again, decisions, names)
+    p, again = (each.double().numpy() for each in (verdicts.probabilities, verdicts.again))
+    return dependence_of_network(model, policy, verdicts.executed.numpy(), p, again)
 
 
 def _rates(executed: Tensor) -> list[float]:

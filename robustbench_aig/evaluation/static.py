@@ -99,11 +99,6 @@ class _Search:
     progress: Progress | None
     done: int = 0
 
-    @property
-    def free(self) -> list[int]:
-        """The gates that aren't forced open."""
-        return [place for place, gate in enumerate(self.network.record.gates) if gate.target != 1]
-
     def macs(self, patterns: Tensor) -> Tensor:
         """(K,) float64."""
         return self.network.profile.executed(patterns)
@@ -116,7 +111,8 @@ class _Search:
 
     def every(self, most: float) -> Tensor:
         """All paths that cost no more."""
-        states = [(0.0, 1.0) if place in self.free else (1.0,) for place in range(len(self.network.record.gates))]
+        gates, free = len(self.network.record.gates), self.network.record.free_gates
+        states = [(0.0, 1.0) if place in free else (1.0,) for place in range(gates)]
         patterns = torch.tensor(list(product(*states)))
         return patterns[self.macs(patterns) <= most]
 
@@ -124,7 +120,7 @@ class _Search:
         """(1, G) or none: from all open, the gate is closed that is missed least, until the path costs no more."""
         now = torch.ones(len(self.network.record.gates))
         while self.macs(now[None])[0] > most:
-            closable = [place for place in self.free if now[place]]
+            closable = [place for place in self.network.record.free_gates if now[place]]
             if not closable:
                 return now.new_zeros(0, len(now))
             ways = now.repeat(len(closable), 1)

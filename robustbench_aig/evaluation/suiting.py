@@ -88,8 +88,7 @@ def without_patterns(model: ModelRecord, policy: str) -> str | None:
         return NOT_DRAWN
     if model.foreign is not None:
         return NOT_OURS
-    drawing = sum(gate.target is None or gate.target < 1 for gate in model.gates)
-    return TOO_MANY if drawing > MOST_GATES else None
+    return TOO_MANY if len(model.free_gates) > MOST_GATES else None
 
 
 def _uncountable(attack: ComputeRecipe, model: ModelRecord, policy: str) -> str | None:

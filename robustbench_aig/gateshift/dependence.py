@@ -9,7 +9,8 @@ import numpy as np
 
 from robustbench_aig.gateshift import paths
 from robustbench_aig.gateshift.arrays import Bools, Floats, Ints
-from robustbench_aig.records import Dependence, ExplainedShare, GateDependence
+from robustbench_aig.policies import traits
+from robustbench_aig.records import Dependence, ExplainedShare, GateDependence, ModelRecord
 from robustbench_aig.statistics import Interval, clopper_pearson, jackknife, mean_interval
 
 EXPLAINED = 0.3
@@ -72,6 +73,29 @@ def dependence(p: Floats, again: Floats, decisions: Bools, gates: Sequence[str])
         looks=True if 2 * deciding >= len(found) else None if possible else False,
         gates=found,
     )
+
+
+def dependence_of_network(
+    model: ModelRecord, policy: str, decisions: Bools, p: Floats | None, again: Floats | None
+) -> Dependence | None:
+    """The same of a network's gates, but for those that are forced open; None where they can't, or it isn't known.
+
+    Args:
+        model: names the gates.
+        policy: how they decide.
+        decisions: (N, G) of one draw.
+        p: (N, G) open probabilities, mean over some draws; asked for where gates draw, None where they aren't known.
+        again: (N, G) the same over other draws.
+    """
+    does, free = traits(policy), model.free_gates
+    if not does.chooses or does.leaks or (model.restless and not does.draws):
+        return None
+    names = [model.gates[place].name for place in free]
+    if not does.draws:
+        return dependence_of_decisions(decisions[:, free], names)
+    if p is None or again is None:
+        return None
+    return dependence(p[:, free], again[:, free], decisions[:, free], names)
 
 
 def dependence_of_decisions(decisions: Bools, gates: Sequence[str]) -> Dependence | None:

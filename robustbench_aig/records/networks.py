@@ -146,6 +146,11 @@ class ModelRecord(Record):
         return self.family in {"plain", "dynamic"}
 
     @property
+    def free_gates(self) -> list[int]:
+        """Positions of the gates that may decide either way: those trained towards 1 are forced open."""
+        return [place for place, gate in enumerate(self.gates) if gate.target != 1]
+
+    @property
     def restless(self) -> bool:
         """Whether it throws dice of its own, beside any gates."""
         return self.foreign is not None and self.foreign.restless

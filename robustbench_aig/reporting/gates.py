@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robustbench_aig.gateshift import Version, Versions, dependence, dependence_of_decisions, moved_gates
-from robustbench_aig.policies import traits
+from robustbench_aig.gateshift import Version, Versions, dependence_of_network, moved_gates
 from robustbench_aig.records import ClassShift, Dependence, Gates, GateShift, GateStratum, ModelRecord
 from robustbench_aig.reporting.rows import Bools, Floats, Rows
 
@@ -77,16 +76,8 @@ def dependence_of(rows: Rows, model: ModelRecord, policy: str) -> Dependence | N
         model: names the gates; those that were trained towards 1 are forced open, and left out.
         policy: how they decide.
     """
-    does = traits(policy)
-    free = [place for place, gate in enumerate(model.gates) if gate.target != 1]
-    names, decisions = [model.gates[place].name for place in free], rows.gates_adv[rows.ok][:, free]
-    if not does.chooses or does.leaks or (model.restless and not does.draws):
-        return None
-    if not does.draws:
-        return dependence_of_decisions(decisions, names)
-    if rows.mean_p_adv is None or rows.choice_p_adv is None:
-        return None
-    return dependence(rows.mean_p_adv[rows.ok][:, free], rows.choice_p_adv[rows.ok][:, free], decisions, names)
+    p, again = (None if each is None else each[rows.ok] for each in (rows.mean_p_adv, rows.choice_p_adv))
+    return dependence_of_network(model, policy, rows.gates_adv[rows.ok], p, again)
 
 
 def flip_rates(rows: Rows, of: Bools) -> Floats:

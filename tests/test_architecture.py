@@ -112,6 +112,12 @@ def test_light_modules_do_not_import_torch(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize("module", ["evaluation", "training", "checks", "study"])
+def test_who_does_not_use_torchvision_does_not_wait_for_it(module: str) -> None:
+    code = f"import sys, robustbench_aig.{module}; sys.exit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("folder", ["models", "attacks", "claims", "reports"])
 def test_data_folders_hold_no_code(folder: str) -> None:
     assert not list((ROOT / folder).rglob("*.py"))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from robustbench_aig.models.preact_resnet import PreActBlock
 from robustbench_aig.models.resnet import Block
+from robustbench_aig.models.torchvision import resnet_class
 from robustbench_aig.recipes.models import Place
 
 
@@ -43,16 +44,16 @@ def residual_branches(model: nn.Module) -> list[Branch]:
     ]
 
 
-def _branch(module: nn.Module) -> tuple[nn.Module, bool] | None:
+def _branch(module: Any) -> tuple[nn.Module, bool] | None:  # noqa: ANN401 - torchvision says nothing of its types
     """The last module of a block's residual branch, and whether its shortcut isn't the identity."""
     match module:
         case Block():
             return module.residual, not isinstance(module.shortcut, nn.Identity)
         case PreActBlock():
             return module.residual, module.shortcut is not None
-        case BasicBlock():
-            return module.bn2, module.downsample is not None
-        case Bottleneck():
-            return module.bn3, module.downsample is not None
-        case _:
-            return None
+    torchvisions = {resnet_class(kind) for kind in type(module).__mro__}
+    if "BasicBlock" in torchvisions:
+        return module.bn2, module.downsample is not None
+    if "Bottleneck" in torchvisions:
+        return module.bn3, module.downsample is not None
+    return None

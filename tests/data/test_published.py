@@ -12,10 +12,15 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from robustbench_aig.data import load_data
+from robustbench_aig.data import KNOWN, load_data
+from robustbench_aig.data.published import PUBLISHED
 from robustbench_aig.errors import DataError
 from tests.command import aigrob_here, refused
 from tests.data.published import write_cifar, write_svhn
+
+
+def test_all_that_are_read_can_be_named() -> None:
+    assert {*KNOWN} == {*PUBLISHED, "digits"}
 
 
 @pytest.mark.parametrize(("name", "kind", "classes"), [("cifar10", CIFAR10, 10), ("cifar100", CIFAR100, 100)])

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
-from torchvision.models import resnet as torchvision_resnet
 
 from robustbench_aig.gating import Gate, OpenGate, PooledGate
 from robustbench_aig.models.adapt import only_logits
@@ -24,6 +23,7 @@ from robustbench_aig.models.lean.network import LeanResNet
 from robustbench_aig.models.preact_resnet import PreActBlock, PreActResNet
 from robustbench_aig.models.resnet import Block, Projection, ResNet
 from robustbench_aig.models.stochastic_depth import StochasticDepthResNet
+from robustbench_aig.models.torchvision import resnet_class
 from robustbench_aig.precision import float32
 
 _OWN = (ResNet, GatedResNet, StochasticDepthResNet, PreActResNet)
@@ -80,7 +80,7 @@ def _converted(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     try:
         if type(module) in _OWN:
             return _Folding(dtype).own(module)  # type: ignore[arg-type]
-        if type(module) is torchvision_resnet.ResNet:
+        if resnet_class(type(module)) == "ResNet":
             return _Folding(dtype).torchvision(module)
     except _UnknownError:
         pass
@@ -143,9 +143,14 @@ class _Folding:
                 return LeanGatedBlock(shortcut, branch, _gate(block))
             case PreActBlock() if type(block) is PreActBlock:
                 return self.pre_activated(block)
-            case torchvision_resnet.BasicBlock() if type(block) is torchvision_resnet.BasicBlock:
+            case _:
+                return self.torchvisions_block(block)
+
+    def torchvisions_block(self, block: Any) -> PlainBlock:  # noqa: ANN401 - torchvision says nothing of its types
+        match resnet_class(type(block)):
+            case "BasicBlock":
                 pairs = [(block.conv1, block.bn1), (block.conv2, block.bn2)]
-            case torchvision_resnet.Bottleneck() if type(block) is torchvision_resnet.Bottleneck:
+            case "Bottleneck":
                 pairs = [(block.conv1, block.bn1), (block.conv2, block.bn2), (block.conv3, block.bn3)]
             case _:
                 raise _UnknownError

@@ -112,6 +112,7 @@ def network_of_run(record: RunRecord, model: nn.Module, history: Sequence[EpochR
     described = ModelRecord(
         name=record.name,
         recipe=record.recipe_name,
+        twin=record.recipe.twin,
         family=record.family,
         parameters=record.parameters,
         total_macs=profile.total,

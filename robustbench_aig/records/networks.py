@@ -108,6 +108,7 @@ class ModelRecord(Record):
 
     name: str = Field(description="of the run, and of the defence before it: what the report calls it")
     recipe: str
+    twin: str | None = Field(None, description="the recipe that its own is compared with; null where none is named")
     family: Family
     parameters: int
     total_macs: int | None = Field(description="multiply-accumulates with every gate open; null where unknown")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from robustbench_aig.policies import traits
 from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Plan, Report
 from robustbench_aig.reporting import charts, corruptions, gallery, heatmap, shifts, words
+from robustbench_aig.reporting.claims.groups import groups
 from robustbench_aig.reporting.containing import Contained
 from robustbench_aig.reporting.fates import Fates
 from robustbench_aig.reporting.forced import forced
@@ -107,7 +108,7 @@ def render(report: Report, evidence: Evidence, directory: Path, table: Fates | N
         models={model.name: model for model in report.models},
         comparisons=_comparisons(report),
         picture=parts.part("The first chart", lambda: charts.worst_case(report, series) if series else None, None),
-        verdicts=_verdicts(report, series),
+        verdicts=_verdicts(report, evidence.plan, series),
         over_seeds=over_seeds(report),
         looking=looking(report, series),
         movements=parts.part("How gates moved", lambda: _movements(report, evidence, series), []),
@@ -164,10 +165,12 @@ def _gate_modes(plan: Plan) -> list[str]:
     return [mode for mode in dict.fromkeys(named) if mode != "straight-through"]
 
 
-def _verdicts(report: Report, series: list[Series]) -> list[Verdict]:
+def _verdicts(report: Report, plan: Plan, series: list[Series]) -> list[Verdict]:
+    """Those of the first screen; against the usual twins first, in whatever order networks were named."""
     by_name = {(one.model, one.policy): one for one in series}
+    twins = {(gated.name, plain.name) for group in groups(plan) for gated in group.gated for plain in group.plain}
     verdicts = []
-    for comparison in report.comparisons:
+    for comparison in sorted(report.comparisons, key=lambda one: (one.gated, one.plain) not in twins):
         if comparison.attack not in {"clean", *words.SUMMARIES} or not _leads(report, comparison):
             continue
         gated = by_name[comparison.gated, comparison.gate_policy]

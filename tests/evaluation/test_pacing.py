@@ -157,7 +157,7 @@ def test_the_speed_of_a_training_is_that_of_its_epochs_but_the_first(tmp_path: P
     assert training([]).speed is None
 
 
-def test_that_speed_decides_no_number(done: Evaluator, tmp_path: Path) -> None:
+def test_neither_that_speed_nor_the_twin_decides_a_number(done: Evaluator, tmp_path: Path) -> None:
     plan = done.plan
     list(train(job(tmp_path / "run", depth=8, epochs=7)))
     record, history, model = read_run(tmp_path / "run"), read_history(tmp_path / "run"), load_model(tmp_path / "run")
@@ -176,4 +176,7 @@ def test_that_speed_decides_no_number(done: Evaluator, tmp_path: Path) -> None:
 
     faster = [epoch.model_copy(update={"images_per_second": 2 * epoch.images_per_second}) for epoch in history]
     assert len({digest(record, epochs) for epochs in (history, faster, [])}) == 1
+    of_another = record.recipe.model_copy(update={"twin": "another"})
+    assert of_another.twin != record.recipe.twin
+    assert digest(record.model_copy(update={"recipe": of_another}), history) == digest(record, history)
     assert digest(record.model_copy(update={"seed": 5}), history) != digest(record, history)

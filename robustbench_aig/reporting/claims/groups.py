@@ -1,4 +1,4 @@
-"""Who is compared with whom: gated networks and their plain twins, alike but for the training seed."""
+"""Who is compared with whom: gated networks and their plain twins, each alike but for the training seed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ class Group:
 
     Attributes:
         gated: at least one; in the order of the seeds.
-        plain: of the recipe whose compute is nearest to theirs with all gates open; none where there is none.
+        plain: their usual twins, by `_likeness`; none where there is none.
+        others: further plain networks that are treated alike, training by training.
     """
 
     gated: tuple[ModelRecord, ...]
     plain: tuple[ModelRecord, ...]
+    others: tuple[tuple[ModelRecord, ...], ...] = ()
 
     @property
     def paired(self) -> bool:
@@ -51,27 +53,36 @@ class Group:
 
 
 def groups(plan: Plan) -> list[Group]:
-    """All gated recipes of a plan, with the plain one each is compared with."""
+    """All gated recipes of a plan, with the plain ones each is compared with."""
     families = {family: _alike([m for m in plan.models if m.family == family]) for family in ("gated", "plain")}
     found = []
     for gated in families["gated"]:
         rivals = [p for p in families["plain"] if _treated(p[0]) == _treated(gated[0])]
-        found.append(Group(gated, min(rivals, key=lambda p: _apart(p[0], gated[0]), default=())))
+        usual, *others = sorted(rivals, key=lambda p: _likeness(p[0], gated[0])) or [()]
+        found.append(Group(gated, usual, tuple(others)))
     return found
 
 
-def _apart(one: ModelRecord, other: ModelRecord) -> float:
-    """How far their compute is apart, all gates open; infinitely where one's isn't known."""
-    if one.total_macs is None or other.total_macs is None:
-        return math.inf
-    return abs(one.total_macs - other.total_macs)
+def _likeness(plain: ModelRecord, gated: ModelRecord) -> tuple[bool, float, float]:
+    """The lower, the more usual: the twin that a recipe names, then the nearest compute, then the nearest epochs.
+
+    Compute is that with all gates open. So a shorter training of the twin's network is never taken for the twin.
+    """
+    twin = gated.twin == plain.recipe or plain.twin == gated.recipe
+    lasts = [model.training.epochs if model.training else None for model in (plain, gated)]
+    return not twin, _apart(plain.total_macs, gated.total_macs), _apart(*lasts)
+
+
+def _apart(one: int | None, other: int | None) -> float:
+    """How far two numbers are apart; infinitely where one isn't known."""
+    return math.inf if one is None or other is None else abs(one - other)
 
 
 def _alike(models: Sequence[ModelRecord]) -> list[tuple[ModelRecord, ...]]:
     """Networks that differ in the training seed alone, together."""
     found: dict[tuple[object, ...], list[ModelRecord]] = {}
     for model in models:
-        found.setdefault((model.recipe, _initial(model), *_treated(model)), []).append(model)
+        found.setdefault((model.recipe, *_trained(model), *_treated(model)), []).append(model)
     return [tuple(sorted(same, key=_by_seed)) for same in found.values()]
 
 
@@ -79,9 +90,11 @@ def _by_seed(model: ModelRecord) -> int:
     return -1 if model.seed is None else model.seed
 
 
-def _initial(model: ModelRecord) -> str | None:
-    """The run that it began as."""
-    return model.training.initial.run if model.training and model.training.initial else None
+def _trained(model: ModelRecord) -> tuple[object, ...]:
+    """What a recipe leaves open, but for the seed: preset, epochs, and the run that the training began with."""
+    if model.training is None:
+        return ()
+    return model.training.preset, model.training.epochs, model.training.initial and model.training.initial.run
 
 
 def _treated(model: ModelRecord) -> tuple[object, ...]:

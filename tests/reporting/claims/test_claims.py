@@ -449,6 +449,32 @@ def test_like_is_compared_with_like() -> None:
     assert [g.hardened for g in found] == [False, True, False, False]
 
 
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("first", ["long", "brief"])
+def test_a_shorter_training_is_no_twin_in_whatever_order(named: bool, first: str) -> None:
+    """By the recipe that the gated one names; or, of one recipe trained twice, by the number of epochs."""
+    gated = trained.recipe().model_copy(update={"twin": "test/long" if named else None})
+    # Where the twin is named, it's that even though the other one was trained for as long as the gated network.
+    epochs = {"long": 48 if named else 24, "brief": 24 if named else 12}
+    plain = {
+        name: [
+            trained.network(
+                trained.recipe(family="plain", epochs=epochs[name]),
+                name=f"{name}-s{seed}",
+                recipe_name=f"test/{name}" if named else "test/plain",
+                seed=seed,
+            ).record
+            for seed in (0, 1)
+        ]
+        for name in ("long", "brief")
+    }
+    (last,) = plain.keys() - {first}
+    models = [*plain[first], trained.network(gated, name="gated").record, *plain[last]]
+    (group,) = groups(make_plan().model_copy(update={"models": models}))
+    assert [m.name for m in group.plain] == ["long-s0", "long-s1"]
+    assert [[m.name for m in other] for other in group.others] == [["brief-s0", "brief-s1"]]
+
+
 def test_what_no_claim_could_rest_on_is_refused(directory: Path) -> None:
     digest = "ef56" * 16
     refuse_foreign(directory, "aig-digits", digest, None)

@@ -14,6 +14,7 @@ from robustbench_aig.cli.asking import asking_table
 from robustbench_aig.cli.terminal import stdout
 from robustbench_aig.commands import aigrob
 from robustbench_aig.records import Asked, Evaluation, Report, Role
+from robustbench_aig.reporting.clean_match_words import lines
 
 UNION = "worst case"
 _BESIDE: tuple[Role, ...] = ("control", "compute")
@@ -57,7 +58,8 @@ def show(report: Report, directory: Path, *, as_json: bool, page: Path | None = 
     for rung in report.ladder.rungs if report.ladder else []:
         note = f" ({rung.note})" if rung.note else ""
         to.print(f"{rung.key:<4}{rung.title}{note}", markup=False, highlight=False, soft_wrap=True)
-    for line in (*_guessing(report), *_verdicts(report), *([] if page else _unchecked(report, directory))):
+    matched = [line for match in report.clean_matches for line in lines(match)]
+    for line in (*_guessing(report), *matched, *_verdicts(report), *([] if page else _unchecked(report, directory))):
         to.print(line, markup=False, highlight=False, soft_wrap=True)
     to.print(f"report: {page or directory / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 

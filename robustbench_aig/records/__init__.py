@@ -20,7 +20,18 @@ from robustbench_aig.records.base import (
 )
 from robustbench_aig.records.checks import Checkup, FindingRecord
 from robustbench_aig.records.claims import CheckState, Claim, ClaimVerdict, Measurement, Source
-from robustbench_aig.records.comparison import Accuracies, Comparison, Ladder, Step
+from robustbench_aig.records.comparison import (
+    Accuracies,
+    ChosenOn,
+    CleanMatch,
+    Comparison,
+    Difference,
+    Ladder,
+    MeanDifference,
+    Rival,
+    SeedGroup,
+    Step,
+)
 from robustbench_aig.records.compute import Clocked, Compute, ComputeSpread, Cost, Latency, Pace
 from robustbench_aig.records.evaluation import Accuracy, CorruptionMean, Distance, Evaluation, WorstCase
 from robustbench_aig.records.gates import (
@@ -60,10 +71,12 @@ __all__ = [
     "Asked",
     "CheckState",
     "Checkup",
+    "ChosenOn",
     "Claim",
     "ClaimVerdict",
     "ClassPart",
     "ClassShift",
+    "CleanMatch",
     "Clocked",
     "Comparison",
     "Compute",
@@ -73,6 +86,7 @@ __all__ = [
     "Cost",
     "DataRecord",
     "Dependence",
+    "Difference",
     "Distance",
     "Draws",
     "Evaluation",
@@ -92,6 +106,7 @@ __all__ = [
     "LargestFlips",
     "Latency",
     "MacsUnknown",
+    "MeanDifference",
     "Measurement",
     "ModelRecord",
     "Named",
@@ -100,8 +115,10 @@ __all__ = [
     "Precision",
     "Record",
     "Report",
+    "Rival",
     "Role",
     "Rung",
+    "SeedGroup",
     "Source",
     "StaticPattern",
     "Status",

@@ -18,12 +18,9 @@ class Accuracies(Record):
     plain: Accuracy
 
 
-class Comparison(Record):
-    """Gated minus plain on the same images, in shares (not points)."""
+class Difference(Record):
+    """Of two accuracies on the same images, in shares (not points)."""
 
-    gated: str
-    gate_policy: str
-    plain: str
     attack: str = Field(description="recipe name, 'clean', 'union', 'jpeg:3' or, for their mean, 'corruptions'")
     threat: ThreatRecord | None
     status: Status
@@ -31,9 +28,17 @@ class Comparison(Record):
     difference: float
     low: float = Field(description="of the 95 % interval, which excludes 0 exactly where p_value < 0.05")
     high: float
+    p_value: float | None = Field(description="exact McNemar; null where a policy is random, and for a mean")
+
+
+class Comparison(Difference):
+    """Gated minus plain on the same images, in shares (not points)."""
+
+    gated: str
+    gate_policy: str
+    plain: str
     only_gated: float = Field(description="images that only the gated model got right (draws averaged)")
     only_plain: float
-    p_value: float | None = Field(description="exact McNemar; null where a policy is random, and for a mean")
     holm_p: float | None = Field(
         None, description="p_value after Holm, over the family of all comparisons of the report that have one"
     )
@@ -50,20 +55,56 @@ class Comparison(Record):
     both_correct: Accuracies | None = Field(description="among images both get right unattacked (majority vote)")
 
 
-class Step(Record):
+class MeanDifference(Difference):
+    """Gated minus plain, each the mean over its training seeds; from three on the interval is for further seeds, too.
+
+    Without a p-value where there are several of either.
+    """
+
+    gated: float = Field(description="accuracy, mean over the networks")
+    plain: float
+
+
+class SeedGroup(Record):
+    """Networks that differ in their training seed alone."""
+
+    names: list[str] = Field(description="in the order of their seeds")
+    recipe: str
+    epochs: int | None
+    choice_accuracy: float = Field(description="on the images that `chosen_on` says, mean over the networks")
+
+
+class Rival(Record):
+    """Plain networks, and what gated ones keep more than they do, over all images of the report."""
+
+    networks: SeedGroup
+    differences: list[MeanDifference] = Field(
+        description="clean, under the union at each strength, and on average over corruptions"
+    )
+
+
+ChosenOn = Literal["validation images", "images of the report"]
+
+
+class CleanMatch(Record):
+    """Gated networks beside the plain ones nearest in clean accuracy, and beside their usual twins."""
+
+    gated: SeedGroup
+    gate_policy: str
+    chosen_on: ChosenOn = Field(
+        description="unattacked: validation images, where the accuracy of all these networks on them is known"
+    )
+    usual: Rival
+    nearest: Rival | None = Field(description="null where the usual twins are the nearest")
+    left_out: list[str] = Field(description="plain networks that learned from other data or from other seeds")
+
+
+class Step(Difference):
     """The difference between two rungs of the ladder on the same images, in shares."""
 
     upper: str
     lower: str
     isolates: str = Field(description="the one thing in which the rungs differ")
-    attack: str = Field(description="recipe name, 'clean', 'union', 'jpeg:3' or, for their mean, 'corruptions'")
-    threat: ThreatRecord | None
-    status: Status
-    n: int
-    difference: float
-    low: float = Field(description="of the 95 % interval, which excludes 0 exactly where p_value < 0.05")
-    high: float
-    p_value: float | None = Field(description="exact McNemar; null where a policy is random, and for a mean")
 
 
 class Ladder(Record):

@@ -9,7 +9,7 @@ from pydantic import Field
 from robustbench_aig.records.base import SCHEMA_VERSION, Record
 from robustbench_aig.records.checks import Checkup
 from robustbench_aig.records.claims import Claim
-from robustbench_aig.records.comparison import Comparison, Ladder
+from robustbench_aig.records.comparison import CleanMatch, Comparison, Ladder
 from robustbench_aig.records.evaluation import CorruptionMean, Evaluation, WorstCase, guessing
 from robustbench_aig.records.networks import ModelRecord
 from robustbench_aig.records.plan import Asked, DataRecord
@@ -31,6 +31,9 @@ class Report(Record):
     worst_case: list[WorstCase]
     corruptions: list[CorruptionMean] = Field(default_factory=list)
     comparisons: list[Comparison]
+    clean_matches: list[CleanMatch] = Field(
+        default_factory=list, description="for gated networks with further plain ones beside their usual twins"
+    )
     ladder: Ladder | None = None
     checks: list[Checkup] = Field(default_factory=list, description="of networks of the report, under its policies")
     claims: list[Claim] = Field(default_factory=list)

@@ -22,6 +22,7 @@ from robustbench_aig.records import (
 from robustbench_aig.records.evaluation import guessing
 from robustbench_aig.reporting.accuracy import Scores, accuracy
 from robustbench_aig.reporting.claims import claims
+from robustbench_aig.reporting.clean_match import clean_matches
 from robustbench_aig.reporting.comparison import comparisons, results_of
 from robustbench_aig.reporting.corruptions import means
 from robustbench_aig.reporting.gates import Beside, gates
@@ -66,6 +67,7 @@ def summarise(evidence: Evidence) -> Report:
         worst_case=[union.record for union in united],
         corruptions=[mean.record for mean in corrupted],
         comparisons=comparisons(evidence, results),
+        clean_matches=clean_matches(evidence, results),
         ladder=ladder(plan, results),
         checks=evidence.checks,
         claims=claims(evidence, results, [find_claim(name) for name in claim_names()], guesses),

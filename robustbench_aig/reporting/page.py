@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from robustbench_aig.policies import traits
 from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Plan, Report
-from robustbench_aig.reporting import charts, corruptions, gallery, heatmap, shifts, words
+from robustbench_aig.reporting import charts, clean_match_words, corruptions, gallery, heatmap, shifts, words
 from robustbench_aig.reporting.claims.groups import groups
 from robustbench_aig.reporting.containing import Contained
 from robustbench_aig.reporting.fates import Fates
@@ -110,6 +110,7 @@ def render(report: Report, evidence: Evidence, directory: Path, table: Fates | N
         picture=parts.part("The first chart", lambda: charts.worst_case(report, series) if series else None, None),
         verdicts=_verdicts(report, evidence.plan, series),
         over_seeds=over_seeds(report),
+        matching=clean_match_words,
         looking=looking(report, series),
         movements=parts.part("How gates moved", lambda: _movements(report, evidence, series), []),
         shift_blocks=parts.part("How far gates shifted", lambda: shifts.blocks(report, series), []),
@@ -166,12 +167,24 @@ def _gate_modes(plan: Plan) -> list[str]:
 
 
 def _verdicts(report: Report, plan: Plan, series: list[Series]) -> list[Verdict]:
-    """Those of the first screen; against the usual twins first, in whatever order networks were named."""
+    """Those of the first screen; against the usual twins first, in whatever order networks were named.
+
+    Those nearest in clean accuracy have a table of their own, beside the twins.
+    """
     by_name = {(one.model, one.policy): one for one in series}
     twins = {(gated.name, plain.name) for group in groups(plan) for gated in group.gated for plain in group.plain}
+    nearest = {
+        (gated, match.gate_policy, plain)
+        for match in report.clean_matches
+        if match.nearest
+        for gated in match.gated.names
+        for plain in match.nearest.networks.names
+    }
     verdicts = []
     for comparison in sorted(report.comparisons, key=lambda one: (one.gated, one.plain) not in twins):
         if comparison.attack not in {"clean", *words.SUMMARIES} or not _leads(report, comparison):
+            continue
+        if (comparison.gated, comparison.gate_policy, comparison.plain) in nearest:
             continue
         gated = by_name[comparison.gated, comparison.gate_policy]
         plain = next(one for one in series if one.model == comparison.plain)

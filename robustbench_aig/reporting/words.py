@@ -10,6 +10,7 @@ from markupsafe import Markup
 from robustbench_aig.records import (
     Accuracy,
     Comparison,
+    Difference,
     Evaluation,
     Latency,
     ModelRecord,
@@ -105,7 +106,7 @@ SUMMARIES = {"union": "worst case", "corruptions": "mean over all corruptions"}
 """What the names of comparisons mean that are no single measurement."""
 
 
-def condition(comparison: Comparison) -> str:
+def condition(comparison: Difference) -> str:
     """What was done to the images: an epsilon, the mean over all corruptions, or nothing."""
     return SUMMARIES["corruptions"] if comparison.attack == "corruptions" else threat_text(comparison.threat)
 
@@ -147,7 +148,7 @@ def differs(low: float, high: float) -> bool:
     return Interval(low, high).excludes(0)
 
 
-def reading(comparison: Comparison) -> str:
+def reading(comparison: Difference) -> str:
     """What the interval of a difference allows to say."""
     if comparison.status == "error":
         return "has failed images"

@@ -63,14 +63,14 @@ def groups(plan: Plan) -> list[Group]:
     return found
 
 
-def _likeness(plain: ModelRecord, gated: ModelRecord) -> tuple[bool, float, float]:
-    """The lower, the more usual: the twin that a recipe names, then the nearest compute, then the nearest epochs.
+def _likeness(plain: ModelRecord, gated: ModelRecord) -> tuple[bool, float, float, str]:
+    """The lower, the more usual: the twin that a recipe names, then the nearest compute, the nearest epochs, the name.
 
     Compute is that with all gates open. So a shorter training of the twin's network is never taken for the twin.
     """
     twin = gated.twin == plain.recipe or plain.twin == gated.recipe
     lasts = [model.training.epochs if model.training else None for model in (plain, gated)]
-    return not twin, _apart(plain.total_macs, gated.total_macs), _apart(*lasts)
+    return not twin, _apart(plain.total_macs, gated.total_macs), _apart(*lasts), plain.name
 
 
 def _apart(one: int | None, other: int | None) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 from collections import defaultdict
@@ -22,7 +21,7 @@ from robustbench_aig.files import make_folder, write_atomic
 from robustbench_aig.models.state import read_safetensors
 from robustbench_aig.records import Plan
 from robustbench_aig.reporting.documents import read_plan
-from robustbench_aig.samples import NAME, NAMES
+from robustbench_aig.samples import NAME, NAMES, parquet
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ class Store:
         """Keep the names of the images' files, where they have any, once for all sample tables."""
         if images.names:
             columns = {"image": images.ids.cpu().numpy(), "name": list(images.names)}
-            write_atomic(self.directory / NAMES, _parquet(pa.table(columns, NAME).sort_by("image")))
+            write_atomic(self.directory / NAMES, parquet(pa.table(columns, NAME).sort_by("image")))
 
     def join(self, plan: Plan) -> None:
         """Take part in what another process has opened.
@@ -150,7 +149,7 @@ class Store:
         part = self._part(evaluation, chunk)
         write_atomic(part.with_suffix(".safetensors"), save(kept))
         write_atomic(part.with_suffix(".json"), json.dumps(asdict(effort)))
-        write_atomic(part, _parquet(rows))
+        write_atomic(part, parquet(rows))
 
     def merge(self, evaluation: str, chunks: int) -> None:
         """Turn the parts of a complete evaluation into its sample table and its images, and note its seconds."""
@@ -160,7 +159,7 @@ class Store:
         write_atomic(self.directory / "images" / f"{evaluation}.safetensors", save(merged))
         self._note_seconds(evaluation, sum(self.effort(evaluation, chunk).seconds for chunk in range(chunks)))
         rows = pa.concat_tables([pq.read_table(part) for part in parts]).sort_by("image").combine_chunks()
-        write_atomic(self._samples(evaluation), _parquet(rows))
+        write_atomic(self._samples(evaluation), parquet(rows))
         for part in parts:
             for suffix in (".parquet", ".json", ".safetensors"):
                 part.with_suffix(suffix).unlink()
@@ -179,9 +178,3 @@ class Store:
 
     def _part(self, evaluation: str, chunk: int) -> Path:
         return self.directory / "parts" / f"{evaluation}.{chunk:05d}.parquet"
-
-
-def _parquet(rows: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(rows, buffer)
-    return buffer.getvalue()

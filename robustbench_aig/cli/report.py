@@ -16,6 +16,7 @@ from robustbench_aig.files import write_atomic
 from robustbench_aig.reporting import write_report
 from robustbench_aig.reporting.alone import came_alone, write_lone_page
 from robustbench_aig.reporting.documents import REPORT, load_report
+from robustbench_aig.reporting.publishing import publish
 from robustbench_aig.reporting.run import write_run_page
 from robustbench_aig.reporting.tables import Format, write_tables
 from robustbench_aig.runs import PAGE, RECORD, ambiguous, find_run, list_runs
@@ -28,6 +29,7 @@ Examples:
       runs/digits-aig14-s0/run.html: how that network learned, also while it does
   aigrob report reports/digits-1fe5b2d9 --format latex > table.tex
   aigrob report reports/digits-1fe5b2d9 --format csv --out numbers.csv
+  aigrob report reports/digits-1fe5b2d9 --publish published/digits
 """
 
 
@@ -47,8 +49,24 @@ Examples:
     metavar="FILE",
     help="Where --format writes.  [default: stdout]",
 )
+@click.option(
+    "--publish",
+    "published",
+    type=click.Path(path_type=Path),
+    metavar="OUT",
+    help="Instead of writing into DIR, make the folder OUT of what others need to compute every number again: page, "
+    "numbers, and the sample tables; without the attacked images and the paths of this machine.",
+)
 @options.json_option
-def report(directory: Path, runs_root: Path, table_format: Format | None, out: Path | None, *, json: bool) -> None:
+def report(
+    directory: Path,
+    runs_root: Path,
+    table_format: Format | None,
+    out: Path | None,
+    published: Path | None,
+    *,
+    json: bool,
+) -> None:
     """Write the page of a report directory or of a run anew.
 
     Of a report directory DIR: report.json, its schema and report.html, from the sample table. Every number is a
@@ -60,13 +78,16 @@ def report(directory: Path, runs_root: Path, table_format: Format | None, out: P
     """
     if out and not table_format:
         raise click.UsageError("--out goes with --format: the page is always written into DIR")
-    if json and table_format:
-        raise click.UsageError("--json and --format exclude each other")
+    if bool(json) + bool(table_format) + bool(published) > 1:
+        raise click.UsageError("--json, --format and --publish exclude each other")
     if directory.name == REPORT and directory.is_file():
         directory = directory.parent
     run = find_run(str(directory), runs_root)
     if table_format:
         _show_tables(directory, run, table_format, out)
+        return
+    if published:
+        _publish(directory, run, published)
         return
     for note in ambiguous([str(directory)], runs_root):
         click.echo(note, err=True)
@@ -91,6 +112,14 @@ def _show_tables(directory: Path, run: Path, table_format: Format, out: Path | N
         write_atomic(out, text)
     else:
         click.echo(text, nl=False)
+
+
+def _publish(directory: Path, run: Path, out: Path) -> None:
+    """Make the published form of a report, and say where it is."""
+    if (run / RECORD).exists():
+        raise InputError(f"--publish: {run} is a run; name a report directory")
+    publish(directory, out)
+    stdout().print(f"report: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_run(run: Path, *, as_json: bool) -> None:

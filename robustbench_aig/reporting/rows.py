@@ -77,7 +77,7 @@ class Rows:
         Raises:
             RunError: saying in what the rows differ from the contract or from the plan.
         """
-        table = _with_defaults(table)
+        table = with_defaults(table)
         _check_identity(table, evaluation)
         column = {name: table[name].combine_chunks() for name in ROW.names}
         ok, skipped = _statuses(column["status"])
@@ -144,7 +144,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
 
 
-def _with_defaults(table: pa.Table) -> pa.Table:
+def with_defaults(table: pa.Table) -> pa.Table:
     """With the columns that an earlier version did not write, in their places."""
     for place, field in enumerate(ROW):
         if field.name in ROW_DEFAULTS and field.name not in table.column_names:

@@ -19,12 +19,13 @@ from robustbench_aig.reporting.series import all_series
 from robustbench_aig.reporting.thumbnails import Originals, keep_thumbnails
 
 
-def write_report(directory: Path, originals: Originals | None = None) -> Report:
+def write_report(directory: Path, originals: Originals | None = None, *, pictures: Path | None = None) -> Report:
     """Aggregate `directory` and write `report.json`, `report.schema.json` and `report.html` into it.
 
     Each file replaces its forerunner at once, so a reader never sees half of one. `originals` gives unattacked images;
-    with it pictures of those that the page names are kept for this page and later ones. A page, or a part of it, that
-    can't be made is said to be missing in its place; the numbers are written first.
+    with it pictures of those that the page names are kept for this page and later ones. `pictures` is the report
+    directory whose kept images the page shows, where that is another one. A page, or a part of it, that can't be made
+    is said to be missing in its place; the numbers are written first.
 
     Raises:
         RunError: if the evidence is missing, damaged or foreign, or a number is not finite.
@@ -35,7 +36,7 @@ def write_report(directory: Path, originals: Originals | None = None) -> Report:
     write_atomic(directory / "report.json", _json(report.model_dump(), directory))
     write_atomic(directory / "report.schema.json", _json(report_json_schema(), directory))
     page = Contained()
-    html = page.part("This page", lambda: _page(report, evidence, directory, originals), None)
+    html = page.part("This page", lambda: _page(report, evidence, pictures or directory, originals), None)
     write_atomic(directory / "report.html", plain_page(page.lost[0]) if html is None else html)
     return report
 

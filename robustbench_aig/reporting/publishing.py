@@ -1,0 +1,106 @@
+"""The published form of a report: its page, its numbers and the rows that they are computed from."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow.parquet as pq
+
+from robustbench_aig.commands import spelled, with_flag
+from robustbench_aig.errors import InputError, RunError
+from robustbench_aig.files import make_folder, unwritable, write_atomic
+from robustbench_aig.records import Checkup, Plan, Report
+from robustbench_aig.reporting.alone import came_alone
+from robustbench_aig.reporting.documents import read_json
+from robustbench_aig.reporting.loading import CHECKS, Evidence, load_evidence
+from robustbench_aig.reporting.rows import with_defaults
+from robustbench_aig.reporting.writing import write_report
+from robustbench_aig.samples import NAMES, parquet
+
+_AS_THEY_ARE = (NAMES, "times.json", "latency.json", "pace.json")
+
+
+def publish(directory: Path, out: Path) -> Report:
+    """Write into a new folder what a reader of a report needs to compute it again.
+
+    Plan, sample tables, clocks and checks are there, so that `write_report` and whatever reads a report directory take
+    it as they do the one that was measured. Left out are attacked images, which only the page shows, and where things
+    lay on the machine: of absolute paths in commands the last part stays, and `asked` is null.
+
+    Args:
+        directory: a report directory whose evaluations are all finished.
+        out: the folder to make; it's there whole or not at all.
+
+    Raises:
+        RunError: rows are missing, or something in `directory` is damaged.
+        InputError: `out` exists or can't be written.
+    """
+    if out.exists():
+        raise InputError(f"{out} exists: --publish makes a new folder, name one that isn't there")
+    if came_alone(directory):
+        raise RunError(f"{directory} has no sample tables: publish the report directory that `attack` wrote")
+    evidence = load_evidence(directory)
+    _check_finished(evidence, directory)
+    make_folder(out.parent)
+    try:
+        with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as room:
+            staged = Path(room) / out.name
+            _write(evidence, directory, staged)
+            report = write_report(staged, pictures=directory)
+            staged.rename(out)
+    except OSError as error:
+        raise unwritable(out, error) from None
+    return report
+
+
+def _check_finished(evidence: Evidence, directory: Path) -> None:
+    plan = evidence.plan
+    missing = [e.id for e in plan.evaluations if e.id not in evidence.rows]
+    if missing:
+        raise RunError(
+            f"{directory} lacks the rows of {len(missing)} of its {len(plan.evaluations)} evaluations, first of "
+            f"{missing[0]}: finish it with: {with_flag(plan.command, '--resume')}"
+        )
+
+
+def _write(evidence: Evidence, directory: Path, staged: Path) -> None:
+    """All but the report itself."""
+    make_folder(staged / "samples")
+    write_atomic(staged / "plan.json", _placeless(evidence.plan).model_dump_json(indent=1))
+    for evaluation in evidence.rows:  # each is checked when it's asked for
+        _ = evidence.rows[evaluation]
+        table = Path("samples") / f"{evaluation}.parquet"
+        write_atomic(staged / table, parquet(with_defaults(pq.read_table(directory / table))))
+    for path in (directory / CHECKS).glob("*.json"):
+        make_folder(staged / CHECKS)
+        checkup = Checkup.model_validate(read_json(path))
+        checkup = checkup.model_copy(update={"command": _without_places(checkup.command)})
+        write_atomic(staged / CHECKS / path.name, checkup.model_dump_json(indent=1))
+    for path in map(directory.joinpath, _AS_THEY_ARE):
+        if path.is_file():
+            write_atomic(staged / path.name, path.read_bytes())
+
+
+def _placeless(plan: Plan) -> Plan:
+    """A plan without the places on the machine, none of which decides a number."""
+    models = [
+        model.model_copy(update={"imported": model.imported and _without_places(model.imported)})
+        for model in plan.models
+    ]
+    command = _without_places(plan.command)
+    return plan.model_copy(update={"command": command, "models": models, "asked": None})
+
+
+def _without_places(command: str) -> str:
+    """A command line with the last part of each absolute path in place of the path."""
+    try:
+        return spelled([_last_part(word) for word in shlex.split(command)])
+    except ValueError:  # a record may hold what no shell reads
+        return command
+
+
+def _last_part(word: str) -> str:
+    option, sign, value = word.rpartition("=")
+    return f"{option}{sign}{Path(value).name}" if value.startswith("/") else word

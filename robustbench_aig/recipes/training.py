@@ -60,13 +60,13 @@ class RateLoss(Section):
 
 
 class MutualInformation(Section):
-    """Of the image and the gates' sampled decisions, in nats, estimated from a batch and maximised."""
+    """Of the image, or its class, and the gates' sampled decisions, in nats, estimated from a batch and maximised."""
 
     weight: Positive
-    of: Literal["gates", "pairs"] = Field(
+    of: Literal["gates", "pairs", "class"] = Field(
         "gates",
         description="mean over gates of what one decision tells; or mean over pairs of half of what two tell together, "
-        "which is more where gates don't all open for the same images",
+        "which is more where gates don't all open for the same images; or the latter of the image's class alone",
     )
 
 

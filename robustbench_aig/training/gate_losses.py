@@ -48,7 +48,7 @@ def pair_information(p: Tensor, targets: Tensor) -> Tensor:
     """Half of what the decisions of two gates together tell of the image in nats, mean over pairs of gates.
 
     Gates that split the images in two halves tell log 2 / 2 where all of them do so in the same way, and log 2 where
-    each does so independently of the others. Decisions are independent of each other once their p are given.
+    each does so independently of the others.
 
     Args:
         p: (B, G) open probabilities.
@@ -57,12 +57,43 @@ def pair_information(p: Tensor, targets: Tensor) -> Tensor:
     Returns:
         A scalar from 0 to log 2; 0 where fewer than two gates aren't forced open.
     """
-    mean, own, free = p.mean(0), _mean_entropy(p), targets < 1
-    both = p.T @ p / len(p)
-    first, second = mean[:, None] - both, mean[None] - both
-    told = _entropy(torch.stack([both, first, second, 1 - both - first - second])) - own[:, None] - own[None]
+    own = _mean_entropy(p)
+    told = _pair_entropy(p, p.new_ones(1, len(p)))[0] - own[:, None] - own[None]
+    return _mean_of_pairs(told, targets) / 2
+
+
+def class_information(p: Tensor, classes: Tensor, targets: Tensor) -> Tensor:
+    """Half of what the decisions of two gates together tell of the image's class in nats, mean over pairs of gates.
+
+    Args:
+        p: (B, G) open probabilities.
+        classes: (B, C) 1 where the image is of the class, else 0.
+        targets: (G,) execution rates; a gate with target 1 is forced open and left out.
+
+    Returns:
+        A scalar from 0 to log 2; 0 where fewer than two gates aren't forced open.
+    """
+    share = classes.mean(0)
+    within = (share[:, None, None] * _pair_entropy(p, classes.T)).sum(0)
+    return _mean_of_pairs(_pair_entropy(p, p.new_ones(1, len(p)))[0] - within, targets) / 2
+
+
+def _pair_entropy(p: Tensor, members: Tensor) -> Tensor:
+    """(C, G, G) of the four outcomes of two gates' decisions in each of C groups of images; members (C, B) are 0 or 1.
+
+    Decisions are independent of each other once their p (B, G) are given. A group without images has any value.
+    """
+    weights = members / members.sum(1, keepdim=True).clamp_min(1)
+    mean, both = weights @ p, torch.einsum("cb,bi,bj->cij", weights, p, p)
+    first, second = mean[:, :, None] - both, mean[:, None] - both
+    return _entropy(torch.stack([both, first, second, 1 - both - first - second]))
+
+
+def _mean_of_pairs(told: Tensor, targets: Tensor) -> Tensor:
+    """Mean of (G, G) values over the pairs of gates of which neither is forced open; 0 where there is none."""
+    free = targets < 1
     pairs = (free[:, None] & free[None]).triu(1)
-    return (told * pairs).sum() / (2 * pairs.sum()).clamp_min(1)
+    return (told * pairs).sum() / pairs.sum().clamp_min(1)
 
 
 def _mean_entropy(p: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,13 @@ from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import Training
 from robustbench_aig.training.batches import Batch
-from robustbench_aig.training.gate_losses import beta_distance, mutual_information, of_whole_batch, pair_information
+from robustbench_aig.training.gate_losses import (
+    beta_distance,
+    class_information,
+    mutual_information,
+    of_whole_batch,
+    pair_information,
+)
 from robustbench_aig.training.hardware import Hardware, precision
 from robustbench_aig.training.inner import inner_attack
 from robustbench_aig.training.losses import divergence, rate_loss
@@ -117,7 +123,7 @@ class Learner:
         if settings is not None and settings.method == "trades" and attacked is not None:
             distance = settings.beta * divergence(self._forward(attacked, policy)[0], logits)
         penalty = self._penalty(gates.decisions)
-        information, shaping = self._gate_losses(gates, progress)
+        information, shaping = self._gate_losses(gates, F.one_hot(batch.labels, logits.shape[1]), progress)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
@@ -154,7 +160,7 @@ class Learner:
             return self.targets.new_zeros(())
         return settings.weight * rate_loss(decisions, self.targets, settings.reduction, self.hardware.world)
 
-    def _gate_losses(self, gates: Gates, progress: float) -> tuple[Tensor, Tensor]:
+    def _gate_losses(self, gates: Gates, classes: Tensor, progress: float) -> tuple[Tensor, Tensor]:
         """Minus the mutual information and the distance of batch shaping, both weighted."""
         settings, zero = self.training.gates, self.targets.new_zeros(())
         if settings is None or gates.probabilities is None:
@@ -163,7 +169,13 @@ class Learner:
         information, shape = settings.mutual_information, settings.batch_shaping
         told = zero
         if information is not None:
-            measure = pair_information if information.of == "pairs" else mutual_information
-            told = -information.weight * measure(p, self.targets)
+            told = -information.weight * self._information(p, classes, information.of)
         left = 0.0 if shape is None else shape.weight * max(0.0, 1 - progress / shape.until)
         return told, zero if shape is None or not left else left * beta_distance(p, self.targets, shape.a, shape.b)
+
+    def _information(self, p: Tensor, classes: Tensor, of: Literal["gates", "pairs", "class"]) -> Tensor:
+        """What decisions tell; p (B, G) is of the whole batch, classes (B / W, C) of this process's part."""
+        if of == "class":
+            whole = of_whole_batch(classes.to(p.dtype), self.hardware.world)
+            return class_information(p, whole, self.targets)
+        return (pair_information if of == "pairs" else mutual_information)(p, self.targets)

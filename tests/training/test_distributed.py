@@ -44,7 +44,7 @@ State = dict[str, Tensor]
 
 PROCESSES, BATCH, EPOCHS, STEPS = 2, 16, 4, 5
 LOOKING = GateTraining(
-    mutual_information=MutualInformation(weight=0.5, of="pairs"), batch_shaping=BatchShaping(weight=2.0)
+    mutual_information=MutualInformation(weight=0.5, of="class"), batch_shaping=BatchShaping(weight=2.0)
 )
 CASES: dict[str, tuple[RateLoss | None, Adversarial | None]] = {
     "plain": (None, None),

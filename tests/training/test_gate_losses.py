@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from robustbench_aig.distributed import World
 from robustbench_aig.errors import Interrupted
@@ -18,7 +19,13 @@ from robustbench_aig.recipes import BatchShaping, GateTraining, MutualInformatio
 from robustbench_aig.runs import read_history
 from robustbench_aig.training import FinishedEvent, Hardware, Job, train
 from robustbench_aig.training.batches import Batch
-from robustbench_aig.training.gate_losses import beta_distance, mutual_information, of_whole_batch, pair_information
+from robustbench_aig.training.gate_losses import (
+    beta_distance,
+    class_information,
+    mutual_information,
+    of_whole_batch,
+    pair_information,
+)
 from robustbench_aig.training.learner import Learner
 from tests.networks import gated, images
 from tests.tiny import job, result
@@ -75,6 +82,27 @@ def test_gates_in_unison_tell_half_of_what_those_tell_that_part_the_images_each_
     assert mutual_information(unison, FREE[:2]).item() == pytest.approx(mutual_information(halves, FREE[:2]).item())
 
 
+def test_class_information_is_that_of_the_joint_distribution() -> None:
+    """Of the class of an image drawn from the batch and two decisions; one class has no image in it."""
+    p, labels = probabilities(9), torch.tensor([0, 3, 1, 3, 0, 1, 1, 3, 0])
+    expected = []
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        joint = np.zeros((2, 2, 4))
+        for (one, other), label in zip(p[:, [i, j]].numpy(), labels, strict=True):
+            joint[:, :, label] += np.outer([one, 1 - one], [other, 1 - other]) / 9
+        product = joint.sum((0, 1), keepdims=True) * joint.sum(2, keepdims=True)
+        seen = joint.sum((0, 1)) > 0
+        expected.append(stats.entropy(joint[:, :, seen].ravel(), product[:, :, seen].ravel()) / 2)
+    assert class_information(p, one_hot(labels, 4).to(p), FREE).item() == pytest.approx(np.mean(expected), rel=1e-9)
+    assert class_information(p, one_hot(labels, 4).to(p), torch.ones(3)).item() == 0
+
+
+def test_gates_that_tell_images_of_one_class_apart_tell_nothing_of_the_class() -> None:
+    halves = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], dtype=torch.float64).repeat(2, 1)
+    for labels, told in ((torch.arange(8) // 4, 0), (torch.arange(8) % 4, np.log(2)), (torch.arange(8), np.log(2))):
+        assert class_information(halves, one_hot(labels).to(halves), FREE[:2]).item() == pytest.approx(told, abs=1e-4)
+
+
 @pytest.mark.parametrize(("a", "b"), [(0.6, 0.4), (0.1, 0.2), (1.0, 1.0), (2.0, 6.0), (40.0, 3.0)])
 def test_the_beta_distance_and_its_gradient_are_those_of_scipy(a: float, b: float) -> None:
     p = probabilities(50).requires_grad_()
@@ -107,6 +135,7 @@ def test_saturated_gates_have_finite_gradients(dtype: torch.dtype) -> None:
     for loss in (
         mutual_information(p, target),
         pair_information(p.expand(-1, 2), target.expand(2)),
+        class_information(p.expand(-1, 2), torch.eye(5, dtype=dtype), target.expand(2)),
         beta_distance(p, target, 0.6, 0.4),
     ):
         (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)

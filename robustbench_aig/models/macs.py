@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -86,16 +85,13 @@ def adapted_blocks(model: nn.Module) -> list[tuple[nn.Module, ...]]:
 
 
 def profile_macs(model: nn.Module, shape: tuple[int, int, int], images: Tensor | None = None) -> MacProfile:
-    """Count on the meta device, without computing anything, and on images one by one where there are some.
-
-    A network that can't run on the meta device, say because it looks at values to decide what to call, is counted on
-    the images alone; without any, on a black one, of which nobody knows whether others cost the same. A network that
-    fails on one image is given it twice.
+    """Count on images one by one; a network that fails on one image is given it twice.
 
     Args:
         model: any network, ours, adapted or plain; in any mode, which is left as it was.
         shape: (C, H, W) of one image.
-        images: (N, C, H, W) real ones, on the network's device.
+        images: (N, C, H, W) real ones, on the network's device. Without any a black one is taken, which will do for
+            networks that decide nothing but by their gates, as ours.
 
     Raises:
         UnknownMacs: images differ in what they cost with all gates open, so that the network decides something that no
@@ -103,14 +99,11 @@ def profile_macs(model: nn.Module, shape: tuple[int, int, int], images: Tensor |
         InputError: the network fails; or the decisions that it makes and the blocks that gates are given, or that
             `adapt` was told, don't match.
     """
-    found = _on_meta(model, shape)
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     if images is None:
-        if found is not None:
-            return found
+        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         images = torch.zeros(1, *shape, device=device)
     with in_eval_mode(model):
-        counts = {_count(model, image) for image in torch.split(images, 1)} | ({found} if found else set())
+        counts = {_count(model, image) for image in torch.split(images, 1)}
     if len(counts) > 1:
         low, high = min(one.total for one in counts), max(one.total for one in counts)
         gates = len(next(iter(counts)).blocks)
@@ -121,19 +114,6 @@ def profile_macs(model: nn.Module, shape: tuple[int, int, int], images: Tensor |
             gates,
         )
     return counts.pop()
-
-
-def _on_meta(model: nn.Module, shape: tuple[int, int, int]) -> MacProfile | None:
-    """The count on the meta device; None where the network can't run there, for whatever reason."""
-    try:
-        moved = copy.deepcopy(model).to("meta").eval()
-        return _count(moved, torch.empty(1, *shape, device="meta"))
-    except InputError as error:
-        if isinstance(error, NetworkError):
-            return None
-        raise
-    except Exception:  # noqa: BLE001 - torch raises anything for a value that isn't there
-        return None
 
 
 def _count(model: nn.Module, image: Tensor) -> MacProfile:

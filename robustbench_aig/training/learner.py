@@ -123,7 +123,7 @@ class Learner:
         if settings is not None and settings.method == "trades" and attacked is not None:
             distance = settings.beta * divergence(self._forward(attacked, policy)[0], logits)
         penalty = self._penalty(gates.decisions)
-        information, shaping = self._gate_losses(gates, F.one_hot(batch.labels, logits.shape[1]), progress)
+        information, shaping = self._gate_losses(gates, batch.labels, logits.shape[1], progress)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
@@ -160,7 +160,7 @@ class Learner:
             return self.targets.new_zeros(())
         return settings.weight * rate_loss(decisions, self.targets, settings.reduction, self.hardware.world)
 
-    def _gate_losses(self, gates: Gates, classes: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+    def _gate_losses(self, gates: Gates, labels: Tensor, classes: int, progress: float) -> tuple[Tensor, Tensor]:
         """Minus the mutual information and the distance of batch shaping, both weighted."""
         settings, zero = self.training.gates, self.targets.new_zeros(())
         if settings is None or gates.probabilities is None:
@@ -169,13 +169,14 @@ class Learner:
         information, shape = settings.mutual_information, settings.batch_shaping
         told = zero
         if information is not None:
-            told = -information.weight * self._information(p, classes, information.of)
+            told = -information.weight * self._information(p, information.of, labels, classes)
         left = 0.0 if shape is None else shape.weight * max(0.0, 1 - progress / shape.until)
         return told, zero if shape is None or not left else left * beta_distance(p, self.targets, shape.a, shape.b)
 
-    def _information(self, p: Tensor, classes: Tensor, of: Literal["gates", "pairs", "class"]) -> Tensor:
-        """What decisions tell; p (B, G) is of the whole batch, classes (B / W, C) of this process's part."""
+    def _information(self, p: Tensor, of: Literal["gates", "pairs", "class"], labels: Tensor, classes: int) -> Tensor:
+        """What decisions tell; p (B, G) is of the whole batch, labels (B / W,) of this process's part."""
         if of == "class":
-            whole = of_whole_batch(classes.to(p.dtype), self.hardware.world)
-            return class_information(p, whole, self.targets)
+            # Not `one_hot`, which looks at the labels on the host.
+            members = (labels[:, None] == torch.arange(classes, device=labels.device)).to(p.dtype)
+            return class_information(p, of_whole_batch(members, self.hardware.world), self.targets)
         return (pair_information if of == "pairs" else mutual_information)(p, self.targets)

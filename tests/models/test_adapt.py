@@ -168,7 +168,7 @@ def test_macs_by_hand() -> None:
 
 
 def test_macs_of_a_network_that_looks_at_values() -> None:
-    """It can't run on the meta device, so it computes one black image, and is left as it was."""
+    """It computes one black image, and is left as it was."""
     net = planned().train()
     net.stem.eval()
     profile = profile_macs(adapted_planned(net), (3, SIZE, SIZE))

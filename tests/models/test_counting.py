@@ -85,7 +85,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], int]] = {
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("looks", [False, True], ids=["on meta", "on its device"])
+@pytest.mark.parametrize("looks", [False, True])
 def test_attention_and_recurrence_by_hand(name: str, looks: bool) -> None:
     make, cost = LAYERS[name]
     net = Tokens(make(), looks=looks).eval()
@@ -165,8 +165,7 @@ def test_images_that_cost_unlike_make_it_unknown() -> None:
     assert profile_macs(Choosy(), SHAPE, images[1:]).total == first + second
 
 
-def test_images_are_counted_where_the_meta_device_is_believed_too() -> None:
-    """What is drawn, instead of read off the image, runs on the meta device as well."""
+def test_what_is_drawn_instead_of_read_off_the_image_is_noticed() -> None:
 
     class Drawn(nn.Module):
         def __init__(self) -> None:

@@ -118,9 +118,16 @@ class EpochRecord(_Section):
 
 
 class Init(_Section):
-    """Where initial weights came from."""
+    """Where initial weights came from.
+
+    Attributes:
+        recipe_name: of the run, null where an earlier version has written this.
+        preset: the same.
+    """
 
     run: str
+    recipe_name: str | None = None
+    preset: str | None = None
     weights_digest: str
     tensors: int = Field(description="taken over; the others began at random")
 

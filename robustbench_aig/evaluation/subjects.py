@@ -224,7 +224,14 @@ def _training(record: RunRecord, history: Sequence[EpochRecord]) -> TrainingReco
         )
         if attacked
         else None,
-        initial=InitialWeights(run=record.init.run, weights_digest=record.init.weights_digest) if record.init else None,
+        initial=InitialWeights(
+            run=record.init.run,
+            recipe=record.init.recipe_name,
+            preset=record.init.preset,
+            weights_digest=record.init.weights_digest,
+        )
+        if record.init
+        else None,
         seed=record.seed,
         validation_accuracy={policy: score.accuracy for policy, score in scores.validation.items()},
         test_accuracy={policy: score.accuracy for policy, score in scores.test.items()},

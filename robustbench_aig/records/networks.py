@@ -33,6 +33,8 @@ class InitialWeights(Record):
     """The run whose weights a training began with."""
 
     run: str
+    recipe: str | None = Field(None, description="of the run; null in records of earlier versions")
+    preset: str | None = Field(None, description="the same")
     weights_digest: str | None = Field(None, description="null in reports of earlier versions")
 
 

@@ -66,7 +66,13 @@ def init_of(directory: Path, network: nn.Module, data: Trained) -> Init:
     foreign = [name for name, value in given.items() if name not in own or own[name].shape != value.shape]
     if foreign:
         raise RunError(f"--init {record.name} is of another network: there is no place for its '{foreign[0]}'")
-    return Init(run=record.name, weights_digest=sha256_of(directory / WEIGHTS), tensors=len(given))
+    return Init(
+        run=record.name,
+        recipe_name=record.recipe_name,
+        preset=record.recipe.preset,
+        weights_digest=sha256_of(directory / WEIGHTS),
+        tensors=len(given),
+    )
 
 
 def take_over(network: nn.Module, directory: Path) -> None:

@@ -91,10 +91,15 @@ def _by_seed(model: ModelRecord) -> int:
 
 
 def _trained(model: ModelRecord) -> tuple[object, ...]:
-    """What a recipe leaves open, but for the seed: preset, epochs, and the run that the training began with."""
+    """What a recipe leaves open, but for the seed: preset, epochs, and what the training began with.
+
+    Trainings of several seeds that began with plain runs of one recipe, each with that of its seed, are alike.
+    """
     if model.training is None:
         return ()
-    return model.training.preset, model.training.epochs, model.training.initial and model.training.initial.run
+    initial = model.training.initial
+    began = initial and ((initial.recipe, initial.preset) if initial.recipe else initial.run)
+    return model.training.preset, model.training.epochs, began
 
 
 def _treated(model: ModelRecord) -> tuple[object, ...]:

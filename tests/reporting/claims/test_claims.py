@@ -15,6 +15,7 @@ from robustbench_aig.reporting.claims.gates import class_spread
 from robustbench_aig.reporting.claims.groups import groups
 from robustbench_aig.reporting.documents import load_report
 from robustbench_aig.reporting.loading import load_evidence
+from robustbench_aig.runs import Init
 from robustbench_aig.zoo import claim_names, find_claim
 from tests.reporting import synthetic, trained
 from tests.reporting.synthetic import (
@@ -473,6 +474,19 @@ def test_a_shorter_training_is_no_twin_in_whatever_order(named: bool, first: str
     (group,) = groups(make_plan().model_copy(update={"models": models}))
     assert [m.name for m in group.plain] == ["long-s0", "long-s1"]
     assert [[m.name for m in other] for other in group.others] == [["brief-s0", "brief-s1"]]
+
+
+def test_seeds_that_begin_with_plain_runs_of_their_own_stay_together() -> None:
+    def begun(seed: int, **began: str | None) -> ModelRecord:
+        init = Init(run=f"plain-s{seed}", weights_digest="ab", tensors=1, **began)
+        return trained.network(trained.recipe(), name=f"g{seed}{began.get('preset')}", seed=seed, init=init).record
+
+    short = [begun(seed, recipe_name="test/plain", preset="short") for seed in (0, 1)]
+    paper = begun(0, recipe_name="test/plain", preset="paper")
+    unknown = [begun(seed) for seed in (0, 1)]  # as an earlier version wrote it
+    afresh = trained.network(trained.recipe(), name="afresh").record
+    found = groups(make_plan().model_copy(update={"models": [*short, paper, *unknown, afresh]}))
+    assert [list(group.gated) for group in found] == [short, [paper], unknown[:1], unknown[1:], [afresh]]
 
 
 def test_what_no_claim_could_rest_on_is_refused(directory: Path) -> None:

@@ -82,22 +82,23 @@ def test_recipe(name: str, tmp_path: Path) -> None:
     gates = len(recipe.model.targets)
     assert len(network.record.gates) == gates
 
-    for policy in network.policies(["argmax", "sampled", "random"]):
-        subject = network.subject(policy)
-        found = judge(subject, x, y, ids=ids, seed=0, draws=2)
+    policies = network.policies(["argmax", "sampled", "random"])
+    for policy in policies:
+        found = judge(network.subject(policy), x, y, ids=ids, seed=0, draws=2)
         assert bool(found.finite.all())
         assert found.decisions.shape == (4, gates)
         assert bool((found.macs <= network.profile.total).all())
-        attacked = run_attack(
-            Pgd(steps=1),
-            subject.model,
-            subject.deployed(Stream.of(ids, 0, "gates")),
-            x,
-            y,
-            Threat.parse("8/255", "linf"),
-            stream=Stream.of(ids, 0, "attack"),
-            seed=0,
-        )
-        assert attacked.reason is None
-        assert attacked.backwards == 1
-        assert not torch.equal(attacked.images, x)
+    subject = network.subject(policies[0])
+    attacked = run_attack(
+        Pgd(steps=1),
+        subject.model,
+        subject.deployed(Stream.of(ids, 0, "gates")),
+        x,
+        y,
+        Threat.parse("8/255", "linf"),
+        stream=Stream.of(ids, 0, "attack"),
+        seed=0,
+    )
+    assert attacked.reason is None
+    assert attacked.backwards == 1
+    assert not torch.equal(attacked.images, x)

@@ -118,16 +118,12 @@ class EpochRecord(_Section):
 
 
 class Init(_Section):
-    """Where initial weights came from.
-
-    Attributes:
-        recipe_name: of the run, null where an earlier version has written this.
-        preset: the same.
-    """
+    """Where initial weights came from."""
 
     run: str
-    recipe_name: str | None = None
-    preset: str | None = None
+    recipe_name: str | None = Field(None, description="null where an earlier version has written this, as the next two")
+    recipe_digest: str | None = Field(None, description="SHA-256 of its recipe with all that was chosen")
+    seed: int | None = None
     weights_digest: str
     tensors: int = Field(description="taken over; the others began at random")
 

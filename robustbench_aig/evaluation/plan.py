@@ -172,11 +172,14 @@ def make_plan(
 def _decisive_of(model: ModelRecord) -> dict[str, Any]:
     """Without the speed of its training, its twin and the words of an import: others may lead to equal weights.
 
+    Nor does it matter how the run was trained that it began with: that has weights, too.
+
     And without what is told of a foreign network since, but for its dice, or of static paths where nobody asked for
     them: digests stay what they were before.
     """
     since = {"foreign": True, "macs_unknown": True, "soft": True, "patterns": True, "twin": True}
-    dumped = model.model_dump(exclude={"training": {"speed"}, "imported": True, **since})
+    training = {"speed": True, "initial": {"recipe", "recipe_digest", "seed"}}
+    dumped = model.model_dump(exclude={"training": training, "imported": True, **since})
     patterns = {name: pattern.opened for name, pattern in model.patterns.items()}
     return dumped | ({"restless": True} if model.restless else {}) | ({"patterns": patterns} if patterns else {})
 

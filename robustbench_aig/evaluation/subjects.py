@@ -227,7 +227,8 @@ def _training(record: RunRecord, history: Sequence[EpochRecord]) -> TrainingReco
         initial=InitialWeights(
             run=record.init.run,
             recipe=record.init.recipe_name,
-            preset=record.init.preset,
+            recipe_digest=record.init.recipe_digest,
+            seed=record.init.seed,
             weights_digest=record.init.weights_digest,
         )
         if record.init

@@ -33,8 +33,9 @@ class InitialWeights(Record):
     """The run whose weights a training began with."""
 
     run: str
-    recipe: str | None = Field(None, description="of the run; null in records of earlier versions")
-    preset: str | None = Field(None, description="the same")
+    recipe: str | None = Field(None, description="of the run; null in records of earlier versions, as the next two")
+    recipe_digest: str | None = Field(None, description="SHA-256 of its recipe with all that was chosen")
+    seed: int | None = None
     weights_digest: str | None = Field(None, description="null in reports of earlier versions")
 
 

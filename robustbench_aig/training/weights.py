@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -69,7 +70,8 @@ def init_of(directory: Path, network: nn.Module, data: Trained) -> Init:
     return Init(
         run=record.name,
         recipe_name=record.recipe_name,
-        preset=record.recipe.preset,
+        recipe_digest=hashlib.sha256(record.recipe.model_dump_json().encode()).hexdigest(),
+        seed=record.seed,
         weights_digest=sha256_of(directory / WEIGHTS),
         tensors=len(given),
     )

@@ -127,7 +127,7 @@ def test_gates_learn_on_top_of_a_plain_run(where: Path) -> None:
     learned = load_file(where / "runs" / "photos-gated-init-s0" / WEIGHTS)
     assert run["init"]["run"] == "photos-plain-s0"
     assert run["init"]["recipe_name"] == "plain"
-    assert run["init"]["preset"] is None
+    assert run["init"]["seed"] == 0
     assert run["init"]["tensors"] == len(given) < len(learned)
     plain = json.loads((where / "runs" / "photos-plain-s0" / "run.json").read_text())
     assert run["init"]["weights_digest"] == plain["weights_digest"]

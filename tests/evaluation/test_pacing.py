@@ -17,7 +17,7 @@ from robustbench_aig.evaluation.plan import make_plan
 from robustbench_aig.records import Pace, TrainingRecord
 from robustbench_aig.reporting import aggregate
 from robustbench_aig.reporting.loading import load_images
-from robustbench_aig.runs import EpochRecord, RunRecord, read_history, read_run
+from robustbench_aig.runs import EpochRecord, Init, RunRecord, read_history, read_run
 from robustbench_aig.training import load_model, train
 from tests.evaluation.conftest import evaluator, make
 from tests.evaluation.test_latency import SIX, not_black, subject
@@ -179,4 +179,6 @@ def test_neither_that_speed_nor_the_twin_decides_a_number(done: Evaluator, tmp_p
     of_another = record.recipe.model_copy(update={"twin": "another"})
     assert of_another.twin != record.recipe.twin
     assert digest(record.model_copy(update={"recipe": of_another}), history) == digest(record, history)
+    began = [Init(run="plain", weights_digest="ab", tensors=1, recipe_digest=of, seed=0) for of in (None, "cd")]
+    assert len({digest(record.model_copy(update={"init": init}), history) for init in [*began, None]}) == 2
     assert digest(record.model_copy(update={"seed": 5}), history) != digest(record, history)

@@ -52,16 +52,13 @@ class First(nn.Module):
 
 
 class Tokens(nn.Module):
-    """Patches through a layer to the mean token's logits; a network that looks at a value where asked to."""
+    """Patches through a layer to the mean token's logits."""
 
-    def __init__(self, layer: nn.Module, *, looks: bool) -> None:
+    def __init__(self, layer: nn.Module) -> None:
         super().__init__()
         self.patches, self.layer, self.head = nn.Conv2d(3, WIDTH, 2, 2), layer, nn.Linear(WIDTH, CLASSES)
-        self.looks = looks
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.looks and float(x.mean()) > 2:
-            raise AssertionError
         logits: Tensor = self.head(self.layer(self.patches(x).flatten(2).transpose(1, 2)).mean(1))
         return logits
 
@@ -85,16 +82,16 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], int]] = {
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("looks", [False, True])
-def test_attention_and_recurrence_by_hand(name: str, looks: bool) -> None:
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_attention_and_recurrence_by_hand(name: str, device: str) -> None:
     make, cost = LAYERS[name]
-    net = Tokens(make(), looks=looks).eval()
+    net = Tokens(make()).to(device).eval()
     assert profile_macs(net, SHAPE).total == PATCHES + cost + HEAD
 
 
 def test_the_process_is_left_as_it_was() -> None:
     before = _enabled()
-    profile_macs(Tokens(Attention(), looks=True), SHAPE)
+    profile_macs(Tokens(Attention()), SHAPE)
     assert _enabled() == before
 
 

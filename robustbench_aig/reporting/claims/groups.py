@@ -58,19 +58,34 @@ def groups(plan: Plan) -> list[Group]:
     found = []
     for gated in families["gated"]:
         rivals = [p for p in families["plain"] if _treated(p[0]) == _treated(gated[0])]
-        usual, *others = sorted(rivals, key=lambda p: _likeness(p[0], gated[0])) or [()]
+        usual, *others = sorted(rivals, key=lambda plain: _likeness(plain, gated)) or [()]
         found.append(Group(gated, usual, tuple(others)))
     return found
 
 
-def _likeness(plain: ModelRecord, gated: ModelRecord) -> tuple[bool, float, float, str]:
-    """The lower, the more usual: the twin that a recipe names, then the nearest compute, the nearest epochs, the name.
+def _likeness(
+    plains: Sequence[ModelRecord], gates: Sequence[ModelRecord]
+) -> tuple[bool, bool, bool, float, float, str]:
+    """The lower, the more usual.
 
-    Compute is that with all gates open. So a shorter training of the twin's network is never taken for the twin.
+    The twin that the gated recipe names, or that names it; then the plain networks that the gated ones began with; the
+    nearest compute with all gates open, the nearest number of epochs, the name.
     """
-    twin = gated.twin == plain.recipe or plain.twin == gated.recipe
+    plain, gated = plains[0], gates[0]
     lasts = [model.training.epochs if model.training else None for model in (plain, gated)]
-    return not twin, _apart(plain.total_macs, gated.total_macs), _apart(*lasts), plain.name
+    return (
+        gated.twin != plain.recipe,
+        plain.twin != gated.recipe,
+        not _began_with(plains, gates),
+        _apart(plain.total_macs, gated.total_macs),
+        _apart(*lasts),
+        plain.name,
+    )
+
+
+def _began_with(plains: Sequence[ModelRecord], gates: Sequence[ModelRecord]) -> bool:
+    began = [model.training.initial for model in gates if model.training and model.training.initial]
+    return bool({model.weights_digest for model in plains} & {initial.weights_digest for initial in began})
 
 
 def _apart(one: int | None, other: int | None) -> float:
@@ -93,12 +108,13 @@ def _by_seed(model: ModelRecord) -> int:
 def _trained(model: ModelRecord) -> tuple[object, ...]:
     """What a recipe leaves open, but for the seed: preset, epochs, and what the training began with.
 
-    Trainings of several seeds that began with plain runs of one recipe, each with that of its seed, are alike.
+    Trainings of several seeds that began with runs of one recipe, each with that of its seed, are alike.
     """
     if model.training is None:
         return ()
     initial = model.training.initial
-    began = initial and ((initial.recipe, initial.preset) if initial.recipe else initial.run)
+    own = initial and initial.recipe_digest and initial.seed == model.seed
+    began = initial and (initial.recipe_digest if own else initial.run)
     return model.training.preset, model.training.epochs, began
 
 

@@ -476,17 +476,38 @@ def test_a_shorter_training_is_no_twin_in_whatever_order(named: bool, first: str
     assert [[m.name for m in other] for other in group.others] == [["brief-s0", "brief-s1"]]
 
 
-def test_seeds_that_begin_with_plain_runs_of_their_own_stay_together() -> None:
-    def begun(seed: int, **began: str | None) -> ModelRecord:
-        init = Init(run=f"plain-s{seed}", weights_digest="ab", tensors=1, **began)
-        return trained.network(trained.recipe(), name=f"g{seed}{began.get('preset')}", seed=seed, init=init).record
+def begun(name: str, seed: int, of: str | None, of_seed: int | None = None) -> ModelRecord:
+    """A gated network that began with a plain run; an earlier version didn't say of which recipe."""
+    init = Init(
+        run=f"plain of {name}",
+        weights_digest=name,
+        tensors=1,
+        recipe_name="test/plain",
+        recipe_digest=of,
+        seed=seed if of_seed is None else of_seed,
+    )
+    return trained.network(trained.recipe(epochs=8), name=name, seed=seed, init=init).record
 
-    short = [begun(seed, recipe_name="test/plain", preset="short") for seed in (0, 1)]
-    paper = begun(0, recipe_name="test/plain", preset="paper")
-    unknown = [begun(seed) for seed in (0, 1)]  # as an earlier version wrote it
-    afresh = trained.network(trained.recipe(), name="afresh").record
-    found = groups(make_plan().model_copy(update={"models": [*short, paper, *unknown, afresh]}))
-    assert [list(group.gated) for group in found] == [short, [paper], unknown[:1], unknown[1:], [afresh]]
+
+def test_seeds_that_begin_with_plain_runs_of_their_own_stay_together() -> None:
+    alike = [begun("a0", 0, "24 epochs"), begun("a1", 1, "24 epochs")]
+    others = [begun("b", 0, "12 epochs"), begun("c", 0, None), begun("d", 1, None), begun("e", 2, "24 epochs", 0)]
+    afresh = trained.network(trained.recipe(epochs=8), name="f").record
+    found = groups(make_plan().model_copy(update={"models": [*alike, *others, afresh]}))
+    assert [list(group.gated) for group in found] == [alike, *([other] for other in others), [afresh]]
+
+
+def test_the_usual_twin_is_the_plain_network_that_the_gated_one_began_with() -> None:
+    """Whose own epochs are few."""
+    plain = [
+        trained.network(
+            trained.recipe(family="plain", epochs=epochs), name=f"{epochs}", weights_digest=f"{epochs}"
+        ).record
+        for epochs in (12, 24)
+    ]
+    for name in ("24", "12"):
+        (group,) = groups(make_plan().model_copy(update={"models": [*plain, begun(name, 0, "whatever")]}))
+        assert [m.name for m in group.plain] == [name]
 
 
 def test_what_no_claim_could_rest_on_is_refused(directory: Path) -> None:

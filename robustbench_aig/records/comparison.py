@@ -8,6 +8,7 @@ from pydantic import Field
 
 from robustbench_aig.records.base import Record, Status, ThreatRecord
 from robustbench_aig.records.evaluation import Accuracy
+from robustbench_aig.records.networks import InitialWeights
 from robustbench_aig.records.plan import Rung
 
 
@@ -71,6 +72,9 @@ class SeedGroup(Record):
     names: list[str] = Field(description="in the order of their seeds")
     recipe: str
     epochs: int | None
+    initial: list[InitialWeights] = Field(
+        default_factory=list, description="what their trainings began with; empty: random weights, or not known"
+    )
     choice_accuracy: float = Field(description="on the images that `chosen_on` says, mean over the networks")
 
 
@@ -96,7 +100,9 @@ class CleanMatch(Record):
     )
     usual: Rival
     nearest: Rival | None = Field(description="null where the usual twins are the nearest")
-    left_out: list[str] = Field(description="plain networks that learned from other data or from other seeds")
+    left_out: list[str] = Field(
+        description="plain networks not known to be trained on the same data from the same seeds"
+    )
 
 
 class Step(Difference):

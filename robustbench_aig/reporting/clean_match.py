@@ -35,7 +35,7 @@ def clean_matches(evidence: Evidence, results: Results) -> list[CleanMatch]:
 def _match(asked: Question) -> CleanMatch | None:
     """None where not all of them have been measured unattacked, or nothing else was."""
     group = asked.group
-    origins = {_origin(group.gated), _origin(group.plain)}
+    origins = {_origin(group.gated), _origin(group.plain)} - {None}
     rivals = [group.plain, *(other for other in group.others if _origin(other) in origins)]
     found = _accuracies(asked, rivals)
     if found is None:
@@ -55,9 +55,13 @@ def _match(asked: Question) -> CleanMatch | None:
     )
 
 
-def _origin(networks: Sequence[ModelRecord]) -> tuple[object, ...]:
-    """What the networks of a fair choice have in common: the data that they learned from, and their seeds."""
-    return networks[0].training and networks[0].training.data, *(model.seed for model in networks)
+def _origin(networks: Sequence[ModelRecord]) -> tuple[tuple[str, int], ...] | None:
+    """What the networks of a fair choice have in common: the data that they learned from, and their seeds.
+
+    None where that isn't known: of networks that weren't trained here.
+    """
+    trainings = [model.training for model in networks if model.training is not None]
+    return tuple((one.data, one.seed) for one in trainings) if len(trainings) == len(networks) else None
 
 
 def _accuracies(asked: Question, rivals: Sequence[Sequence[ModelRecord]]) -> tuple[list[float], ChosenOn] | None:
@@ -93,6 +97,7 @@ def _seeds(networks: Sequence[ModelRecord], accuracy: float) -> SeedGroup:
         names=[model.name for model in networks],
         recipe=first.recipe,
         epochs=first.training.epochs if first.training else None,
+        initial=[model.training.initial for model in networks if model.training and model.training.initial],
         choice_accuracy=accuracy,
     )
 

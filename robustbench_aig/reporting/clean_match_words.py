@@ -7,7 +7,7 @@ from robustbench_aig.reporting.words import around, condition, listing, p_text, 
 
 _WHERE: dict[ChosenOn, str] = {
     "validation images": "on validation images",
-    "images of the report": "on the clean images of this report, for want of validation accuracies",
+    "images of the report": "on the clean images of this report, for want of validation accuracies,",
 }
 
 
@@ -26,22 +26,26 @@ def choice(match: CleanMatch) -> str:
     ours, usual = match.gated, match.usual.networks
     if match.nearest is None:
         told = f"The usual plain twin, {plain(usual)}, is also the nearest to {gated(match)} in clean accuracy: "
-        told += f"{percent(usual.choice_accuracy)} for {percent(ours.choice_accuracy)} {_WHERE[match.chosen_on]}."
+        told += f"{_WHERE[match.chosen_on]} it has {percent(usual.choice_accuracy)}, "
+        told += f"the gated one {percent(ours.choice_accuracy)}."
     else:
         nearest = match.nearest.networks
         told = f"The plain network nearest to {gated(match)} in clean accuracy is {plain(nearest)}: "
-        told += f"{percent(nearest.choice_accuracy)} for {percent(ours.choice_accuracy)} {_WHERE[match.chosen_on]}, "
-        told += f"where the usual twin, {plain(usual)}, has {percent(usual.choice_accuracy)}."
-    out = match.left_out
-    return f"{told} Left out, since trained on other data or from other seeds: {listing(out)}." if out else told
+        told += f"{_WHERE[match.chosen_on]} it has {percent(nearest.choice_accuracy)}, "
+        told += f"the gated one {percent(ours.choice_accuracy)}, "
+        told += f"the usual twin, {plain(usual)}, {percent(usual.choice_accuracy)}."
+    if match.left_out:
+        told += " Left out, since not known to be trained on the same data from the same seeds: "
+        told += f"{listing(match.left_out)}."
+    return told
 
 
 def summary(match: CleanMatch) -> str | None:
     """All differences from the nearest; None where the usual twin is that."""
     if match.nearest is None:
         return None
-    told = [f"{condition(one)} {_gap(one)}" for one in match.nearest.differences]
-    return f"Gated minus that one: {'; '.join(told)}."
+    told = [f"{_condition(one)}: {_gap(one)}" for one in match.nearest.differences]
+    return f"Gated minus that one, {'; '.join(told)}."
 
 
 def beside(match: CleanMatch) -> list[tuple[MeanDifference, MeanDifference]]:
@@ -57,9 +61,8 @@ def lines(match: CleanMatch) -> list[str]:
     """The choice, and for each condition what is kept and the differences from both."""
     told = [choice(match)]
     for one, other in beside(match):
-        where = f"{condition(one)}{', worst case' if one.threat else ''}"
         keeps = (f"{percent(each.plain)}, difference {_gap(each)}" for each in (one, other))
-        told.append(f"  {where}: gated {percent(one.gated)}; nearest {'; usual '.join(keeps)}")
+        told.append(f"  {_condition(one)}: gated {percent(one.gated)}; nearest {'; usual '.join(keeps)}")
     return told
 
 
@@ -69,14 +72,25 @@ def word(one: MeanDifference) -> str:
     return f"{reading(one)}{p}"
 
 
+def _condition(one: MeanDifference) -> str:
+    return f"{condition(one)}{', worst case' if one.threat else ''}"
+
+
 def _gap(one: MeanDifference) -> str:
     return f"{signed(one.difference)} points {around(one.low, one.high)}, {word(one)}"
 
 
 def _called(networks: SeedGroup, *more: str) -> str:
     several = len(networks.names) > 1
-    known = [f"{networks.epochs} epochs"] if networks.epochs is not None else []
+    known = [f"{networks.epochs} epochs{_began(networks)}"] if networks.epochs is not None else []
     known += [f"mean of {len(networks.names)} seeds"] if several else []
     facts = ", ".join([*known, *more])
     name = networks.recipe if several else networks.names[0]
     return f"{name} ({facts})" if facts else name
+
+
+def _began(networks: SeedGroup) -> str:
+    """` after plain-s0`, or after the recipe of several; nothing after random weights."""
+    several = len(networks.names) > 1
+    runs = dict.fromkeys((several and one.recipe) or one.run for one in networks.initial)
+    return f" after {listing(list(runs))}" if runs else ""

@@ -15,7 +15,7 @@ import pytest
 from scipy.stats import binomtest
 
 from robustbench_aig.defences import JpegDefence
-from robustbench_aig.records import CleanMatch, MeanDifference, Rung
+from robustbench_aig.records import CleanMatch, InitialWeights, MeanDifference, Rung
 from robustbench_aig.reporting import write_report
 from robustbench_aig.reporting.clean_match import clean_matches
 from robustbench_aig.reporting.clean_match_words import choice, lines
@@ -181,7 +181,42 @@ def test_other_seeds_or_data_are_left_out_and_named(tmp_path: Path) -> None:
         match = matches(study, tmp_path / str(place))["argmax"]
         assert match.nearest is None
         assert match.left_out == [f"{BRIEF}-s{seed}" for seed in seeds]
-        assert "Left out, since trained on other data or from other seeds: brief-digits-s0" in choice(match)
+        assert (
+            "Left out, since not known to be trained on the same data from the same seeds: brief-digits-s0"
+            in choice(match)
+        )
+
+
+@pytest.mark.parametrize("foreign", [("aig-digits", "resnet-digits", BRIEF), ("aig-digits", BRIEF), (BRIEF,)])
+def test_of_foreign_networks_it_is_not_known_whether_they_are_trained_alike(
+    tmp_path: Path, foreign: tuple[str, ...]
+) -> None:
+    study = with_brief((0,), (0,))
+    models = [
+        model.model_copy(update={"training": None} if model.name.rpartition("-s")[0] in foreign else {})
+        for model in study.plan.models
+    ]
+    study = Study(study.plan.model_copy(update={"models": models}), study.rows)
+    for match in matches(study, tmp_path).values():
+        left_out = [name for name in ("resnet-digits-s0", "brief-digits-s0") if name not in match.usual.networks.names]
+        assert (match.nearest, match.left_out) == (None, left_out)
+        assert f"not known to be trained on the same data from the same seeds: {left_out[0]}." in choice(match)
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_what_a_training_began_with_is_named(tmp_path: Path, seeds: tuple[int, ...]) -> None:
+    study = validated(with_brief(seeds, seeds), THREE | {BRIEF: [0.8] * 3})
+    models = []
+    for model in study.plan.models:
+        began = InitialWeights(run=f"first-s{model.seed}", recipe="digits/first")
+        training = model.training and model.training.model_copy(update={"initial": began})
+        models.append(model if model.name.startswith("resnet") else model.model_copy(update={"training": training}))
+    study = Study(study.plan.model_copy(update={"models": models}), study.rows)
+    first, mean = ("first-s0", "") if len(seeds) == 1 else ("digits/first", ", mean of 2 seeds")
+    for match in matches(study, tmp_path).values():
+        assert f"(30 epochs after {first}{mean}, {match.gate_policy} gates)" in choice(match)
+        assert f"(10 epochs after {first}{mean})" in choice(match)
+        assert f"(30 epochs{mean})" in choice(match), "the usual twin began with random weights"
 
 
 def test_nothing_is_matched_without_a_further_network_or_an_attack(tmp_path: Path) -> None:
@@ -307,7 +342,15 @@ def test_both_comparisons_stand_side_by_side_or_one_sentence_says_why_not(tmp_pa
     for match in report.clean_matches:
         gates = f"aig-digits-s0 (30 epochs, {match.gate_policy} gates)"
         if brief == 0.8:
-            assert f"nearest to {gates} in clean accuracy is brief-digits-s0 (10 epochs): 80.0 % for 80.0 %" in screen
+            assert (
+                f"nearest to {gates} in clean accuracy is brief-digits-s0 (10 epochs): on validation images it has "
+                "80.0 %, the gated one 80.0 %, the usual twin, resnet-digits-s0 (30 epochs), 84.0 %." in screen
+            )
+            for one in match.nearest.differences if match.nearest else ():
+                where = f"ε = {one.threat.eps} (L∞), worst case" if one.threat else "clean"
+                points = f"{100 * one.difference:+.1f}".replace("+0.0", "0.0").replace("-", "\u2212")
+                assert f"{where}: {points} points" in screen
+                assert any(line.startswith(f"  {where}: gated") for line in lines(match))
             assert f"At nearer clean accuracy: {gates} against the plain network nearest to it" in screen
             assert BRIEF not in usual_table, "it has a table of its own"
             assert match.nearest is not None

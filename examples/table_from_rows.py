@@ -14,7 +14,7 @@ if not (folder / "samples").is_dir():
 print("network", "gates", "threat", "attack", "images", "unattacked", "attacked", "MACs", sep="\t")
 for e in json.loads((folder / "plan.json").read_text())["evaluations"]:
     table = pq.read_table(folder / "samples" / f"{e['id']}.parquet")
-    t = {name: column.to_numpy() for name, column in zip(table.column_names, table.columns, strict=True)}
+    t = {"p_correct": np.array(np.nan)} | dict(zip(table.column_names, map(np.asarray, table.columns), strict=True))
     score, choice = (np.where(t[of] > 0, t[right] / np.maximum(t[of], 1), t["p_correct"]) for right, of in SHARES)
     rows = score, np.where(t["status"] == "skipped", np.inf, choice), t["choice_margin"], t["status"] == "error"
     who = e["model"], e["policy"], t["threat"][0]

@@ -41,6 +41,36 @@ def _option(flag: str, value: Value) -> list[str]:
     return [word for one in several for word in (flag, str(one))]
 
 
+def placeless(line: str) -> str:
+    """A command line with the last part of each absolute path in place of the path."""
+    try:
+        return spelled([_placeless(word) for word in shlex.split(line)])
+    except ValueError:  # a record may hold what no shell reads
+        return line
+
+
+def _placeless(word: str) -> str:
+    """A path, `--option=PATH`, or an attack with its changes: `NAME:key=PATH,key=PATH`, `PATH.toml:key=PATH`."""
+    option, sign, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    base, colon, changes = value.partition(":")
+    if base.startswith("/") and not base.endswith(".toml"):  # what has a colon is no more than a path
+        return f"{option}{sign}{_last_part(value)}"
+    kept = [_setting(change) for change in changes.split(",")]
+    return f"{option}{sign}{_setting(base)}{colon}{','.join(kept)}"
+
+
+def _setting(text: str) -> str:
+    """`key=PATH`, or a path alone."""
+    key, sign, value = ("", "", text) if text.startswith("/") else text.partition("=")
+    return f"{key}{sign}{_last_part(value)}"
+
+
+def _last_part(text: str) -> str:
+    """Of an absolute path, which may be quoted as TOML has it; anything else stays."""
+    path = text.strip("\"'")
+    return Path(path).name or text if path.startswith("/") else text
+
+
 def with_flag(line: str, flag: str) -> str:
     """A command line with one more flag, before the `--` that ends its options."""
     try:

@@ -74,9 +74,23 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         raise unwritable(path, error) from None
 
 
-def unwritable(path: Path | str, error: OSError) -> InputError:
-    """The one line for a file or folder that cannot be written."""
-    return InputError(f"cannot write {path}: {error.strerror or error}; free some space or choose another --out")
+class UnwritableError(InputError):
+    """A file or folder can't be written.
+
+    Attributes:
+        reason: what the system said.
+    """
+
+    reason: OSError
+
+
+def unwritable(path: Path | str, error: OSError, option: str = "--out") -> UnwritableError:
+    """The one line for a file or folder that cannot be written, and the option that names another."""
+    told = UnwritableError(
+        f"cannot write {path}: {error.strerror or error}; free some space or choose another {option}"
+    )
+    told.reason = error
+    return told
 
 
 def sha256_of(path: Path) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pyarrow.parquet as pq
 
-from robustbench_aig.commands import spelled, with_flag
-from robustbench_aig.errors import InputError, RunError
-from robustbench_aig.files import make_folder, unwritable, write_atomic
+from robustbench_aig.commands import placeless, with_flag
+from robustbench_aig.errors import InputError, RunError, first_line
+from robustbench_aig.files import UnwritableError, make_folder, unwritable, write_atomic
 from robustbench_aig.records import Checkup, Plan, Report
 from robustbench_aig.reporting.alone import came_alone
 from robustbench_aig.reporting.documents import read_json
@@ -43,16 +42,30 @@ def publish(directory: Path, out: Path) -> Report:
         raise RunError(f"{directory} has no sample tables: publish the report directory that `attack` wrote")
     evidence = load_evidence(directory)
     _check_finished(evidence, directory)
-    make_folder(out.parent)
     try:
-        with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as room:
+        make_folder(out.parent)
+        with _room(out) as room:
             staged = Path(room) / out.name
             _write(evidence, directory, staged)
             report = write_report(staged, pictures=directory)
-            staged.rename(out)
+            _move(staged, out)
+    except UnwritableError as error:
+        raise unwritable(out, error.reason, "--publish") from None
+    return report
+
+
+def _room(out: Path) -> TemporaryDirectory[str]:
+    try:
+        return TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.")
     except OSError as error:
         raise unwritable(out, error) from None
-    return report
+
+
+def _move(staged: Path, out: Path) -> None:
+    try:
+        staged.rename(out)
+    except OSError as error:
+        raise unwritable(out, error) from None
 
 
 def _check_finished(evidence: Evidence, directory: Path) -> None:
@@ -76,31 +89,24 @@ def _write(evidence: Evidence, directory: Path, staged: Path) -> None:
     for path in (directory / CHECKS).glob("*.json"):
         make_folder(staged / CHECKS)
         checkup = Checkup.model_validate(read_json(path))
-        checkup = checkup.model_copy(update={"command": _without_places(checkup.command)})
+        checkup = checkup.model_copy(update={"command": placeless(checkup.command)})
         write_atomic(staged / CHECKS / path.name, checkup.model_dump_json(indent=1))
     for path in map(directory.joinpath, _AS_THEY_ARE):
         if path.is_file():
-            write_atomic(staged / path.name, path.read_bytes())
+            write_atomic(staged / path.name, _content(path))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({first_line(error)})") from None
 
 
 def _placeless(plan: Plan) -> Plan:
     """A plan without the places on the machine, none of which decides a number."""
     models = [
-        model.model_copy(update={"imported": model.imported and _without_places(model.imported)})
-        for model in plan.models
+        model.model_copy(update={"imported": model.imported and placeless(model.imported)}) for model in plan.models
     ]
-    command = _without_places(plan.command)
+    command = placeless(plan.command)
     return plan.model_copy(update={"command": command, "models": models, "asked": None})
-
-
-def _without_places(command: str) -> str:
-    """A command line with the last part of each absolute path in place of the path."""
-    try:
-        return spelled([_last_part(word) for word in shlex.split(command)])
-    except ValueError:  # a record may hold what no shell reads
-        return command
-
-
-def _last_part(word: str) -> str:
-    option, sign, value = word.rpartition("=")
-    return f"{option}{sign}{Path(value).name}" if value.startswith("/") else word

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from examples.skipnet import network
 from robustbench_aig import checks
 from robustbench_aig.checks.output import Logits
 from robustbench_aig.cli import check
-from robustbench_aig.commands import aigrob, with_flag
+from robustbench_aig.commands import aigrob, placeless, with_flag
 from robustbench_aig.records import Checkup
 from robustbench_aig.reporting.documents import load_report
 from tests.command import aigrob_here, as_printed, printed, words_of
@@ -162,3 +163,34 @@ def test_a_real_shell_runs_the_real_command(pair: Path, tmp_path: Path) -> None:
     script = f'aigrob() {{ "{sys.executable}" -m robustbench_aig.cli "$@"; }}\n{line}'
     told = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert json.loads(told.stdout)["name"] == "gated"
+
+
+@pytest.mark.parametrize(
+    ("word", "kept"),
+    [
+        ("/home/me/digits", "digits"),
+        ("/data/lr=0.1/plain", "plain"),
+        ("/data/a:b/plain", "plain"),
+        ("/", "/"),
+        ("--weights=/h/w=1.pt", "--weights=w=1.pt"),
+        ("--data=/data/lr=0.1/digits", "--data=digits"),
+        ("/home/me/mine.toml:steps=5", "mine.toml:steps=5"),
+        ("--attack=/home/me/mine.toml:steps=5,source=/runs/a", "--attack=mine.toml:steps=5,source=a"),
+        ("transfer:source=/home/me/run", "transfer:source=run"),
+        ("transfer:steps=5,source='/home/me/run',objective.x=1", "transfer:steps=5,source=run,objective.x=1"),
+        ("/home/me/nets.py:network", "nets.py:network"),
+        ("package.nets:network", "package.nets:network"),
+        ("runs/digits", "runs/digits"),
+        ("pgd:steps=5,gates.slope=3", "pgd:steps=5,gates.slope=3"),
+        ("linf:8/255", "linf:8/255"),
+        ("--quiet", "--quiet"),
+        ("", ""),
+    ],
+)
+def test_of_absolute_paths_in_a_command_the_last_part_stays(word: str, kept: str) -> None:
+    line = shlex.join(["aigrob", "attack", "plain", "--attack", word, "--limit", "20"])
+    assert shlex.split(placeless(line)) == ["aigrob", "attack", "plain", "--attack", kept, "--limit", "20"]
+
+
+def test_what_no_shell_reads_stays_as_it_is() -> None:
+    assert placeless("aigrob attack 'plain") == "aigrob attack 'plain"

@@ -1,5 +1,6 @@
 """Published reports: the numbers of the published rows are the report's, by aigrob and without it."""
 
+import errno
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from robustbench_aig.attacks import build_attack
+from robustbench_aig.errors import InputError, RunError
 from robustbench_aig.records import Report
-from robustbench_aig.reporting import aggregate
+from robustbench_aig.reporting import aggregate, publishing
 from robustbench_aig.reporting.documents import load_report
 from robustbench_aig.zoo import find_attack
 from tests.command import aigrob_here, as_printed, refused
@@ -130,10 +132,40 @@ def test_what_is_there_is_not_written_into(published: Path, pair: Path, tmp_path
     for there in (tmp_path / "file", tmp_path / "folder"):
         there.touch() if there.name == "file" else there.mkdir()
         refused(aigrob_here(tmp_path, "report", str(published), "--publish", there.name), f"{there.name} exists")
-    refused(aigrob_here(tmp_path, "report", str(published), "--publish", "file/out"), "cannot write")
+    refused(
+        aigrob_here(tmp_path, "report", str(published), "--publish", "file/out"), "cannot write", "another --publish"
+    )
     refused(aigrob_here(tmp_path, "report", str(published), "--publish", "out", "--json"), "exclude each other")
     refused(aigrob_here(tmp_path, "report", str(pair / "plain"), "--publish", "out"), "is a run")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("of", ["mkdir", "rename", "replace"])
+def test_a_disk_that_is_full_is_told_of_what_publish_named(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, of, full)
+    with pytest.raises(InputError) as told:
+        publishing.publish(uninterrupted, tmp_path / "out")
+    assert str(told.value) == (
+        f"cannot write {tmp_path / 'out'}: No space left on device; free some space or choose another --publish"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_read_is_not_told_as_unwritable(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(self: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", unreadable)
+    with pytest.raises(RunError, match=r"times\.json: cannot be read \(.*Permission denied"):
+        publishing.publish(uninterrupted, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def drawn(where: Path, pair: Path, published: Path) -> Path:
@@ -184,6 +216,13 @@ def of_version_1(where: Path, pair: Path, published: Path) -> Path:
     return publish(where, ROOT / "tests" / "reporting" / "data" / "version_1_2026-11-24")
 
 
+def of_version_1_as_it_is(where: Path, pair: Path, published: Path) -> Path:
+    """The same rows without the columns that came later."""
+    directory = ROOT / "tests" / "reporting" / "data" / "version_1_2026-11-24"
+    assert all("p_correct" not in pq.read_schema(path).names for path in (directory / "samples").iterdir())
+    return directory
+
+
 def as_a_table(report: Report) -> list[str]:
     """What the script is to print."""
     unattacked = {(e.model, e.gate_policy): f"{e.clean_accuracy.value:.6f}" for e in report.evaluations}
@@ -199,7 +238,9 @@ def as_a_table(report: Report) -> list[str]:
     return lines
 
 
-@pytest.mark.parametrize("evaluation", [drawn, exact_cascade, drawn_cascade, failed, of_version_1])
+@pytest.mark.parametrize(
+    "evaluation", [drawn, exact_cascade, drawn_cascade, failed, of_version_1, of_version_1_as_it_is]
+)
 def test_thirty_lines_compute_the_table_from_the_rows(
     evaluation: Callable[[Path, Path, Path], Path], pair: Path, published: Path, tmp_path: Path
 ) -> None:

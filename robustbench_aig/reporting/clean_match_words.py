@@ -90,7 +90,7 @@ def _called(networks: SeedGroup, *more: str) -> str:
 
 
 def _began(networks: SeedGroup) -> str:
-    """` after plain-s0`, or after the recipe of several; nothing after random weights."""
-    several = len(networks.names) > 1
-    runs = dict.fromkeys((several and one.recipe) or one.run for one in networks.initial)
-    return f" after {listing(list(runs))}" if runs else ""
+    """` after plain-s0`, or after the recipe of several runs; nothing after random weights."""
+    several = len({one.run for one in networks.initial}) > 1
+    names = dict.fromkeys((one.recipe if several else None) or one.run for one in networks.initial)
+    return f" after {listing(list(names))}" if names else ""

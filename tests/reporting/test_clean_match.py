@@ -203,16 +203,27 @@ def test_of_foreign_networks_it_is_not_known_whether_they_are_trained_alike(
         assert f"not known to be trained on the same data from the same seeds: {left_out[0]}." in choice(match)
 
 
-@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
-def test_what_a_training_began_with_is_named(tmp_path: Path, seeds: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("seeds", "runs", "first"),
+    [
+        ((0,), ("first-s0",), "first-s0"),
+        ((0, 1), ("first-s0", "first-s1"), "digits/first"),
+        ((0, 1), ("first", "first"), "first"),
+    ],
+)
+def test_what_a_training_began_with_is_named(
+    tmp_path: Path, seeds: tuple[int, ...], runs: tuple[str, ...], first: str
+) -> None:
     study = validated(with_brief(seeds, seeds), THREE | {BRIEF: [0.8] * 3})
     models = []
     for model in study.plan.models:
-        began = InitialWeights(run=f"first-s{model.seed}", recipe="digits/first")
-        training = model.training and model.training.model_copy(update={"initial": began})
+        assert model.training is not None
+        seed = model.training.seed if len(set(runs)) == len(seeds) else None  # of the run, where each has its own
+        began = InitialWeights(run=runs[model.training.seed], recipe="digits/first", recipe_digest="0a" * 32, seed=seed)
+        training = model.training.model_copy(update={"initial": began})
         models.append(model if model.name.startswith("resnet") else model.model_copy(update={"training": training}))
     study = Study(study.plan.model_copy(update={"models": models}), study.rows)
-    first, mean = ("first-s0", "") if len(seeds) == 1 else ("digits/first", ", mean of 2 seeds")
+    mean = ", mean of 2 seeds" if len(seeds) > 1 else ""
     for match in matches(study, tmp_path).values():
         assert f"(30 epochs after {first}{mean}, {match.gate_policy} gates)" in choice(match)
         assert f"(10 epochs after {first}{mean})" in choice(match)

@@ -28,10 +28,15 @@ def small(channels: int, side: int) -> DataSet:
 
 
 def narrow(recipe: ModelRecipe) -> ModelRecipe:
-    """A recipe whose network is of the same blocks, but has few channels where it has millions of parameters."""
+    """A recipe whose network is of the same blocks, but of few, or has few channels where it has many parameters.
+
+    What the whole network costs is counted for every recipe (models/test_catalogue.py).
+    """
     assert recipe.figures
     if recipe.figures.parameters < 2e6:
-        return recipe
+        deep = isinstance(recipe.model, ResNetRecipe) and recipe.model.stages is None and recipe.model.depth > 20
+        fewer = recipe.model.model_copy(update={"depth": 20}) if deep else recipe.model
+        return recipe.model_copy(update={"model": fewer})
     if isinstance(recipe.model, WideResNetRecipe):
         change: dict[str, object] = {"factor": 1}
     else:
@@ -41,7 +46,7 @@ def narrow(recipe: ModelRecipe) -> ModelRecipe:
 
 
 def calibrated(model: nn.Module, x: torch.Tensor) -> nn.Module:
-    """Batch-norm statistics of these images: after a single step the running ones let 54 blocks overflow."""
+    """Batch-norm statistics of these images: after a single step the running ones let many blocks overflow."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
             module.reset_running_stats()

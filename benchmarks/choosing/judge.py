@@ -1,7 +1,8 @@
 """Whether the gates of finished runs choose: `python -m benchmarks.choosing.judge RUN… --data DIR`.
 
 The one path for all images is found on one half of the validation images, among all that cost no more than the argmax
-gates do there, and judged with them on the other half; then the halves change places.
+gates do there, and judged with them on the other half; then the halves change places. Of "settled" paths, which have
+batch-norm's statistics of their own, the same.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.choosing.settling import right, settled
 from robustbench_aig.data import ImageSet, load_data
 from robustbench_aig.distributed import World
 from robustbench_aig.evaluation import network_of_run
@@ -40,17 +42,17 @@ def judged(network: Network, policy: str, images: ImageSet, seed: int) -> tuple[
 def row(directory: Path, data: str) -> dict[str, Any]:
     """What a finished gated run is worth; accuracies and compute are means over both halves."""
     record = read_run(directory)
-    images = load_data(data, seed=record.data.seed, shape=record.data.shape).validation
+    known = load_data(data, seed=record.data.seed, shape=record.data.shape)
+    images = known.validation
     network = network_of_run(record, load_model(directory))
     halves = [images.select(torch.arange(first, len(images), 2)) for first in (0, 1)]
-    chosen, static = [], []
+    chosen, static, own = [], [], []
     for search, measure in (halves, halves[::-1]):
         found = with_patterns(network, search, record.seed)
         chosen.append(judged(found, "argmax", measure, record.seed))
         static.append(judged(found, "static", measure, record.seed))
-    ours, theirs = (torch.cat([right for right, _ in part]) for part in (chosen, static))
-    only_ours, only_theirs = (int(((one - other) > 0).sum()) for one, other in ((ours, theirs), (theirs, ours)))
-    low, high = paired_interval(only_ours, only_theirs, len(ours))
+        own.append(right(*settled(network, search, known.train, record.seed), measure))
+    ours, theirs = (torch.cat([correct for correct, _ in part]) for part in (chosen, static))
     dependence = Scorer("gated", network.profile, record.seed, World()).dependence(network.model, images)
     assert dependence is not None
     return {
@@ -58,9 +60,9 @@ def row(directory: Path, data: str) -> dict[str, Any]:
         "images": len(ours),
         "argmax": ours.mean().item(),
         "static": theirs.mean().item(),
-        "gain": (ours - theirs).mean().item(),
-        "gain_low": low,
-        "gain_high": high,
+        **gain("gain", ours, theirs),
+        "settled": torch.cat(own).double().mean().item(),
+        **gain("settled_gain", ours, torch.cat(own).double()),
         "argmax_macs": torch.cat([macs for _, macs in chosen]).mean().item(),
         "static_macs": torch.cat([macs for _, macs in static]).mean().item(),
         "explained": dependence.explained,
@@ -69,6 +71,13 @@ def row(directory: Path, data: str) -> dict[str, Any]:
         "paths": dependence.paths,
         "paths_of": dependence.n,
     }
+
+
+def gain(name: str, ours: torch.Tensor, theirs: torch.Tensor) -> dict[str, float]:
+    """How much more often we (N,) are right than they, with its 95 % interval."""
+    only_ours, only_theirs = (int(((one - other) > 0).sum()) for one, other in ((ours, theirs), (theirs, ours)))
+    low, high = paired_interval(only_ours, only_theirs, len(ours))
+    return {name: (ours - theirs).mean().item(), f"{name}_low": low, f"{name}_high": high}
 
 
 def main() -> Iterator[dict[str, Any]]:

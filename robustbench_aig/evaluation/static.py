@@ -65,7 +65,7 @@ def with_patterns(network: Network, validation: ImageSet, seed: int, progress: P
         progress: told after every batch.
     """
     few = len(network.profile.blocks) <= FEW
-    search = _Search(network, validation.limit(_IMAGES if few else _FEWER, seed), seed, progress)
+    search = Search(network, validation.limit(_IMAGES if few else _FEWER, seed), seed, progress)
     majority, most = search.argmax()
     allowed = search.every(most) if few else None
     tried = _unique(torch.cat([majority[None], search.downwards(most) if allowed is None else allowed]))
@@ -90,8 +90,15 @@ def with_patterns(network: Network, validation: ImageSet, seed: int, progress: P
 
 
 @dataclass
-class _Search:
-    """Counts what paths get right on the same images. Paths are rows of (K, G), float32, 0 or 1."""
+class Search:
+    """Counts what paths get right on the same images. Paths are rows of (K, G), float32, 0 or 1.
+
+    Attributes:
+        network: gated; on its device.
+        images: to count on.
+        seed: for networks that draw.
+        progress: told after every batch.
+    """
 
     network: Network
     images: ImageSet

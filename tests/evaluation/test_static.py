@@ -92,7 +92,7 @@ def test_a_gate_that_is_forced_open_stays_open() -> None:
     of = network(gated(depth=8))
     first = [gate.model_copy(update={"target": 1.0}) if not g else gate for g, gate in enumerate(of.record.gates)]
     forced = Network(of.record.model_copy(update={"gates": first}), of.model, of.profile)
-    search = room._Search(forced, validation(of.model), 0, None)
+    search = room.Search(forced, validation(of.model), 0, None)
     assert search.every(float("inf")).shape == (4, 3)
     assert search.every(float("inf"))[:, 0].all()
 

@@ -101,7 +101,7 @@ def work(rank: int, folder: Path) -> None:
     fixed = {case: learn(learner_of(case, world), EPOCHS) for case in CASES}
     normalising = {case: learn_normalising(case, world) for case in CASES}
     torch.save((fixed, normalising), folder / f"{rank}.pt")
-    name, recipe = find_model(str(write_recipe(folder / f"{rank}.toml", gated=True, epochs=2, batch=16)), "digits")
+    name, recipe = find_model(str(write_recipe(folder / f"{rank}.toml", gated=True, epochs=2, batch=32)), "digits")
     whole = Job(folder / "whole", name, recipe, load_data("digits", seed=0), seed=0, hardware=Hardware(world=world))
     list(train(whole))
     dist.destroy_process_group()
@@ -212,7 +212,7 @@ def end_two(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 @pytest.mark.slow
 def test_interrupted_and_resumed_under_torchrun_it_is_one_run_with_the_same_bits(of_two: Path, tmp_path: Path) -> None:
-    write_recipe(tmp_path / "tiny.toml", gated=True, batch=16)
+    write_recipe(tmp_path / "tiny.toml", gated=True, batch=32)
     arguments = ("train", "tiny.toml", "--epochs", "2", "--device", "cpu", "--json")
     run = tmp_path / "runs" / "digits-tiny-s0"
     process = start_two(tmp_path, *arguments)

@@ -35,7 +35,9 @@ def settled(network: Network, search: ImageSet, training: ImageSet, seed: int) -
         seed: for networks that draw.
     """
     model, every = copy.deepcopy(network.model), Search(network, search, seed, None)
-    batches = [_images(training, start) for start in range(0, BATCH * BATCHES, BATCH)]
+    # A folder lists its images class by class, and a batch of one class has statistics of its own.
+    mixed = training.select(torch.randperm(len(training), generator=torch.Generator().manual_seed(seed)))
+    batches = [_images(mixed, start) for start in range(0, BATCH * BATCHES, BATCH)]
     paths = every.every(every.argmax()[1])
     paths = _best(paths, every.right(paths), FIRST)
     paths = _best(paths, _right_once_settled(model, paths, batches[:1], search.limit(400, seed)), SECOND)

@@ -134,15 +134,15 @@ def _compute(rows: Rows, clean: Rows, planned: EvaluationPlan, evidence: Evidenc
     if not rows.ok.any() or model.total_macs is None:
         return None
     before, after = rows.macs_clean[rows.ok], rows.macs_adv[rows.ok]
-    unattacked, attacked = float(before.mean()), float(after.mean())
-    saved = model.total_macs - unattacked
+    clean_mean, attacked = float(before.mean()), float(after.mean())
+    saved = model.total_macs - clean_mean
     does = traits(planned.policy)
     sampled = does.looks and does.draws
     return Compute(
-        clean_macs=unattacked,
+        clean_macs=clean_mean,
         adversarial_macs=attacked,
-        change=(attacked - unattacked) / unattacked if unattacked else 0.0,
-        recovered=(attacked - unattacked) / saved if saved > 1e-9 * model.total_macs else None,
+        change=(attacked - clean_mean) / clean_mean if clean_mean else 0.0,
+        recovered=(attacked - clean_mean) / saved if saved > 1e-9 * model.total_macs else None,
         p95=float(np.percentile(after, 95)),
         spread=ComputeSpread(
             clean_p95=float(np.percentile(before, 95)),

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torch.utils.flop_counter import flop_registry
 
 aten = torch.ops.aten
 
@@ -25,45 +26,46 @@ _FUSED = {
 }
 """Kernels that multiply and accumulate, and that torch has no formula for."""
 
-_TORCHS = {"aten", "prim", "prims", "profiler", "inductor", "higher_order"}
+_TORCHS = {"aten", "prim", "prims", "profiler", "inductor"}
 """Namespaces of torch's own operations: whatever else of them has no formula is elementwise, a reduction or a view."""
 
 
-class Counter(FlopCounterMode):
-    """torch's counter with the products by a vector, which it leaves out.
+def _product(matrix: Tensor, *_: object, **__: object) -> int:
+    return 2 * matrix.shape[0] * matrix.shape[1]
+
+
+def _added(_: object, matrix: Tensor, *__: object, **___: object) -> int:
+    return _product(matrix)
+
+
+def _dot(vector: Tensor, *_: object, **__: object) -> int:
+    return 2 * len(vector)
+
+
+_FORMULAS = {**flop_registry, aten.mv: _product, aten.addmv: _added, aten.dot: _dot}
+"""torch's, with the products by a vector, which it leaves out; a multiply-accumulate counts as two operations."""
+
+
+class Counter(TorchDispatchMode):
+    """Counts what is dispatched while it's entered.
+
+    torch's own FlopCounterMode follows modules as well, which takes most of its time.
 
     Attributes:
         uncounted: names of operations whose cost isn't known.
     """
 
+    supports_higher_order_operators = True
+
     def __init__(self) -> None:
-        super().__init__(display=False, custom_mapping={aten.mv: _product, aten.addmv: _added, aten.dot: _dot})
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._flops = 0
         self.uncounted: set[str] = set()
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates so far; torch counts one as two operations."""
-        return int(self.get_total_flops()) // 2
-
-
-def _product(matrix: Any, *_: object, **__: object) -> int:  # noqa: ANN401 - a shape, as torch's formulas have it
-    return int(2 * matrix[0] * matrix[1])
-
-
-def _added(_: object, matrix: Any, *__: object, **___: object) -> int:  # noqa: ANN401
-    return _product(matrix)
-
-
-def _dot(vector: Any, *_: object, **__: object) -> int:  # noqa: ANN401
-    return int(2 * vector[0])
-
-
-class _Unknown(TorchDispatchMode):
-    """Notes operations whose cost nobody knows."""
-
-    def __init__(self, names: set[str]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._names = names
+        """Multiply-accumulates so far."""
+        return self._flops // 2
 
     def __torch_dispatch__(
         self,
@@ -72,10 +74,20 @@ class _Unknown(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
-        packet = func.overloadpacket
-        if packet in _FUSED or (func.namespace not in _TORCHS and packet not in flop_registry):
-            self._names.add(str(packet))
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        packet = getattr(func, "overloadpacket", func)  # an operator that takes functions has no overloads
+        formula = _FORMULAS.get(packet)
+        if formula is None and isinstance(func, OpOverload):
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        out = func(*args, **kwargs)
+        if formula is not None:
+            self._flops += int(formula(*args, **kwargs, out_val=out))
+        elif packet in _FUSED or func.namespace not in _TORCHS:
+            self.uncounted.add(str(packet))
+        return out
 
 
 @contextmanager
@@ -88,7 +100,6 @@ def counting() -> Iterator[Counter]:
     with ExitStack() as stack:
         stack.enter_context(_taken_apart())
         stack.enter_context(torch.no_grad())
-        stack.enter_context(_Unknown(counter.uncounted))
         stack.enter_context(counter)
         yield counter
 

@@ -190,3 +190,20 @@ def test_an_operation_of_unknown_cost_is_named() -> None:
     with pytest.raises(UnknownMacs, match=r"runs torchvision\.deform_conv2d, whose cost isn't known") as told:
         profile_macs(Deformed(), SHAPE)
     assert told.value.cause == "uncounted"
+
+
+class Branching(nn.Module):
+    """Decides by an operator that takes functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, CLASSES, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = torch.cond(x.sum() > 0, self.conv, lambda x: 2 * self.conv(x), (x,)).mean((2, 3))
+        return out
+
+
+def test_what_an_operator_runs_of_functions_is_not_known() -> None:
+    with pytest.raises(UnknownMacs, match=r"runs cond, whose cost isn't known"):
+        profile_macs(Branching(), SHAPE)

@@ -49,6 +49,7 @@ _OBJECTIVES: dict[str, type[objectives.Objective]] = {
     "margin": objectives.Margin,
     "dlr": objectives.Dlr,
     "targeted-dlr": objectives.TargetedDlr,
+    "zero-one": objectives.ZeroOne,
     "gate-flip": objectives.GateFlip,
     "joint": objectives.Joint,
     "other-path": objectives.OtherPath,

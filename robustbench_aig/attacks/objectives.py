@@ -75,6 +75,20 @@ class Margin(Objective):
 
 
 @dataclass(frozen=True)
+class ZeroOne(CrossEntropy):
+    """The share of wrong answers, a logistic function of the margin standing for the step that has no slope.
+
+    The steeper it is, the less it gains from draws or patterns that are wrong already, or that stay right anyway.
+    """
+
+    steepness: float = 3.0
+
+    def __call__(self, found: Pass, problem: Problem, progress: float) -> Tensor:
+        """-log of how nearly the answer is right."""
+        return F.softplus(-self.steepness * margin(found.logits, problem.y))
+
+
+@dataclass(frozen=True)
 class Dlr(Objective):
     """Difference of logits ratio: the margin, whatever the logits' scale (Croce and Hein, arXiv 2003.01690, eq. 6)."""
 

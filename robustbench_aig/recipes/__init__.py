@@ -40,6 +40,7 @@ from robustbench_aig.recipes.gradients import (
     OtherPathObjective,
     ScoreFunctionMode,
     SmoothedMode,
+    ZeroOneObjective,
 )
 from robustbench_aig.recipes.merging import change_attack, inherit
 from robustbench_aig.recipes.models import (
@@ -133,6 +134,7 @@ __all__ = [
     "Triangular",
     "UnderPolicies",
     "WideResNetRecipe",
+    "ZeroOneObjective",
     "change_attack",
     "inherit",
     "read_toml",

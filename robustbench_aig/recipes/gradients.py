@@ -118,6 +118,13 @@ class ClassObjective(Section):
     name: Literal["cross-entropy", "margin", "dlr", "targeted-dlr"] = "cross-entropy"
 
 
+class ZeroOneObjective(Section):
+    """The share of wrong answers, smoothed: a logistic function of the margin."""
+
+    name: Literal["zero-one"]
+    steepness: Positive = Field(3.0, description="of the logistic function, per unit of the logits' difference")
+
+
 Safety = Annotated[
     Positive | None,
     Field(description="logit difference at which a gate that flipped counts no more; by default it always counts"),
@@ -151,5 +158,6 @@ OBJECTIVES_OF_GATES = {"gate-flip", "joint", "other-path"}
 """Names of those that are about gates."""
 
 Objective = Annotated[
-    ClassObjective | GateFlipObjective | JointObjective | OtherPathObjective, Field(discriminator="name")
+    ClassObjective | ZeroOneObjective | GateFlipObjective | JointObjective | OtherPathObjective,
+    Field(discriminator="name"),
 ]

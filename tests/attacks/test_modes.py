@@ -26,7 +26,7 @@ from robustbench_aig.attacks.modes import (
     StraightThrough,
 )
 from robustbench_aig.attacks.modes.policies import Jittered, SmoothBackward, Steep
-from robustbench_aig.attacks.objectives import CrossEntropy, GateFlip, Margin, Objective
+from robustbench_aig.attacks.objectives import CrossEntropy, GateFlip, Margin, Objective, ZeroOne
 from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.gating import Argmax, Expected, Frozen, Gate, Open, Policy, Sampled, at_once, gating
 from robustbench_aig.models import lean
@@ -113,7 +113,8 @@ def expectations(problem: Problem, gates: int) -> dict[Objective, Tensor]:
     label = torch.arange(len(problem.y)), problem.y
     likely = sum(p * one.logits.softmax(1)[label] for p, one in paths)
     assert isinstance(likely, Tensor)
-    sums: dict[Objective, Tensor] = {CrossEntropy(): -likely.log()}
+    right = [p * (3 * -Margin()(one, problem, 0.0)).sigmoid() for p, one in paths]
+    sums: dict[Objective, Tensor] = {CrossEntropy(): -likely.log(), ZeroOne(3.0): -torch.stack(right).sum(0).log()}
     for objective in (Margin(), GateFlip()):
         total = sum(p * objective(one, problem, 0.0) for p, one in paths)
         assert isinstance(total, Tensor)
@@ -145,6 +146,20 @@ def test_the_exact_gradient_is_the_slope_between_two_points() -> None:
         )
         slope = (above - below) / 2e-6
         torch.testing.assert_close((at.gradient * way).sum((1, 2, 3)), slope, rtol=1e-5, atol=1e-8)
+
+
+def test_the_steeper_the_nearer_to_how_often_the_answer_is_right() -> None:
+    """Up to images that no pattern of the gates has right, whose logarithm has no end."""
+    x, y, ids = images(24, size=8)
+    problem = Problem(View(gated(8).double(), Sampled()), x.double(), y, EPS, Stream.of(ids, 0))
+    with torch.no_grad():
+        right = sum(p * (one.logits.argmax(1) == y) for p, one in paths_of(problem, 3))
+    assert isinstance(right, Tensor)
+    some = right > 0
+    assert some.any()
+    found = Exact()(problem, ZeroOne(1e6), problem.x, problem.stream, 0.0)
+    torch.testing.assert_close((-found.value).exp()[some], right[some], rtol=1e-6, atol=1e-9)
+    assert ((-found.value).exp()[~some] < 1e-9).all()
 
 
 def test_many_images_and_lean_copies_have_the_exact_gradient_of_each() -> None:

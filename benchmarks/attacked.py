@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from benchmarks.forced import Forced, networks, random_batch
 from benchmarks.inference import TYPES, infer
 from robustbench_aig.attacks import Attack, run_attack
-from robustbench_aig.attacks.ascent import parts
+from robustbench_aig.attacks.attack_loop import parts
 from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Argmax, Execution, Gate, Policy, gating
-from robustbench_aig.models import lean
+from robustbench_aig.models import fused
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import ModelRecipe
 from robustbench_aig.threat import Threat
@@ -33,7 +33,7 @@ class Setting:
         policy: how gates decide.
         x: (B, C, H, W).
         y: (B,) labels.
-        copies: the network's lean copies by type.
+        copies: the network's fused copies by type.
         rate: share of open gates, where it is given; None where gates decide by themselves or there are none.
         trained: whether the weights are, and the labels the images' own.
     """
@@ -109,4 +109,4 @@ def trained_setting(name: str, model: nn.Module, x: Tensor, y: Tensor) -> Settin
 
 
 def _copies(model: nn.Module) -> dict[str, nn.Module]:
-    return {kind: lean(model, dtype) for kind, dtype in TYPES.items()}
+    return {kind: fused(model, dtype) for kind, dtype in TYPES.items()}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from benchmarks.forced import Forced, networks, random_batch, ratio, speeds
 from benchmarks.pairs import Way, in_turns
 from robustbench_aig.gating import Execution, Policy, gating
-from robustbench_aig.models import lean
+from robustbench_aig.models import fused
 from robustbench_aig.precision import float32
 from robustbench_aig.recipes import ModelRecipe
 
@@ -35,9 +35,9 @@ def measure(
     x, policy = random_batch(recipe, batch, device), Forced(rate, batch, len(recipe.model.targets), device)
     runs: dict[str, tuple[nn.Module, Execution]] = {"official": (gated, "dense")}
     for kind, dtype in TYPES.items():
-        copied = lean(gated, dtype)
+        copied = fused(gated, dtype)
         runs[f"sparse_{kind}"], runs[f"dense_{kind}"] = (copied, "sparse"), (copied, "dense")
-        runs[f"plain_{kind}"] = lean(plain, dtype), "dense"
+        runs[f"plain_{kind}"] = fused(plain, dtype), "dense"
     wanted = infer(gated, x, policy, "dense")
     ways = {key: Way(_endless(model, x, policy, execution), lead=0) for key, (model, execution) in runs.items()}
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None

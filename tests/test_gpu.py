@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.gating import Argmax, Frozen, gating
-from robustbench_aig.models import lean
+from robustbench_aig.models import fused
 from robustbench_aig.randomness import Stream
 from robustbench_aig.training import Hardware
 from tests.networks import gated, images
@@ -39,7 +39,7 @@ def test_sparse_equals_dense() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("gates_held", [False, True])
-def test_lean_networks_equal_those_of_a_cpu(gates_held: bool, dtype: torch.dtype) -> None:
+def test_fused_networks_equal_those_of_a_cpu(gates_held: bool, dtype: torch.dtype) -> None:
     """Logits and input gradients, dense and sparse."""
     model, (x, y, _) = gated(), images(16)
     with torch.no_grad(), gating(model, Argmax()) as trace:
@@ -49,7 +49,7 @@ def test_lean_networks_equal_those_of_a_cpu(gates_held: bool, dtype: torch.dtype
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
         for execution in ("dense", "sparse"):
             found = []
-            for one, device in ((model, CPU), (lean(model.cuda(), dtype), DEVICE)):
+            for one, device in ((model, CPU), (fused(model.cuda(), dtype), DEVICE)):
                 one.to(device)
                 leaf = x.to(device).requires_grad_()
                 held = Frozen(trace.decisions.to(device)) if gates_held else policy
@@ -63,8 +63,8 @@ def test_lean_networks_equal_those_of_a_cpu(gates_held: bool, dtype: torch.dtype
 
 
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")
-def test_a_lean_network_in_dense_execution_never_waits() -> None:
-    copied, (x, _, _) = lean(gated().cuda(), torch.bfloat16), images(16)
+def test_a_fused_network_in_dense_execution_never_waits() -> None:
+    copied, (x, _, _) = fused(gated().cuda(), torch.bfloat16), images(16)
     leaf = x.cuda().requires_grad_()
     with gating(copied, Argmax()):
         torch.autograd.grad(copied(leaf).sum(), leaf)  # sets up libraries

@@ -27,7 +27,7 @@ from robustbench_aig.environment import environment
 from robustbench_aig.evaluation import Images, Subject, judge
 from robustbench_aig.evaluation.latency import Pictures, measure_latency
 from robustbench_aig.gating import Argmax
-from robustbench_aig.models import lean, profile_macs
+from robustbench_aig.models import fused, profile_macs
 from robustbench_aig.models.foreign import ForeignNetwork
 from robustbench_aig.precision import IEEE, float32
 from robustbench_aig.randomness import Stream
@@ -294,7 +294,7 @@ def checked(model: nn.Module) -> list[Tensor]:
 def corrupted(model: nn.Module) -> list[Tensor]:
     x = corrupt(X, Corruption("motion-blur", 3), Stream.of(IDS, 0))
     with float32(), torch.no_grad():
-        return [x, lean(MODEL)(x), model(x)]
+        return [x, fused(MODEL)(x), model(x)]
 
 
 def timed(model: nn.Module) -> list[Tensor]:
@@ -306,7 +306,7 @@ def timed(model: nn.Module) -> list[Tensor]:
 PLACES: dict[str, Callable[[nn.Module], list[Tensor]]] = {
     "judge": judged,
     "our attack": attacked(Pgd(steps=3, keep="first")),
-    "what confirms": attacked(Pgd(steps=3, keep="first"), lean(MODEL, torch.bfloat16)),
+    "what confirms": attacked(Pgd(steps=3, keep="first"), fused(MODEL, torch.bfloat16)),
     "torchattacks": attacked(provided("pgd-torchattacks")),
     "foolbox": attacked(provided("pgd-foolbox")),
     "a training's score": scored,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustbench_aig.attacks.ascent import Ascent, climb
+from robustbench_aig.attacks.attack_loop import Ascent, climb
 from robustbench_aig.attacks.gradient import GradientAttack, random_start
-from robustbench_aig.attacks.keeping import Keep
+from robustbench_aig.attacks.iterate_selection import Keep
 from robustbench_aig.attacks.modes import Estimate
 from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.attacks.protocol import View

@@ -10,11 +10,11 @@ from torch import nn
 from robustbench_aig.attacks import compute_objectives, modes, objectives
 from robustbench_aig.attacks.apgd import Apgd
 from robustbench_aig.attacks.compute import ComputeAttack
-from robustbench_aig.attacks.foreign import build_foreign
 from robustbench_aig.attacks.gradient import Fgsm, Pgd
 from robustbench_aig.attacks.modes import Mode
 from robustbench_aig.attacks.noise import Control, Corners, GreyImage, NoiseImage, Permuted, UniformNoise
 from robustbench_aig.attacks.protocol import Attack
+from robustbench_aig.attacks.provider_registry import build_provider_attack
 from robustbench_aig.attacks.transfer import Transfer
 from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Policy
@@ -97,7 +97,7 @@ def build_attack(recipe: AttackSettings, sources: Sources | None = None) -> Atta
             own = recipe.model_dump(exclude={"algorithm", "provider", "gates", "objective"})
             built = algorithm(mode=build_mode(recipe.gates), objective=build_objective(recipe.objective), **own)
         case _:
-            built = build_foreign(recipe)
+            built = build_provider_attack(recipe)
     return built
 
 

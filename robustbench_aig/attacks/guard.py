@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks.protocol import Attack, View
-from robustbench_aig.attacks.providers.foreign import Foreign
+from robustbench_aig.attacks.providers.provider_attack import ProviderAttack
 from robustbench_aig.errors import AttackError, lacks_memory
 from robustbench_aig.gating import Policy, gating
 from robustbench_aig.modes import frozen_in_eval_mode
@@ -80,7 +80,7 @@ def run_attack(
     with frozen_in_eval_mode(view), seeded(seed, x.device), gating(view.model, policy), torch.enable_grad():
         try:
             # Copies, because an attack may write into what it is given; others' call view() on it and its gradients.
-            layout = torch.contiguous_format if isinstance(attack, Foreign) else torch.preserve_format
+            layout = torch.contiguous_format if isinstance(attack, ProviderAttack) else torch.preserve_format
             given = x.clone(memory_format=layout)
             returned = attack(view, given, y.clone(), threat, stream).detach()
         except Exception as error:  # noqa: BLE001 - any crash of any provider must end as an error row

@@ -8,7 +8,7 @@ from robustbench_aig.checks.check import Check
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.running import ALL, OF_THE_ATTACK, OF_THE_NETWORK, QUICK, estimate, run_checks
-from robustbench_aig.checks.shares import Limits, Status, Verdict, exact
+from robustbench_aig.checks.thresholds import Limits, Status, Verdict, exact
 
 __all__ = [
     "ALL",

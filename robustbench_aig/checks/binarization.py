@@ -22,7 +22,7 @@ from robustbench_aig.checks.controls import binary
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import logits_of
-from robustbench_aig.checks.shares import Limits, percent
+from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.evaluation import Images, Subject
 from robustbench_aig.gating import Argmax, Open, gating
 from robustbench_aig.policies import traits

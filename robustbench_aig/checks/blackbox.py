@@ -22,7 +22,7 @@ from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.gate_modes import GateModes
 from robustbench_aig.checks.rivals import Rivals
 from robustbench_aig.checks.search import Losses
-from robustbench_aig.checks.shares import Limits
+from robustbench_aig.checks.thresholds import Limits
 from robustbench_aig.evaluation import Images
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat

@@ -14,7 +14,7 @@ from robustbench_aig.checks.case import Case, whole
 from robustbench_aig.checks.check import OnRight
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
-from robustbench_aig.checks.shares import Limits, percent
+from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.evaluation import Images
 from robustbench_aig.threat import Threat
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
-from robustbench_aig.checks.shares import Limits, Verdict, exact, percent
+from robustbench_aig.checks.thresholds import Limits, Verdict, exact, percent
 
 if TYPE_CHECKING:
     from robustbench_aig.attacks import Attack

@@ -17,7 +17,7 @@ from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.gates import parts_of
 from robustbench_aig.checks.rivals import varied
-from robustbench_aig.checks.shares import Limits, percent
+from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.evaluation import Images, Subject
 from robustbench_aig.models import profile_macs
 from robustbench_aig.randomness import seed_of

@@ -19,7 +19,7 @@ from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import logits_of
 from robustbench_aig.checks.rivals import varied
-from robustbench_aig.checks.shares import Limits, percent
+from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.evaluation import Images
 from robustbench_aig.threat import Threat
 

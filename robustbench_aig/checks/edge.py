@@ -15,7 +15,7 @@ from robustbench_aig.checks.case import AT_ONCE, Case, whole
 from robustbench_aig.checks.check import OnRight
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
-from robustbench_aig.checks.shares import Limits
+from robustbench_aig.checks.thresholds import Limits
 from robustbench_aig.errors import AttackError
 from robustbench_aig.evaluation import Images
 from robustbench_aig.gating import Frozen, Policy

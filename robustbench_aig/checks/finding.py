@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from robustbench_aig.checks.shares import Limits, Status
+from robustbench_aig.checks.thresholds import Limits, Status
 from robustbench_aig.statistics import Interval
 
 

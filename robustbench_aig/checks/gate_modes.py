@@ -23,7 +23,7 @@ from robustbench_aig.attacks.modes import (
 from robustbench_aig.checks.case import Case
 from robustbench_aig.checks.gates import looking_gates, parts_of
 from robustbench_aig.checks.rivals import Rivals, varied
-from robustbench_aig.checks.shares import Limits
+from robustbench_aig.checks.thresholds import Limits
 
 _ANY: dict[str, Mode] = {
     "detached": Detached(),

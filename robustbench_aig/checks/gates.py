@@ -19,8 +19,8 @@ from robustbench_aig.checks.check import OnNoise, OnRight
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import cosine, gradient, margin
-from robustbench_aig.checks.shares import Limits, percent
 from robustbench_aig.checks.single_gates import masked_gates
+from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.evaluation import Images
 from robustbench_aig.gating import BlindGate, Gate, OpenGate
 from robustbench_aig.modes import frozen_in_eval_mode

@@ -14,7 +14,7 @@ from robustbench_aig.checks.check import OnRight
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import Loss, cosine, cross_entropy, gradient, held, logits_of, margin, zero
-from robustbench_aig.checks.shares import Limits, percent
+from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.evaluation import Images
 
 DOUBLE = 3

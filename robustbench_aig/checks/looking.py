@@ -12,7 +12,7 @@ from robustbench_aig.checks.check import Check
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.gates import looking_gates
-from robustbench_aig.checks.shares import Limits, percent
+from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.evaluation import Images, Judgement
 from robustbench_aig.gateshift import dependence, dependence_of_decisions
 from robustbench_aig.gating import Gate, OpenGate

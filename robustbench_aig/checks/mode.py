@@ -16,7 +16,7 @@ from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import differs, logits_of, quiet
 from robustbench_aig.checks.randomness import SAME
-from robustbench_aig.checks.shares import Limits
+from robustbench_aig.checks.thresholds import Limits
 from robustbench_aig.modes import frozen_in_eval_mode
 
 

@@ -10,7 +10,7 @@ from robustbench_aig.checks.check import Check
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import logits_of
-from robustbench_aig.checks.shares import Limits
+from robustbench_aig.checks.thresholds import Limits
 
 _ROUNDING = 1e-5
 

@@ -34,7 +34,7 @@ from robustbench_aig.checks.randomness import NoiseScope, Randomness
 from robustbench_aig.checks.search import Losses, MoreSteps, Restarts, SingleStep
 from robustbench_aig.checks.seen import SeenInTraining
 from robustbench_aig.checks.starts import DistinctStarts
-from robustbench_aig.checks.way import Convergence, SilentSuccess
+from robustbench_aig.checks.trajectory import Convergence, SilentSuccess
 from robustbench_aig.errors import AigrobError, InputError
 from robustbench_aig.precision import float32
 from robustbench_aig.threat import Threat

@@ -12,7 +12,7 @@ from robustbench_aig.attacks.objectives import CrossEntropy, Dlr, Margin, Object
 from robustbench_aig.checks.case import Case
 from robustbench_aig.checks.gates import parts_of
 from robustbench_aig.checks.rivals import Rivals, varied
-from robustbench_aig.checks.shares import Limits
+from robustbench_aig.checks.thresholds import Limits
 
 
 @dataclass(frozen=True)

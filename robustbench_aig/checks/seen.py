@@ -12,7 +12,7 @@ from robustbench_aig.checks.case import Case
 from robustbench_aig.checks.check import Check
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
-from robustbench_aig.checks.shares import Limits, Status, exact, percent
+from robustbench_aig.checks.thresholds import Limits, Status, exact, percent
 from robustbench_aig.data import ImageSet
 
 _AT_ONCE = 1000

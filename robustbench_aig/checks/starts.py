@@ -15,7 +15,7 @@ from robustbench_aig.attacks.objectives import Margin
 from robustbench_aig.checks.case import Case, whole
 from robustbench_aig.checks.check import Check
 from robustbench_aig.checks.finding import Finding
-from robustbench_aig.checks.shares import Limits
+from robustbench_aig.checks.thresholds import Limits
 from robustbench_aig.evaluation import Images, Subject
 from robustbench_aig.models import profile_macs
 from robustbench_aig.randomness import seed_of

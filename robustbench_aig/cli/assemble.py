@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from robustbench_aig.cli import options
-from robustbench_aig.cli.choosing import Choice, Request, Shape, choose
 from robustbench_aig.cli.images import data_of, tested
+from robustbench_aig.cli.run_selection import Choice, Request, Shape, choose
 from robustbench_aig.corruptions.names import Corruption
 from robustbench_aig.errors import InputError
 from robustbench_aig.policies import refuse_unknown
@@ -68,7 +68,7 @@ def assemble(
     Returns:
         The evaluator, and notes on what was chosen for the user.
     """
-    from robustbench_aig.cli.corrupting import chosen_corruptions  # noqa: PLC0415 - imports torch
+    from robustbench_aig.cli.corruption_options import chosen_corruptions  # noqa: PLC0415 - imports torch
     from robustbench_aig.cli.loading import Known, load_networks  # noqa: PLC0415
     from robustbench_aig.evaluation import KEPT, Images  # noqa: PLC0415
     from robustbench_aig.study import Wanted, prepare  # noqa: PLC0415

@@ -13,12 +13,12 @@ from click.core import ParameterSource
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.assemble import LARGE_EPS, SMALL_EPS, assemble, refuse_early
-from robustbench_aig.cli.choosing import Request
-from robustbench_aig.cli.companions import companions, is_companion
 from robustbench_aig.cli.leading import leads
 from robustbench_aig.cli.progress import count_images, reading
+from robustbench_aig.cli.run_selection import Request
 from robustbench_aig.cli.tables import show
 from robustbench_aig.cli.terminal import aside, console
+from robustbench_aig.cli.worker_processes import companions, is_companion
 from robustbench_aig.commands import with_flag
 from robustbench_aig.corruptions.names import NAMES
 from robustbench_aig.errors import AigrobError, AttackError, InputError, Interrupted

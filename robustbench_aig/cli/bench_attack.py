@@ -1,4 +1,4 @@
-"""`aigrob bench attack`: PGD on lean networks beside torchattacks and beside bare passes."""
+"""`aigrob bench attack`: PGD on fused networks beside torchattacks and beside bare passes."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def attack(
     quiet: bool,
     json: bool,
 ) -> None:
-    """Measure PGD of ten steps: aigrob's on lean networks, torchattacks', and forward and input gradient alone.
+    """Measure PGD of ten steps: aigrob's on fused networks, torchattacks', and forward and input gradient alone.
 
     MODEL is the name of a recipe (aigrob models lists them) or a path to one; weights and images are random, labels are
     the network's own predictions, and which gates are open is given. A RUN has its trained weights, argmax gates that

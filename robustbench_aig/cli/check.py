@@ -14,10 +14,10 @@ from rich.console import Console
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.checkup import show
-from robustbench_aig.cli.choosing import Choice, Naming, choose_one
 from robustbench_aig.cli.images import data_of, tested
 from robustbench_aig.cli.policies import policy_of
 from robustbench_aig.cli.progress import counting, reading
+from robustbench_aig.cli.run_selection import Choice, Naming, choose_one
 from robustbench_aig.cli.terminal import aside, console
 from robustbench_aig.defences import defended_name
 from robustbench_aig.errors import CheckError, InputError, Interrupted
@@ -248,9 +248,9 @@ def _recorded(choice: Choice, policy: str) -> dict[str, tuple[int, int]]:
 
 def _with_copy(network: Network) -> Network:
     """The network with its faster copy for attacks."""
-    from robustbench_aig.models import lean  # noqa: PLC0415 - imports torch
+    from robustbench_aig.models import fused  # noqa: PLC0415 - imports torch
 
-    return replace(network, copy=lean(network.model))
+    return replace(network, copy=fused(network.model))
 
 
 def _findings(case: Case, checks: Sequence[Check], shown: Console) -> Iterator[FindingRecord]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import torch
 
-from robustbench_aig.cli.choosing import Choice, Naming, Request
 from robustbench_aig.cli.leading import leads
+from robustbench_aig.cli.run_selection import Choice, Naming, Request
 from robustbench_aig.commands import aigrob
 from robustbench_aig.data import ImageSet
 from robustbench_aig.errors import InputError

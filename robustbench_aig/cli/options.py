@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from robustbench_aig.cli.companions import is_companion
+from robustbench_aig.cli.worker_processes import is_companion
 from robustbench_aig.commands import Value, aigrob, spelled
 from robustbench_aig.errors import InputError
 from robustbench_aig.records import EXACT, Draws

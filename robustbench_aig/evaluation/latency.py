@@ -16,8 +16,8 @@ from robustbench_aig.errors import lacks_memory
 from robustbench_aig.evaluation.judge import Subject
 from robustbench_aig.gating import gating
 from robustbench_aig.medians import median_with_interval
-from robustbench_aig.models import lean
-from robustbench_aig.models.lean.blocks import GatedBlock
+from robustbench_aig.models import fused
+from robustbench_aig.models.fused.blocks import GatedBlock
 from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream
 from robustbench_aig.records import Clocked, Latency, Pace
@@ -45,11 +45,11 @@ class Pictures:
 
 
 def sparse_copy(model: nn.Module) -> nn.Module | None:
-    """A copy that skips closed blocks, fast and in float32; None where `lean` only copies, or there is nothing to skip.
+    """A copy that skips closed blocks, fast and in float32; None where nothing can be skipped, or `fused` only copies.
 
     What is only copied may compute every block whatever its gates say, as adapted networks do.
     """
-    copy = lean(model)
+    copy = fused(model)
     return copy if any(isinstance(module, GatedBlock) for module in copy.modules()) else None
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from robustbench_aig.evaluation.latency import Runner, measure_pace, sparse_copy
 from robustbench_aig.evaluation.loop import KEPT, Evaluator
 from robustbench_aig.files import write_atomic
-from robustbench_aig.models import lean
+from robustbench_aig.models import fused
 from robustbench_aig.policies import PLAIN, traits
 from robustbench_aig.reporting.claims import groups
 from robustbench_aig.reporting.loading import load_images, load_paces
@@ -51,7 +51,7 @@ def add_paces(evaluator: Evaluator, tell: Callable[[str], object]) -> None:
         if not told:
             tell("measuring pace beside plain networks")
             told = True
-        runners = Runner(copy, gated), Runner(lean(plain.model), plain)
+        runners = Runner(copy, gated), Runner(fused(plain.model), plain)
         found = measure_pace(*runners, *kept, seed=evaluator.plan.seed)
         if found is not None:
             known[race.evaluation] = found.model_dump()

@@ -11,7 +11,7 @@ from typing import Any
 
 from robustbench_aig.attacks import provider_version
 from robustbench_aig.errors import InputError
-from robustbench_aig.evaluation.suiting import left_out
+from robustbench_aig.evaluation.applicability import left_out
 from robustbench_aig.files import distinct_names
 from robustbench_aig.recipes import NamedAttack
 from robustbench_aig.records import (

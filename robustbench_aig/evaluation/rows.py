@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robustbench_aig.evaluation.chunks import Images
 from robustbench_aig.evaluation.judge import Judgement
-from robustbench_aig.evaluation.measuring import Measured
+from robustbench_aig.evaluation.oom_batches import Measured
 from robustbench_aig.records import EvaluationPlan
 from robustbench_aig.samples import ROW
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from robustbench_aig.defences import defended_name, parse_defence
 from robustbench_aig.errors import InputError
+from robustbench_aig.evaluation.applicability import NOT_SOFT
 from robustbench_aig.evaluation.judge import Subject
-from robustbench_aig.evaluation.suiting import NOT_SOFT
 from robustbench_aig.gating import Argmax, Expected, Random
 from robustbench_aig.medians import median_with_interval
 from robustbench_aig.models import ForeignNetwork, MacProfile, UnknownMacs, defended, profile_macs

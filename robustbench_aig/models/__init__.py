@@ -5,8 +5,8 @@ from robustbench_aig.models.build import build_model
 from robustbench_aig.models.defence import defended
 from robustbench_aig.models.figures import matched_depth, measure
 from robustbench_aig.models.foreign import ForeignNetwork
+from robustbench_aig.models.fused import fused
 from robustbench_aig.models.gated_resnet import GatedBlock, GatedResNet, shares_draws
-from robustbench_aig.models.lean import lean
 from robustbench_aig.models.macs import MacProfile, UnknownMacs, adapted_blocks, profile_macs
 from robustbench_aig.models.own import load_own
 from robustbench_aig.models.resnet import ResNet
@@ -23,7 +23,7 @@ __all__ = [
     "adapted_blocks",
     "build_model",
     "defended",
-    "lean",
+    "fused",
     "load_own",
     "matched_depth",
     "measure",

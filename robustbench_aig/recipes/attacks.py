@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from robustbench_aig.recipes.compute import ComputeRecipe, NoiseRecipe
-from robustbench_aig.recipes.foreign_attacks import ForeignSettings
 from robustbench_aig.recipes.gradients import ClassObjective, DeployedMode, GateMode, Objective
+from robustbench_aig.recipes.provider_attacks import ProviderSettings
 from robustbench_aig.recipes.section import Count, Positive, Section
 
 Provider = Literal["aigrob", "torchattacks", "foolbox"]
@@ -111,7 +111,7 @@ AttackSettings = Annotated[
     | PermutedRecipe
     | ComputeRecipe
     | TransferRecipe
-    | ForeignSettings,
+    | ProviderSettings,
     Field(discriminator="algorithm"),
 ]
 

@@ -23,8 +23,8 @@ from robustbench_aig.records.evaluation import guessing
 from robustbench_aig.reporting.accuracy import Scores, accuracy
 from robustbench_aig.reporting.claims import claims
 from robustbench_aig.reporting.clean_match import clean_matches
-from robustbench_aig.reporting.comparison import comparisons, results_of
 from robustbench_aig.reporting.corruptions import means
+from robustbench_aig.reporting.gated_vs_plain import comparisons, results_of
 from robustbench_aig.reporting.gates import Beside, gates
 from robustbench_aig.reporting.ladder import ladder
 from robustbench_aig.reporting.loading import Evidence, load_evidence

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from robustbench_aig.ladder import STEPS
 from robustbench_aig.records import Ladder, Plan, Report, Step, ThreatRecord
-from robustbench_aig.reporting.comparison import Results, paired
+from robustbench_aig.reporting.gated_vs_plain import Results, paired
 
 
 def ladder(plan: Plan, results: Results) -> Ladder | None:

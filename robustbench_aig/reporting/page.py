@@ -10,9 +10,9 @@ from robustbench_aig.policies import traits
 from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Plan, Report
 from robustbench_aig.reporting import charts, clean_match_words, corruptions, gallery, heatmap, shifts, words
 from robustbench_aig.reporting.claims.groups import groups
+from robustbench_aig.reporting.compute_verdict import forced
 from robustbench_aig.reporting.containing import Contained
-from robustbench_aig.reporting.fates import Fates
-from robustbench_aig.reporting.forced import forced
+from robustbench_aig.reporting.image_outcomes import ImageOutcomes
 from robustbench_aig.reporting.ladder import step_rows
 from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.reporting.looking import looking
@@ -76,7 +76,7 @@ class Panel(NamedTuple):
     svg: str
 
 
-def render(report: Report, evidence: Evidence, directory: Path, table: Fates | None) -> str:
+def render(report: Report, evidence: Evidence, directory: Path, table: ImageOutcomes | None) -> str:
     """The report as HTML; a function of its arguments and of `directory`/images. A part that can't be made is named.
 
     Raises:
@@ -131,7 +131,7 @@ def render(report: Report, evidence: Evidence, directory: Path, table: Fates | N
             if e.compute and e.role == "clean"
         },
         ladder_steps=step_rows(report, [None, *threats(report)], [*_single(report), "union"]),
-        fates=table,
+        image_outcomes=table,
         thumbnails=parts.part("The pictures of images", lambda: load_thumbnails(directory), {}),
         channels_shown=channels_shown(report.data.shape[0]),
         shelves=parts.part("The gallery", lambda: gallery.shelves(report, evidence, directory, series), []),

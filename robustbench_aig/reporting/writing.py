@@ -12,7 +12,7 @@ from robustbench_aig.files import write_atomic
 from robustbench_aig.records import Report, report_json_schema
 from robustbench_aig.reporting.aggregation import summarise
 from robustbench_aig.reporting.containing import Contained, plain_page
-from robustbench_aig.reporting.fates import fates
+from robustbench_aig.reporting.image_outcomes import image_outcomes
 from robustbench_aig.reporting.loading import Evidence, load_evidence
 from robustbench_aig.reporting.page import render
 from robustbench_aig.reporting.series import all_series
@@ -42,7 +42,7 @@ def write_report(directory: Path, originals: Originals | None = None, *, picture
 
 
 def _page(report: Report, evidence: Evidence, directory: Path, originals: Originals | None) -> str:
-    table = fates(report, evidence, all_series(report))
+    table = image_outcomes(report, evidence, all_series(report))
     if originals is not None and table is not None:
         keep_thumbnails(directory, np.array([line.image for line in table.lines], dtype=np.int64), originals)
     return render(report, evidence, directory, table)

@@ -11,7 +11,7 @@ from torch import nn
 from robustbench_aig.attacks import Attack, build_attack
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import network_of_run
-from robustbench_aig.evaluation.suiting import NOT_SOFT, UNKNOWN_COMPUTE, left_out, needs_gradient
+from robustbench_aig.evaluation.applicability import NOT_SOFT, UNKNOWN_COMPUTE, left_out, needs_gradient
 from robustbench_aig.gating import Argmax, Policy, deployed_policy
 from robustbench_aig.policies import NOT_DRAWN, NOT_OURS, TOO_MANY
 from robustbench_aig.recipes import NamedAttack

@@ -21,9 +21,9 @@ from robustbench_aig.evaluation import (
     make_plan,
     plan_evaluations,
 )
+from robustbench_aig.evaluation.applicability import without_patterns
 from robustbench_aig.evaluation.judge import class_routes
-from robustbench_aig.evaluation.suiting import without_patterns
-from robustbench_aig.models import lean
+from robustbench_aig.models import fused
 from robustbench_aig.policies import PLAIN, traits
 from robustbench_aig.precision import float32
 from robustbench_aig.records import EXACT, Asked, DataRecord, Plan, Rung
@@ -111,8 +111,8 @@ def _refuse_inexact(networks: Chosen) -> None:
 
 
 def _with_copies(network: Network, *, amp: bool) -> Network:
-    exact = lean(network.model)
-    return replace(network, exact=exact, copy=lean(network.model, torch.bfloat16) if amp else exact)
+    exact = fused(network.model)
+    return replace(network, exact=exact, copy=fused(network.model, torch.bfloat16) if amp else exact)
 
 
 def _subjects(plan: Plan, networks: Chosen, images: Images, device: torch.device) -> dict[tuple[str, str], Subject]:

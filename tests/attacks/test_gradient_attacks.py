@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from robustbench_aig.attacks import Attack, Attacked, Corners, Fgsm, Pgd, build_attack, run_attack
-from robustbench_aig.attacks.ascent import parts
+from robustbench_aig.attacks.attack_loop import parts
 from robustbench_aig.attacks.providers.foolbox import FoolboxFgsm, FoolboxPgd
 from robustbench_aig.attacks.providers.torchattacks import TorchattacksFgsm, TorchattacksPgd
 from robustbench_aig.gating import Argmax, Policy, Sampled

@@ -29,7 +29,7 @@ from robustbench_aig.attacks.modes.policies import Jittered, SmoothBackward, Ste
 from robustbench_aig.attacks.objectives import CrossEntropy, GateFlip, Margin, Objective, ZeroOne
 from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.gating import Argmax, Expected, Frozen, Gate, Open, Policy, Sampled, at_once, gating
-from robustbench_aig.models import lean
+from robustbench_aig.models import fused
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
 from tests.networks import gated, images, plain, undecided
@@ -162,11 +162,11 @@ def test_the_steeper_the_nearer_to_how_often_the_answer_is_right() -> None:
     assert ((-found.value).exp()[~some] < 1e-9).all()
 
 
-def test_many_images_and_lean_copies_have_the_exact_gradient_of_each() -> None:
+def test_many_images_and_fused_copies_have_the_exact_gradient_of_each() -> None:
     """More images than go through at once, on the copy that attacks work on; passes are counted as what they take."""
     model = gated(14)
     x, y, ids = images(at_once(model, torch.device("cpu")) + 2, size=8)
-    whole = Problem(View(lean(model), Sampled()), x, y, EPS, Stream.of(ids, 0))
+    whole = Problem(View(fused(model), Sampled()), x, y, EPS, Stream.of(ids, 0))
     found = Exact()(whole, CrossEntropy(), x, whole.stream, 0.0)
     assert whole.view.forwards == whole.view.backwards == pytest.approx(len(x) * 63 / 6, rel=1e-2)
     last = torch.tensor([len(x) - 1])

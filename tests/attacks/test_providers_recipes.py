@@ -9,18 +9,18 @@ import pytest
 from pydantic import Field, TypeAdapter
 
 from robustbench_aig.attacks import provider_version
-from robustbench_aig.attacks.foreign import attribute_names, build_foreign
+from robustbench_aig.attacks.provider_registry import attribute_names, build_provider_attack
 from robustbench_aig.attacks.providers import adv_lib, foolbox, torchattacks
-from robustbench_aig.attacks.providers.foreign import Foreign
+from robustbench_aig.attacks.providers.provider_attack import ProviderAttack
 from robustbench_aig.recipes import FgsmRecipe, PgdRecipe
-from robustbench_aig.recipes.foreign_attacks import ForeignSettings
+from robustbench_aig.recipes.provider_attacks import ProviderSettings
 
 ALGORITHMS = {
     algorithm: section
-    for section in get_args(ForeignSettings)
+    for section in get_args(ProviderSettings)
     for algorithm in get_args(section.model_fields["algorithm"].annotation)
 }
-SETTINGS: TypeAdapter[ForeignSettings] = TypeAdapter(Annotated[ForeignSettings, Field(discriminator="algorithm")])
+SETTINGS: TypeAdapter[ProviderSettings] = TypeAdapter(Annotated[ProviderSettings, Field(discriminator="algorithm")])
 ROOT = Path(__file__).parent.parent.parent / "attacks"
 CONTENT = {path.stem: tomllib.loads(path.read_text()) for path in sorted(ROOT.glob("*.toml"))}
 RECIPES = {
@@ -35,8 +35,8 @@ def test_every_algorithm_has_a_recipe() -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_builds_what_it_says(name: str) -> None:
     recipe = SETTINGS.validate_python(RECIPES[name]["attack"])
-    attack = build_foreign(recipe)
-    assert isinstance(attack, Foreign)
+    attack = build_provider_attack(recipe)
+    assert isinstance(attack, ProviderAttack)
     assert attack.provider == recipe.provider
     assert (
         attack.provider in name or name in {"autoattack", "autoattack-rand", "hopskipjump"} or name.endswith("advlib")
@@ -50,16 +50,16 @@ def test_a_recipe_builds_what_it_says(name: str) -> None:
 def test_a_recipes_defaults_are_those_of_the_attack(algorithm: str) -> None:
     section = ALGORITHMS[algorithm]
     recipe = section(algorithm=algorithm)
-    attack = build_foreign(recipe)
+    attack = build_provider_attack(recipe)
     keys = set(section.model_fields) - {"provider", "algorithm"}
     assert attack == type(attack)()
     assert keys == attribute_names(type(attack)) - {"stretched"}
 
 
 def test_fgsm_and_pgd_of_two_providers() -> None:
-    assert build_foreign(FgsmRecipe(algorithm="fgsm", provider="foolbox")) == foolbox.FoolboxFgsm()
+    assert build_provider_attack(FgsmRecipe(algorithm="fgsm", provider="foolbox")) == foolbox.FoolboxFgsm()
     recipe = PgdRecipe(algorithm="pgd", provider="torchattacks", steps=3, step=0.5, random_start=False)
-    assert build_foreign(recipe) == torchattacks.TorchattacksPgd(steps=3, step=0.5, random_start=False)
+    assert build_provider_attack(recipe) == torchattacks.TorchattacksPgd(steps=3, step=0.5, random_start=False)
 
 
 def test_the_norms_that_each_can_search() -> None:

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Attack, run_attack
-from robustbench_aig.attacks.foreign import build_foreign
-from robustbench_aig.attacks.providers import adv_lib, foolbox, foreign, pyautoattack, torchattacks
+from robustbench_aig.attacks.provider_registry import build_provider_attack
+from robustbench_aig.attacks.providers import adv_lib, foolbox, provider_attack, pyautoattack, torchattacks
 from robustbench_aig.attacks.providers.torchattacks import tiles
 from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Sampled
 from robustbench_aig.randomness import Stream
-from robustbench_aig.recipes.foreign_attacks import AdvLibFmnRecipe, PyautoattackRecipe
+from robustbench_aig.recipes.provider_attacks import AdvLibFmnRecipe, PyautoattackRecipe
 from tests.networks import gated, images
 from tests.providers import OFFICIAL, OFFICIAL_RAND, QUICK, attacked, digits, name, right, threat, trained, untrained
 
@@ -48,7 +48,7 @@ def test_any_number_of_classes_is_attacked_or_refused_in_one_line(attack: Attack
     if classes >= needs(attack):
         assert found.reason is None
     else:
-        assert isinstance(attack, foreign.Foreign)
+        assert isinstance(attack, provider_attack.ProviderAttack)
         with pytest.raises(InputError, match=f"needs {needs(attack)} classes, this network has {classes}"):
             attack.refuse(classes, shape, norm)
         assert found.failed.all()
@@ -200,7 +200,7 @@ def test_what_lies_outside_becomes_clean_and_nan_stays(norm: str) -> None:
     found[0, 0, 0, 0] += 0.9 * ball.value
     found[1, 0, 0, 0] += 1.1 * ball.value
     found[2, 0, 0, 0] = torch.nan
-    kept = foreign.within(found, x, ball)
+    kept = provider_attack.within(found, x, ball)
     assert torch.equal(kept[0], found[0])
     assert torch.equal(kept[1], x[1])
     assert kept[2].isnan().any()
@@ -257,11 +257,11 @@ def test_square_is_refused_exactly_where_its_pattern_does_not_fit(height: int, w
 
 
 def test_a_provider_that_is_not_installed_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign, "find_spec", lambda _: None)
+    monkeypatch.setattr(provider_attack, "find_spec", lambda _: None)
     with pytest.raises(InputError, match=r'^attacks of pyautoattack .* pip install "robustbench-aig\[autoattack\]"$'):
-        build_foreign(PyautoattackRecipe(algorithm="pyautoattack"))
+        build_provider_attack(PyautoattackRecipe(algorithm="pyautoattack"))
     with pytest.raises(InputError, match=r"^attacks of adv-lib .* pip install --no-deps adv-lib==0\.2\.8$"):
-        build_foreign(AdvLibFmnRecipe(algorithm="adv-lib-fmn"))
+        build_provider_attack(AdvLibFmnRecipe(algorithm="adv-lib-fmn"))
 
 
 def test_the_versions_that_the_adapters_were_written_for() -> None:

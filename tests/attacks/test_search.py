@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from robustbench_aig.attacks import Apgd, Attack, Attacked, Fgsm, Pgd, View, run_attack
 from robustbench_aig.attacks.apgd import checkpoints
-from robustbench_aig.attacks.keeping import SURE
+from robustbench_aig.attacks.iterate_selection import SURE
 from robustbench_aig.attacks.modes import AllOpen, SoftExpected, StraightThrough
 from robustbench_aig.attacks.objectives import (
     CrossEntropy,
@@ -24,7 +24,7 @@ from robustbench_aig.attacks.objectives import (
 )
 from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.gating import Argmax, Policy, Sampled, gating
-from robustbench_aig.models import ResNet, lean
+from robustbench_aig.models import ResNet, fused
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
 from tests.networks import gated, gates, images, plain
@@ -143,7 +143,7 @@ def test_a_copy_in_float32_confirms_in_the_networks_place_and_needs_no_confirmat
     model = lively(plain)
     x, y, ids = own_labels(model, 32)
     attack, stream = Pgd(steps=3, keep="first"), Stream.of(ids, 0)
-    low, exact = lean(model, torch.bfloat16), Scaled(lean(model), 0.0)
+    low, exact = fused(model, torch.bfloat16), Scaled(fused(model), 0.0)
 
     def asked(network: nn.Module) -> list[int]:
         counts: list[int] = []

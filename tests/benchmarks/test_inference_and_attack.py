@@ -16,7 +16,7 @@ from robustbench_aig.attacks import run_attack
 from robustbench_aig.data import load_data
 from robustbench_aig.gating import Argmax, gating
 from robustbench_aig.medians import coverage
-from robustbench_aig.models import lean
+from robustbench_aig.models import fused
 from robustbench_aig.threat import Threat
 from robustbench_aig.training import load_model, train
 from tests.command import aigrob_here, refused
@@ -54,7 +54,7 @@ def test_the_official_form_and_ours_agree_under_forced_gates() -> None:
     gated, plain = networks(recipe(), CPU)
     x, policy = random_batch(recipe(), 6, CPU), Forced(0.5, 6, 3, CPU)
     wanted = infer(gated, x, policy, "dense")
-    close = agreement(infer(lean(gated), x, policy, "sparse"), wanted)
+    close = agreement(infer(fused(gated), x, policy, "sparse"), wanted)
     assert close["relative_error"] < 1e-5
     assert close["same_class"] == 1
     assert agreement(infer(plain, x, policy, "dense"), wanted)["relative_error"] > 1e-2

@@ -20,10 +20,10 @@ from robustbench_aig.checks.controls import Linear
 from robustbench_aig.checks.passes import cosine, cross_entropy, differs, gradient, logits_of, zero
 from robustbench_aig.checks.passes import margin as margin_loss
 from robustbench_aig.checks.search import MoreSteps
-from robustbench_aig.checks.way import way_of
+from robustbench_aig.checks.trajectory import way_of
 from robustbench_aig.evaluation import Network
 from robustbench_aig.gating import Argmax
-from robustbench_aig.models import lean
+from robustbench_aig.models import fused
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Norm, Threat
 from tests.checks.grounds import digits
@@ -191,7 +191,7 @@ def test_growing_balls_are_each_taken_once() -> None:
 
 def test_the_faster_copy_is_what_attacks_work_on(trained: Trained) -> None:
     network = trained("gated-0")
-    fast = replace(network, copy=lean(network.model))
+    fast = replace(network, copy=fused(network.model))
     case, plain = (digits().case(of, "argmax", Pgd(steps=5)) for of in (fast, network))
     calls = []
     assert case.subject.copy is not None

@@ -17,7 +17,7 @@ from robustbench_aig.checks.blackbox import BlackBox
 from robustbench_aig.checks.worst import Union
 from robustbench_aig.evaluation import Images, Network
 from robustbench_aig.gating import PooledGate
-from robustbench_aig.models import MacProfile, lean
+from robustbench_aig.models import MacProfile, fused
 from tests.checks import planted
 from tests.checks.grounds import Ground, Setting, digits
 
@@ -179,7 +179,7 @@ def known(setting: Setting, of: Network) -> dict[str, Any]:
 
 def honest_case(trained: Trained, name: str, policy: str) -> Case:
     """With its twin to transfer from, and the faster copy that `aigrob check` attacks."""
-    own = replace(trained(name), copy=lean(trained(name).model))
+    own = replace(trained(name), copy=fused(trained(name).model))
     twin = trained("plain" if name != "plain" else "gated-0")
     other = twin.subject("none" if name != "plain" else "argmax")
     return digits().case(own, policy, **known(digits(), own), others=(other,))

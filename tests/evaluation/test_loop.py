@@ -17,7 +17,7 @@ from robustbench_aig.attacks.build import build_attack
 from robustbench_aig.errors import RunError
 from robustbench_aig.evaluation import Store, plan_evaluations
 from robustbench_aig.gating import Argmax, gating
-from robustbench_aig.models import lean
+from robustbench_aig.models import fused
 from robustbench_aig.randomness import Stream
 from robustbench_aig.samples import ROW
 from robustbench_aig.threat import Threat
@@ -201,7 +201,7 @@ class Asked(nn.Module):
 
 def test_each_provider_works_on_its_copy_and_the_network_alone_judges(tmp_path: Path, finished: Path) -> None:
     subject = subjects()["plain", "none"]
-    model, fast, exact = Asked(subject.model), Asked(lean(subject.model)), Asked(lean(subject.model))
+    model, fast, exact = Asked(subject.model), Asked(fused(subject.model)), Asked(fused(subject.model))
     spied = {("plain", "none"): replace(subject, model=model, copy=fast, exact=exact)}
     ours, theirs = "plain.none.fgsm.linf-8_255", "plain.none.pgd-torchattacks.linf-8_255"
     plan = make()
@@ -222,7 +222,7 @@ def test_each_provider_works_on_its_copy_and_the_network_alone_judges(tmp_path: 
 @pytest.mark.parametrize("exact", [False, True])
 def test_an_attack_of_ours_may_ask_for_float32(tmp_path: Path, exact: bool) -> None:
     subject = subjects()["plain", "none"]
-    fast, fine = Asked(lean(subject.model)), Asked(lean(subject.model))
+    fast, fine = Asked(fused(subject.model)), Asked(fused(subject.model))
     plan = make(["fgsm"])
     only = plan.model_copy(update={"evaluations": [e for e in plan.evaluations if e.model == "plain" and e.threat][:1]})
     attacks = {"fgsm": build_attack(find_attack(f"apgd:steps=2,keep=last,exact={str(exact).lower()}")[1].attack)}

@@ -20,7 +20,7 @@ from robustbench_aig.gating import (
     gating,
     patterns,
 )
-from robustbench_aig.models import GatedResNet, defended, lean
+from robustbench_aig.models import GatedResNet, defended, fused
 from robustbench_aig.models.stochastic_depth import StochasticDepthResNet
 from robustbench_aig.policies import MOST_GATES, NOT_DRAWN, NOT_OURS, TOO_MANY
 from tests.models.foreign import adapted, recurrent
@@ -75,7 +75,7 @@ def every(model: nn.Module, policy: Policy) -> Every:
 def test_every_pattern_is_the_pass_with_its_decisions(
     model: nn.Module, forced_open: tuple[int, ...], gates: int, copy: bool
 ) -> None:
-    found = every(lean(model) if copy else model, Sampled())
+    found = every(fused(model) if copy else model, Sampled())
     wanted = paths(model, forced_open, gates)
     assert len(found.logits) == len(wanted) == patterns(model)
     for pattern, path in enumerate(wanted):

@@ -11,7 +11,7 @@ from torchvision.ops import SqueezeExcitation
 
 from robustbench_aig.gating import Argmax, Frozen, Open, Policy, Random, Sampled, gating
 from robustbench_aig.gating.soft import Excitation, TransformGate
-from robustbench_aig.models import lean, measure, profile_macs, shares_draws
+from robustbench_aig.models import fused, measure, profile_macs, shares_draws
 from robustbench_aig.models.gated_resnet import GatedBlock
 from robustbench_aig.models.soft_gates import HighwayResNet, SEResNet
 from robustbench_aig.randomness import Stream
@@ -155,9 +155,9 @@ def test_draws_at_once_leave_soft_gates_alone(build: Callable[[], nn.Module]) ->
 
 
 @pytest.mark.parametrize("build", NETWORKS)
-def test_a_lean_copy_is_a_copy(build: Callable[[], nn.Module]) -> None:
+def test_a_fused_copy_is_a_copy(build: Callable[[], nn.Module]) -> None:
     model, (x, _, _) = build(), images(5, 16)
-    copied = lean(model, torch.bfloat16)
+    copied = fused(model, torch.bfloat16)
     assert type(copied) is type(model)
     with gating(copied, Argmax()) as trace:
         torch.testing.assert_close(copied(x), model(x), rtol=1e-4, atol=1e-4)

@@ -49,9 +49,9 @@ def test_it_is_rendered_and_says_what_is_missing(beside: list[str], whole: Path,
     # What rests on report.json is the same.
     of_page, of_full = sections(page), sections(full)
     assert of_page["accuracy"] == of_full["accuracy"]
-    assert of_full.keys() - of_page.keys() == {"fates"}
-    assert 'id="fates-table"' in full
-    assert 'id="fates-table"' not in page
+    assert of_full.keys() - of_page.keys() == {"image-outcomes"}
+    assert 'id="image-outcomes-table"' in full
+    assert 'id="image-outcomes-table"' not in page
     assert "Left out of this page" not in page
 
 

@@ -15,7 +15,7 @@ import torch
 
 from robustbench_aig.evaluation import Images, Store, Subject, judge, plan_evaluations
 from robustbench_aig.evaluation.cascade import lost_before
-from robustbench_aig.evaluation.measuring import Measured
+from robustbench_aig.evaluation.oom_batches import Measured
 from robustbench_aig.evaluation.rows import make_rows
 from robustbench_aig.models import profile_macs
 from robustbench_aig.records import EXACT, ModelRecord, Plan

@@ -81,7 +81,7 @@ def test_on_paper_nothing_is_cut_off_and_what_is_folded_says_so(browser: Browser
     said = folded.evaluate_all("all => all.map(one => getComputedStyle(one, '::after').content)")
     assert said
     assert all("folded here" in one for one in said)
-    assert not page.locator("#fates-shown").is_visible()
+    assert not page.locator("#image-outcomes-shown").is_visible()
     page.context.close()
 
 
@@ -150,20 +150,21 @@ def test_the_slider_moves_the_rates_from_clean_to_attacked(browser: Browser, wri
 
 def test_the_table_of_images_is_filtered_and_sorted(browser: Browser, written: Path) -> None:
     page = open_page(browser, written)
-    page.locator("#fates summary").click()
-    rows = page.locator("#fates-table tbody tr")
+    page.locator("#image-outcomes summary").click()
+    rows = page.locator("#image-outcomes-table tbody tr")
     everything = rows.count()
-    assert page.inner_text("#fates-shown") == f"Shown: {everything} of {everything} images."
+    assert page.inner_text("#image-outcomes-shown") == f"Shown: {everything} of {everything} images."
 
     def column(place: int) -> list[str]:
-        found: list[str] = page.locator(f"#fates-table tbody tr:visible > :nth-child({place})").all_inner_texts()
+        cells = f"#image-outcomes-table tbody tr:visible > :nth-child({place})"
+        found: list[str] = page.locator(cells).all_inner_texts()
         return found
 
     page.get_by_role("combobox", name="Class").select_option("two")
     kept = column(3)
     assert set(kept) == {"two"}
     assert 0 < len(kept) < everything
-    assert page.inner_text("#fates-shown") == f"Shown: {len(kept)} of {everything} images."
+    assert page.inner_text("#image-outcomes-shown") == f"Shown: {len(kept)} of {everything} images."
     page.get_by_role("combobox", name="Class").select_option("")
     page.get_by_role("searchbox", name="Containing").fill("PGD")
     assert 0 < len(column(2)) < everything

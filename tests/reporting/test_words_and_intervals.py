@@ -18,7 +18,7 @@ from robustbench_aig.reporting import aggregate, words, write_report
 from robustbench_aig.reporting.accuracy import Scores
 from robustbench_aig.reporting.claims.robustness import Side, gap_of
 from robustbench_aig.reporting.compare import compare_reports
-from robustbench_aig.reporting.comparison import CLEAN, Condition, Results, comparisons
+from robustbench_aig.reporting.gated_vs_plain import CLEAN, Condition, Results, comparisons
 from robustbench_aig.reporting.ladder import ladder
 from robustbench_aig.reporting.loading import Evidence, load_evidence
 from robustbench_aig.reporting.over_seeds import over_seeds

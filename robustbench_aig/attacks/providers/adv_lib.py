@@ -13,9 +13,9 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from robustbench_aig.attacks.protocol import Shape
-from robustbench_aig.attacks.providers.foreign import (
+from robustbench_aig.attacks.providers.provider_attack import (
     Finite,
-    Foreign,
+    ProviderAttack,
     Scaled,
     ScaleFree,
     load,
@@ -31,7 +31,7 @@ from robustbench_aig.threat import Norm, Threat
 _P: dict[Norm, float] = {"linf": math.inf, "l2": 2}
 
 
-class _AdvLib(Foreign):
+class _AdvLib(ProviderAttack):
     provider: ClassVar[str] = "adv-lib"
     package: ClassVar[str] = "adv_lib"
     install: ClassVar[str] = "pip install --no-deps adv-lib==0.2.8"

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.attacks.providers.foreign import (
+from robustbench_aig.attacks.providers.provider_attack import (
     Finite,
-    Foreign,
+    ProviderAttack,
     ScaleFree,
     load,
     on_those_that_are_right,
@@ -28,7 +28,7 @@ _PART = 16
 """HopSkipJump holds hundreds of copies of every image at once, so it is given so many."""
 
 
-class _Foolbox(Foreign):
+class _Foolbox(ProviderAttack):
     provider: ClassVar[str] = "foolbox"
     package: ClassVar[str] = "foolbox"
     install: ClassVar[str] = "pip install foolbox"

@@ -8,14 +8,21 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from robustbench_aig.attacks.protocol import Shape
-from robustbench_aig.attacks.providers.foreign import Finite, Foreign, fresh_seed, load, quiet, scale_free
+from robustbench_aig.attacks.providers.provider_attack import (
+    Finite,
+    ProviderAttack,
+    fresh_seed,
+    load,
+    quiet,
+    scale_free,
+)
 from robustbench_aig.attacks.providers.torchattacks import NAMES, TorchattacksSquare
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Norm, Threat
 
 
 @dataclass(frozen=True)
-class Pyautoattack(Foreign):
+class Pyautoattack(ProviderAttack):
     """`pyautoattack.AutoAttack` without its saved state, which can't be resumed.
 
     What "standard" and "rand" are, what they do on few classes and what they are worth on a random network is told at

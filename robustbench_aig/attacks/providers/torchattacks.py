@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks.protocol import Shape
-from robustbench_aig.attacks.providers.foreign import (
+from robustbench_aig.attacks.providers.provider_attack import (
     Finite,
-    Foreign,
+    ProviderAttack,
     ScaleFree,
     fresh_seed,
     load,
@@ -31,7 +31,7 @@ from robustbench_aig.threat import Norm, Threat
 NAMES: dict[Norm, str] = {"linf": "Linf", "l2": "L2"}
 
 
-class _Torchattacks(Foreign):
+class _Torchattacks(ProviderAttack):
     provider: ClassVar[str] = "torchattacks"
     package: ClassVar[str] = "torchattacks"
     install: ClassVar[str] = "pip install torchattacks==3.5.1"

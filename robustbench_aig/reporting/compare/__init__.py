@@ -9,7 +9,7 @@ from pydantic import Field
 from robustbench_aig.records import Record
 from robustbench_aig.reporting.compare.changes import Change, Measurement, changes, measurement
 from robustbench_aig.reporting.compare.notes import notes, refuse_other_data
-from robustbench_aig.reporting.compare.sides import load_side, pair
+from robustbench_aig.reporting.compare.report_pair import load_side, pair
 
 
 class ReportComparison(Record):

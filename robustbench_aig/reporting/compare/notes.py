@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from robustbench_aig.errors import InputError
 from robustbench_aig.records import Plan, Report
-from robustbench_aig.reporting.compare.sides import Side
+from robustbench_aig.reporting.compare.report_pair import Side
 from robustbench_aig.reporting.words import flatten, listing
 
 _SETTINGS = ("seed", "draws", "chunk", "precision", "cascade")

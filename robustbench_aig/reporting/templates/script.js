@@ -97,12 +97,12 @@
 })();
 
 (function imageTable() {
-  const form = document.getElementById("fates-choose");
+  const form = document.getElementById("image-outcomes-choose");
   if (!form) return;
-  const table = document.getElementById("fates-table");
+  const table = document.getElementById("image-outcomes-table");
   const body = table.tBodies[0];
   const lines = [...body.rows];
-  const shown = document.getElementById("fates-shown");
+  const shown = document.getElementById("image-outcomes-shown");
   const wanted = (by) => form.querySelector(`[data-by="${by}"]`).value;
   const filter = () => {
     const [kind, outcome, text] = [wanted("class"), wanted("outcome"), wanted("text").trim().toLowerCase()];

@@ -179,7 +179,7 @@ class AdvLibDdnRecipe(_AdvLib):
     gamma: Share = 0.05
 
 
-ForeignSettings = (
+ProviderSettings = (
     TorchattacksApgdRecipe
     | TorchattacksApgdTargetedRecipe
     | TorchattacksFabRecipe

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robustbench_aig.errors import RunError
-from robustbench_aig.reporting import aggregate, fates, write_report
+from robustbench_aig.reporting import aggregate, image_outcomes, write_report
 from robustbench_aig.reporting.loading import load_evidence
 from robustbench_aig.reporting.rows import Ints
 from robustbench_aig.reporting.series import all_series
@@ -16,9 +16,9 @@ from robustbench_aig.reporting.thumbnails import load_thumbnails
 from tests.reporting.synthetic import CLASSES, EPSILONS, MODELS, SIZE, N, Study, cascaded, corrupted, evaluation, fail
 
 
-def table(directory: Path) -> fates.Fates | None:
+def table(directory: Path) -> image_outcomes.ImageOutcomes | None:
     report, evidence = aggregate(directory), load_evidence(directory)
-    return fates.fates(report, evidence, all_series(report))
+    return image_outcomes.image_outcomes(report, evidence, all_series(report))
 
 
 def by_hand(study: Study, model: str, policy: str, image: int) -> tuple[str, str]:
@@ -43,7 +43,7 @@ def by_hand(study: Study, model: str, policy: str, image: int) -> tuple[str, str
 
 
 @pytest.mark.parametrize("kind", ["plain", "cascade", "failed"])
-def test_every_fate_is_what_the_rows_say(study: Study, tmp_path: Path, kind: str) -> None:
+def test_every_outcome_is_what_the_rows_say(study: Study, tmp_path: Path, kind: str) -> None:
     if kind == "cascade":
         study = cascaded(study)
     if kind == "failed":
@@ -55,14 +55,14 @@ def test_every_fate_is_what_the_rows_say(study: Study, tmp_path: Path, kind: str
     assert [line.image for line in found.lines] == [row["image"] for row in study.rows[next(iter(study.rows))]]
     seen = set()
     for at, line in enumerate(found.lines):
-        places = [fate.place for fate in line.fates]
-        for (model, policy), fate in zip(MODELS, line.fates, strict=True):
+        places = [one.place for one in line.outcomes]
+        for (model, policy), one in zip(MODELS, line.outcomes, strict=True):
             strength, attack = by_hand(study, model, policy, at)
             if kind != "failed" or strength == "held":
-                assert (fate.strength, fate.attack) == (strength, attack)
-            assert fate.strength == strength
-            assert fate.place == ["unattacked", *EPSILONS, "held"].index(strength)
-            assert bool(fate.gates) == (model == "aig-digits" and strength != "unattacked")
+                assert (one.strength, one.attack) == (strength, attack)
+            assert one.strength == strength
+            assert one.place == ["unattacked", *EPSILONS, "held"].index(strength)
+            assert bool(one.gates) == (model == "aig-digits" and strength != "unattacked")
         seen.add(line.outcome)
         assert (line.outcome == "held by all") == (set(places) == {3})
         assert (line.outcome == "lost by all") == (max(places) < 3 and min(places) > 0)
@@ -75,18 +75,18 @@ def test_gates_are_those_of_the_attack_it_fell_to(study: Study, tmp_path: Path) 
     assert found is not None
     flips = 0
     for at, line in enumerate(found.lines):
-        fate = line.fates[1]
-        if not fate.gates:
+        one = line.outcomes[1]
+        if not one.gates:
             continue
-        eps = EPSILONS[min(fate.place, len(EPSILONS)) - 1]
-        role = "clean" if fate.attack == "clean" else "attack"
-        row = study.rows[evaluation("aig-digits", "argmax", fate.attack, role, None if role == "clean" else eps).id][at]  # type: ignore[arg-type]
+        eps = EPSILONS[min(one.place, len(EPSILONS)) - 1]
+        role = "clean" if one.attack == "clean" else "attack"
+        row = study.rows[evaluation("aig-digits", "argmax", one.attack, role, None if role == "clean" else eps).id][at]  # type: ignore[arg-type]
         before, after = (
-            np.unpackbits(np.frombuffer(row[name], np.uint8), count=len(fate.gates))
+            np.unpackbits(np.frombuffer(row[name], np.uint8), count=len(one.gates))
             for name in ("gates_clean", "gates_adv")
         )
-        assert [gate.opened for gate in fate.gates] == after.astype(bool).tolist()
-        assert [gate.flipped for gate in fate.gates] == (before != after).tolist()
+        assert [gate.opened for gate in one.gates] == after.astype(bool).tolist()
+        assert [gate.flipped for gate in one.gates] == (before != after).tolist()
         flips += int((before != after).sum())
     assert flips
 
@@ -94,11 +94,11 @@ def test_gates_are_those_of_the_attack_it_fell_to(study: Study, tmp_path: Path) 
 def test_of_many_images_the_seeded_and_the_most_telling_are_told(study: Study, tmp_path: Path) -> None:
     everything = table(study.write(tmp_path))
     assert everything is not None
-    places = np.array([[fate.place for fate in line.fates] for line in everything.lines]).T
+    places = np.array([[one.place for one in line.outcomes] for line in everything.lines]).T
     spread = np.ptp(places, axis=0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fates, "MOST", 20)
-        patch.setattr(fates, "_SEEDED", 5)
+        patch.setattr(image_outcomes, "MOST", 20)
+        patch.setattr(image_outcomes, "_SEEDED", 5)
         few = table(tmp_path)
         again = table(tmp_path)
     assert few == again
@@ -114,7 +114,7 @@ def test_without_a_finished_worst_case_there_is_no_table(study: Study, tmp_path:
     only = {name: rows for name, rows in study.rows.items() if "pgd" not in name}
     assert table(Study(study.plan, only).write(tmp_path / "unfinished")) is None
     write_report(tmp_path / "unfinished")
-    assert 'id="fates"' not in (tmp_path / "unfinished" / "report.html").read_text()
+    assert 'id="image-outcomes"' not in (tmp_path / "unfinished" / "report.html").read_text()
     assert table(corrupted(study, {"jpeg": [1]}, alone=True).write(tmp_path / "corrupted")) is None
 
 

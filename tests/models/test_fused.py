@@ -1,4 +1,4 @@
-"""Lean networks against the networks that they are copies of."""
+"""Fused networks against the networks that they are copies of."""
 
 import copy
 from collections.abc import Callable
@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robustbench_aig.gating import Argmax, Execution, Expected, Frozen, Gate, Open, Policy, Random, Sampled, gating
-from robustbench_aig.models import GatedResNet, ResNet, adapt, defended, lean
+from robustbench_aig.models import GatedResNet, ResNet, adapt, defended, fused
 from robustbench_aig.models.adapt import only_logits
-from robustbench_aig.models.lean import chain, convolution
-from robustbench_aig.models.lean.network import LeanResNet
-from robustbench_aig.models.lean.rows import put, take
+from robustbench_aig.models.fused import chain, convolution
+from robustbench_aig.models.fused.network import FusedResNet
+from robustbench_aig.models.fused.rows import put, take
 from robustbench_aig.models.preact_resnet import PreActResNet
 from robustbench_aig.models.stochastic_depth import StochasticDepthResNet
 from robustbench_aig.models.torchvision import torchvision_resnet
@@ -124,15 +124,15 @@ def assert_same(model: nn.Module, copied: nn.Module, policy: Policy, execution: 
 def test_a_gated_copy_computes_the_same(name: str, policy: str, execution: Execution, form: str) -> None:
     """Logits, the gradient, through the gates where the policy has one, probabilities and decisions."""
     model = GATED[name]()
-    assert isinstance(lean(model), LeanResNet)
-    assert_same(model, lean(model), POLICIES[policy](), execution, images(COUNT)[0])
+    assert isinstance(fused(model), FusedResNet)
+    assert_same(model, fused(model), POLICIES[policy](), execution, images(COUNT)[0])
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_plain_copy_computes_the_same(name: str, form: str) -> None:
     """Seeds are such that no ReLU's input is within rounding of zero."""
     model = PLAIN[name]()
-    assert_same(model, lean(model), Argmax(), "dense", images(2 if name == "resnet50" else COUNT, 33)[0])
+    assert_same(model, fused(model), Argmax(), "dense", images(2 if name == "resnet50" else COUNT, 33)[0])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 16), (9, 7)])
@@ -142,7 +142,7 @@ def test_images_of_any_shape_and_number(size: tuple[int, int], count: int, dtype
     model = gated()
     x = torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(2))
     for execution in ("dense", "sparse"):
-        wanted, found = (passes(m, Open(), execution, x)[0] for m in (model, lean(model, dtype)))
+        wanted, found = (passes(m, Open(), execution, x)[0] for m in (model, fused(model, dtype)))
         assert far(found, wanted) < (1e-4 if dtype == torch.float32 else 0.05)
 
 
@@ -152,17 +152,17 @@ def test_networks_of_any_number_of_channels(channels: int, form: str) -> None:
     model = stir(GatedResNet(8, 10, widths=(1, 3, 5), targets=[0.5] * 3, mean=statistics, std=statistics))
     x = torch.rand(COUNT, channels, 8, 8, generator=torch.Generator().manual_seed(3))
     for execution in ("dense", "sparse"):
-        wanted, found = (passes(m, Argmax(), execution, x) for m in (model, lean(model)))
+        wanted, found = (passes(m, Argmax(), execution, x) for m in (model, fused(model)))
         assert far(found[0], wanted[0]) < 1e-4
         assert far(found[2], wanted[2]) < 1e-4
-        lean(model, torch.bfloat16)(x)
+        fused(model, torch.bfloat16)(x)
 
 
 @pytest.mark.parametrize("name", [*GATED, "plain", "preact", "resnet18"])
 def test_bfloat16_is_close(name: str, form: str) -> None:
     """By the reference's decisions, because a gate near zero may decide otherwise."""
     model, (x, _, _) = {**GATED, **PLAIN}[name](), images(COUNT, 16)
-    copied = lean(model, torch.bfloat16)
+    copied = fused(model, torch.bfloat16)
     assert any(parameter.dtype == torch.bfloat16 for parameter in copied.parameters())
     with torch.no_grad(), gating(model, Argmax()) as trace:
         model(x)
@@ -178,7 +178,7 @@ def test_bfloat16_is_close(name: str, form: str) -> None:
 
 
 def test_gates_of_a_bfloat16_copy_compute_in_float32() -> None:
-    copied, (x, _, _) = lean(gated(), torch.bfloat16), images(COUNT)
+    copied, (x, _, _) = fused(gated(), torch.bfloat16), images(COUNT)
     with gating(copied, Argmax()) as trace:
         copied(x)
     assert trace.probabilities.dtype == trace.decisions.dtype == torch.float32
@@ -194,7 +194,7 @@ def test_a_gradient_reaches_closed_gates_in_dense_execution_alone(dtype: torch.d
     found = {}
     for execution in ("dense", "sparse"):
         for policy in (Argmax(), Frozen(torch.zeros(COUNT, 6))):
-            with gating(copied := lean(model, dtype), policy, execution=execution) as trace:
+            with gating(copied := fused(model, dtype), policy, execution=execution) as trace:
                 tracked = x.clone().requires_grad_()
                 loss = F.cross_entropy(copied(tracked), y)
                 assert not trace.decisions.any()
@@ -204,7 +204,7 @@ def test_a_gradient_reaches_closed_gates_in_dense_execution_alone(dtype: torch.d
 
 
 def test_a_pass_and_its_gradient_are_the_same_each_time(form: str) -> None:
-    copied, (x, _, _) = lean(gated()), images(COUNT)
+    copied, (x, _, _) = fused(gated()), images(COUNT)
     for execution in ("dense", "sparse"):
         first, second = (passes(copied, Argmax(), execution, x) for _ in range(2))
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
@@ -213,7 +213,7 @@ def test_a_pass_and_its_gradient_are_the_same_each_time(form: str) -> None:
 def test_the_images_stay_as_they_are() -> None:
     x = images(COUNT)[0].contiguous(memory_format=torch.channels_last)
     before = x.clone()
-    for model in (lean(gated()), lean(nn.Sequential(of_torchvision("resnet18")[1]))):  # type: ignore[index]
+    for model in (fused(gated()), fused(nn.Sequential(of_torchvision("resnet18")[1]))):  # type: ignore[index]
         with torch.no_grad(), gating(model, Argmax(), execution="sparse"):
             model(x)
     assert torch.equal(x, before)
@@ -221,7 +221,7 @@ def test_the_images_stay_as_they_are() -> None:
 
 def test_copy_and_original_are_independent() -> None:
     model, (x, _, _) = gated().train(), images(COUNT)
-    copied = lean(model)
+    copied = fused(model)
     assert model.training
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert not any(module.training for module in copied.modules())
@@ -239,9 +239,9 @@ def test_copy_and_original_are_independent() -> None:
 
 
 def test_a_copy_of_a_copy_and_on_the_meta_device() -> None:
-    copied, (x, _, _) = lean(gated()), images(COUNT)
+    copied, (x, _, _) = fused(gated()), images(COUNT)
     assert torch.equal(copy.deepcopy(copied)(x), copied(x))
-    assert torch.equal(lean(copied)(x), copied(x))
+    assert torch.equal(fused(copied)(x), copied(x))
     assert copied.to("meta")(x.to("meta")).shape == (COUNT, 10)
 
 
@@ -255,8 +255,8 @@ def test_weights_laid_out_for_one_image_serve_many_and_a_copy(
     with monkeypatch.context() as patch:
         patch.setattr(convolution, "packed", lambda weight, *_: weight)
         with torch.no_grad():
-            wanted = [lean(plain(), dtype)(x[:count]) for count in (1, 5)]
-    copied = lean(plain(), dtype)
+            wanted = [fused(plain(), dtype)(x[:count]) for count in (1, 5)]
+    copied = fused(plain(), dtype)
     with torch.no_grad():
         for count, logits in zip((1, 5), wanted, strict=True):
             assert torch.equal(copied(x[:count]), logits)
@@ -268,12 +268,12 @@ def test_a_part_of_a_traced_network_is_copied_without_the_trace() -> None:
     whole = nn.Sequential(model)
     with gating(whole, Argmax()) as trace:
         whole(x.clone().requires_grad_())
-        copied = lean(model)
+        copied = fused(model)
         with gating(copied, Open()):
             copied(x)
         assert not bool((trace.decisions == 1).all())
         with pytest.raises(RuntimeError, match="make the copy first"):
-            lean(whole)
+            fused(whole)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -281,8 +281,8 @@ def test_behind_a_defence_and_a_hook_that_picks_logits(dtype: torch.dtype) -> No
     model, (x, _, _) = gated(), images(COUNT, 16)
     model.register_forward_hook(only_logits)
     behind = defended(model, "jpeg:75")
-    copied = lean(behind, dtype)
-    assert isinstance(copied.network, LeanResNet)
+    copied = fused(behind, dtype)
+    assert isinstance(copied.network, FusedResNet)
     wanted, found = (passes(m, Open(), "sparse", x) for m in (behind, copied))
     assert far(found[0], wanted[0]) < (1e-4 if dtype == torch.float32 else 0.05)
     assert far(found[0], passes(model, Open(), "sparse", x)[0]) > 1e-4 or dtype == torch.bfloat16
@@ -338,7 +338,7 @@ def torchvision_group_norm() -> nn.Module:
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_what_is_unknown_is_copied_as_it_is(name: str, dtype: torch.dtype) -> None:
     model, (x, _, _) = UNKNOWN[name](), images(COUNT)
-    copied = lean(model, dtype)
+    copied = fused(model, dtype)
     assert type(copied) is type(model)
     assert all(parameter.dtype == torch.float32 for parameter in copied.parameters())
     wanted, found = (passes(m, Argmax(), "dense", x) for m in (model, copied))
@@ -348,7 +348,7 @@ def test_what_is_unknown_is_copied_as_it_is(name: str, dtype: torch.dtype) -> No
 
 def test_an_adapted_network_is_copied_with_its_gates() -> None:
     model, (x, _, _) = adapted_sampled(sampled()), images(COUNT)
-    copied = lean(model, torch.bfloat16)
+    copied = fused(model, torch.bfloat16)
     for policy in (Argmax(), Open(), Frozen(torch.zeros(COUNT, 4))):
         assert_same(model, copied, policy, "dense", x)
     with gating(model, Open()) as trace:
@@ -381,7 +381,7 @@ def test_closed_images_cost_nothing_and_a_block_sees_open_ones_alone(monkeypatch
         return compute(self, x, *others, **options)
 
     monkeypatch.setattr(chain.Chain, "compute", counted)
-    copied, (x, _, _) = lean(gated()), images(COUNT)
+    copied, (x, _, _) = fused(gated()), images(COUNT)
     decisions = (torch.arange(COUNT)[:, None] < torch.tensor([3, 0, 7, 7, 0, 1])).float()
     for tracked in (x, x.clone().requires_grad_()):
         seen.clear()
@@ -409,8 +409,8 @@ def test_nan_stays_nan() -> None:
     x[0, 0, 0, 0] = torch.nan
     for dtype in (torch.float32, torch.bfloat16):
         for model in (plain(), gated()):
-            with torch.no_grad(), gating(copied := lean(model, dtype), Open(), execution="sparse"):
+            with torch.no_grad(), gating(copied := fused(model, dtype), Open(), execution="sparse"):
                 assert copied(x).isnan().all(1).tolist() == [True, False]
     model = plain()
     model.stages[1][0].residual.conv1.weight.data[0] = torch.inf  # type: ignore[index]
-    assert lean(model)(images(2)[0]).isnan().all()
+    assert fused(model)(images(2)[0]).isnan().all()

@@ -8,7 +8,7 @@ from robustbench_aig.records import Measurement, ModelRecord
 from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.robustness import Side, gap_of
 from robustbench_aig.reporting.claims.verdicts import HOLDS, Estimate, Ruling, measurement, too_few
-from robustbench_aig.reporting.comparison import CLEAN
+from robustbench_aig.reporting.gated_vs_plain import CLEAN
 from robustbench_aig.reporting.gates import dependence_of
 from robustbench_aig.reporting.looking import counted
 from robustbench_aig.reporting.words import listing

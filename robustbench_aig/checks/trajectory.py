@@ -16,7 +16,7 @@ from robustbench_aig.checks.case import AT_ONCE, ITSELF, Case, whole
 from robustbench_aig.checks.check import OnRight
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
-from robustbench_aig.checks.shares import Limits, percent
+from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.evaluation import Images
 from robustbench_aig.gating import Policy
 from robustbench_aig.randomness import Stream

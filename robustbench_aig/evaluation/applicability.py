@@ -8,13 +8,13 @@ from robustbench_aig.policies import MOST_GATES, NOT_DRAWN, NOT_OURS, TOO_MANY, 
 from robustbench_aig.recipes import AttackSettings, DeployedMode, GateMode, GradientRecipe, NamedAttack
 from robustbench_aig.recipes.attacks import CornersRecipe, PermutedRecipe, TransferRecipe
 from robustbench_aig.recipes.compute import ComputeRecipe, NoiseRecipe
-from robustbench_aig.recipes.foreign_attacks import (
+from robustbench_aig.recipes.gradients import OBJECTIVES_OF_GATES
+from robustbench_aig.recipes.provider_attacks import (
     FoolboxHopSkipJumpRecipe,
     PyautoattackRecipe,
     TorchattacksAutoAttackRecipe,
     TorchattacksSquareRecipe,
 )
-from robustbench_aig.recipes.gradients import OBJECTIVES_OF_GATES
 from robustbench_aig.records import ModelRecord
 
 _STOCK = "straight-through"

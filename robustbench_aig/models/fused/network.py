@@ -1,4 +1,4 @@
-"""A lean network from images to logits."""
+"""A fused network from images to logits."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.models.lean.blocks import Features
-from robustbench_aig.models.lean.chain import Chain
+from robustbench_aig.models.fused.blocks import Features
+from robustbench_aig.models.fused.chain import Chain
 
 
-class LeanResNet(nn.Module):
+class FusedResNet(nn.Module):
     """Stem, residual blocks, pooling and a linear layer.
 
     Args:

@@ -10,7 +10,7 @@ import pytest
 
 from robustbench_aig.records import EvaluationPlan
 from robustbench_aig.reporting import aggregate, write_report
-from robustbench_aig.reporting.forced import forced
+from robustbench_aig.reporting.compute_verdict import forced
 from robustbench_aig.reporting.series import all_series, headline
 from tests.reporting.synthetic import EPSILONS, TOTAL_MACS, Study, evaluation, make_study
 

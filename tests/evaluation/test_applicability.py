@@ -8,7 +8,7 @@ from torch import nn
 
 from robustbench_aig import zoo
 from robustbench_aig.attacks import build_attack, run_attack
-from robustbench_aig.evaluation.suiting import left_out
+from robustbench_aig.evaluation.applicability import left_out
 from robustbench_aig.gating import Argmax, Expected, Open, Policy
 from robustbench_aig.policies import NOT_DRAWN, NOT_OURS, TOO_MANY
 from robustbench_aig.randomness import Stream

@@ -19,7 +19,7 @@ _SEEDED = 64
 """Of them chosen by the seed alone, so that the table isn't telling images only."""
 
 
-class Fate(NamedTuple):
+class ImageOutcome(NamedTuple):
     """What became of one image under one series.
 
     Attributes:
@@ -36,15 +36,15 @@ class Fate(NamedTuple):
 
 
 class Told(NamedTuple):
-    """A line of the table: an image, its class and its fate under each series of the table."""
+    """A line of the table: an image, its class and its outcome under each series of the table."""
 
     image: int
     label: str
     outcome: str
-    fates: list[Fate]
+    outcomes: list[ImageOutcome]
 
 
-class Fates(NamedTuple):
+class ImageOutcomes(NamedTuple):
     """The table over `total` images; `strengths` are its epsilons from the smallest."""
 
     series: list[Series]
@@ -63,7 +63,7 @@ class _Track(NamedTuple):
 
     @property
     def places(self) -> Ints:
-        """(N,) as `Fate.place`."""
+        """(N,) as `ImageOutcome.place`."""
         stages = np.vstack([self.wrong, self.lost, np.ones_like(self.wrong)])
         return np.asarray(stages.argmax(axis=0), dtype=np.int64)
 
@@ -73,7 +73,7 @@ class _Track(NamedTuple):
         return self.members[at][self.chosen[at, image]] if place else None
 
 
-def fates(report: Report, evidence: Evidence, series: list[Series]) -> Fates | None:
+def image_outcomes(report: Report, evidence: Evidence, series: list[Series]) -> ImageOutcomes | None:
     """The table of a report; None without a finished worst case."""
     strengths = _strengths(report)
     tracks = _tracks(evidence, [(one.model, one.policy) for one in series], strengths)
@@ -84,17 +84,17 @@ def fates(report: Report, evidence: Evidence, series: list[Series]) -> Fates | N
     rows = evidence.rows[ordered[0].members[0][0].id]
     places = np.stack([track.places for track in ordered])
     images = _telling(places, evidence.plan)
-    told = zip(*(_fates_of(track, strengths, images, evidence) for track in ordered), strict=True)
+    told = zip(*(_outcomes_of(track, strengths, images, evidence) for track in ordered), strict=True)
     lines = [
         Told(
             int(rows.image[n]),
             evidence.plan.data.classes[rows.label[n]],
             _outcome(places[:, n], len(strengths)),
-            list(fates_of),
+            list(outcomes_of),
         )
-        for n, fates_of in zip(images, told, strict=True)
+        for n, outcomes_of in zip(images, told, strict=True)
     ]
-    return Fates(shown, strengths, lines, rows.image.size)
+    return ImageOutcomes(shown, strengths, lines, rows.image.size)
 
 
 def _strengths(report: Report) -> list[ThreatRecord]:
@@ -126,7 +126,7 @@ def _track(evidence: Evidence, members: list[list[EvaluationPlan]]) -> _Track:
 def _telling(places: Ints, plan: Plan) -> list[int]:
     """The positions of the images of the table, in the images' order.
 
-    First a seeded choice, then those whose fate differs most between the series, then by the seed again.
+    First a seeded choice, then those whose outcome differs most between the series, then by the seed again.
     """
     shuffled = np.random.default_rng(plan.seed).permutation(places.shape[1])
     spread = np.ptp(places, axis=0)[shuffled]
@@ -136,14 +136,16 @@ def _telling(places: Ints, plan: Plan) -> list[int]:
 
 
 def _outcome(places: Ints, strengths: int) -> str:
-    """What the fates of an image have in common."""
+    """What the outcomes of an image have in common."""
     if (places == 0).any():
         return "wrong unattacked" if (places == 0).all() else "wrong unattacked for some"
     held = places > strengths
     return "held by all" if held.all() else "held by some" if held.any() else "lost by all"
 
 
-def _fates_of(track: _Track, strengths: list[ThreatRecord], images: list[int], evidence: Evidence) -> list[Fate]:
+def _outcomes_of(
+    track: _Track, strengths: list[ThreatRecord], images: list[int], evidence: Evidence
+) -> list[ImageOutcome]:
     """Of some images under one series. Table after table is read: images in their order would go to and fro."""
     placed = dict(zip(images, track.places[images].tolist(), strict=True))
     met = {image: track.met(image, place) for image, place in placed.items()}
@@ -155,6 +157,6 @@ def _fates_of(track: _Track, strengths: list[ThreatRecord], images: list[int], e
             changes[image] = [GateChange(gate.name, bool(new), bool(old != new)) for gate, old, new in decisions]
     places = ["unattacked", *(threat.eps for threat in strengths), "held"]
     return [
-        Fate(placed[image], places[placed[image]], "" if e is None else e.attack, changes.get(image, []))
+        ImageOutcome(placed[image], places[placed[image]], "" if e is None else e.attack, changes.get(image, []))
         for image, e in met.items()
     ]

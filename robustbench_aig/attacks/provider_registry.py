@@ -6,9 +6,9 @@ import inspect
 
 from robustbench_aig.attacks.protocol import Attack
 from robustbench_aig.attacks.providers import adv_lib, foolbox, pyautoattack, torchattacks
-from robustbench_aig.attacks.providers.foreign import require
+from robustbench_aig.attacks.providers.provider_attack import require
 from robustbench_aig.recipes.attacks import FgsmRecipe, PgdRecipe
-from robustbench_aig.recipes.foreign_attacks import ForeignSettings
+from robustbench_aig.recipes.provider_attacks import ProviderSettings
 
 _ATTACKS: dict[tuple[str, str], type[Attack]] = {
     ("torchattacks", "fgsm"): torchattacks.TorchattacksFgsm,
@@ -34,7 +34,7 @@ _ATTACKS: dict[tuple[str, str], type[Attack]] = {
 }
 
 
-def build_foreign(recipe: ForeignSettings | FgsmRecipe | PgdRecipe) -> Attack:
+def build_provider_attack(recipe: ProviderSettings | FgsmRecipe | PgdRecipe) -> Attack:
     """The attack that an `[attack]` section configures; what the attack has as an attribute is a key there.
 
     Raises:

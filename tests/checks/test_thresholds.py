@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robustbench_aig.checks import ALL, Limits, exact
-from robustbench_aig.checks.shares import percent
+from robustbench_aig.checks.thresholds import percent
 
 LIMITS = Limits(0.02, 0.1)
 

@@ -21,7 +21,7 @@ from robustbench_aig.errors import AttackError, InputError
 from robustbench_aig.threat import Threat, of_order_one
 
 
-class Foreign(Attack):
+class ProviderAttack(Attack):
     """An attack of another provider.
 
     Attributes:
@@ -113,7 +113,7 @@ def scale_free(model: nn.Module, *, dlr: bool, draws: int = 1) -> nn.Module:
 
 def require(attack: type[Attack]) -> None:
     """InputError that names the command, where an attack's provider isn't installed."""
-    if issubclass(attack, Foreign) and find_spec(attack.package) is None:
+    if issubclass(attack, ProviderAttack) and find_spec(attack.package) is None:
         raise InputError(f"attacks of {attack.provider} need it installed: {attack.install}")
 
 

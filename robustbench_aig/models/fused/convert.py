@@ -1,4 +1,4 @@
-"""From a network to its lean copy."""
+"""From a network to its fused copy."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from robustbench_aig.gating import Gate, OpenGate, PooledGate
 from robustbench_aig.models.adapt import only_logits
 from robustbench_aig.models.foreign.network import ForeignNetwork
+from robustbench_aig.models.fused.blocks import GatedBlock as FusedGatedBlock
+from robustbench_aig.models.fused.blocks import PlainBlock, PooledLogits, PreActivationBlock
+from robustbench_aig.models.fused.chain import Chain
+from robustbench_aig.models.fused.convolution import Convolution
+from robustbench_aig.models.fused.network import FusedResNet
 from robustbench_aig.models.gated_resnet import GatedBlock, GatedResNet
-from robustbench_aig.models.lean.blocks import GatedBlock as LeanGatedBlock
-from robustbench_aig.models.lean.blocks import PlainBlock, PooledLogits, PreActivationBlock
-from robustbench_aig.models.lean.chain import Chain
-from robustbench_aig.models.lean.convolution import Convolution
-from robustbench_aig.models.lean.network import LeanResNet
 from robustbench_aig.models.preact_resnet import PreActBlock, PreActResNet
 from robustbench_aig.models.resnet import Block, Projection, ResNet
 from robustbench_aig.models.stochastic_depth import StochasticDepthResNet
@@ -32,7 +32,7 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 
 @float32()
-def lean(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
+def fused(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
     """A copy that computes the same function faster, for inference and for gradients with respect to the images.
 
     Batch-norm is folded into convolutions and gates, channels come last, additions and ReLUs are computed within
@@ -54,7 +54,7 @@ def lean(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
     """
     traces = {id(module.trace): None for module in model.modules() if isinstance(module, Gate) and module.trace}
     if traces and vars(model)["_forward_pre_hooks"]:
-        raise RuntimeError("lean() inside gating(model, …): make the copy first, then enter gating(copy, …)")
+        raise RuntimeError("fused() inside gating(model, …): make the copy first, then enter gating(copy, …)")
     # Where `model` is part of a network inside a context, its gates' trace isn't the copy's.
     copied = copy.deepcopy(model, traces).eval().requires_grad_(False)
     if not any(isinstance(module, ForeignNetwork) for module in copied.modules()):  # those lie as they bear it
@@ -72,7 +72,7 @@ def _converted(module: nn.Module, dtype: torch.dtype) -> nn.Module:
         return module
     if type(module) is ForeignNetwork:
         known = _converted(module.network, dtype)
-        return known if isinstance(known, LeanResNet) else module
+        return known if isinstance(known, FusedResNet) else module
     if type(module) is nn.Sequential:
         for name, child in module.named_children():
             module.add_module(name, _converted(child, dtype))
@@ -96,11 +96,11 @@ def _hooked(module: nn.Module) -> bool:
 
 @dataclass(frozen=True)
 class _Folding:
-    """Makes lean parts of a frozen copy's parts, or raises `_UnknownError`."""
+    """Makes fused parts of a frozen copy's parts, or raises `_UnknownError`."""
 
     dtype: torch.dtype
 
-    def own(self, model: ResNet) -> LeanResNet:
+    def own(self, model: ResNet) -> FusedResNet:
         layers = [layer for stage in model.stages for layer in _members(stage)]
         pre_activated = type(model) is PreActResNet
         after: nn.Module = nn.Identity()
@@ -110,7 +110,7 @@ class _Folding:
         conv, *rest = _members(model.stem)
         if len(rest) not in ((0,) if pre_activated else (2, 3)):
             raise _UnknownError
-        return LeanResNet(
+        return FusedResNet(
             self.dtype,
             before=model.normalise,
             stem=self.chain([(conv, rest[0] if rest else None)], activations=rest[1:2]),
@@ -120,11 +120,11 @@ class _Folding:
             head=_only(nn.Linear, model.head),
         )
 
-    def torchvision(self, model: Any) -> LeanResNet:  # noqa: ANN401 - torchvision says nothing of its types
+    def torchvision(self, model: Any) -> FusedResNet:  # noqa: ANN401 - torchvision says nothing of its types
         stages = [model.layer1, model.layer2, model.layer3, model.layer4]
         if _only(nn.AdaptiveAvgPool2d, model.avgpool).output_size not in (1, (1, 1)):
             raise _UnknownError
-        return LeanResNet(
+        return FusedResNet(
             self.dtype,
             before=nn.Identity(),
             stem=self.chain([(model.conv1, model.bn1)], activations=[model.relu]),
@@ -140,7 +140,7 @@ class _Folding:
                 shortcut, branch = self.shortcut(block.shortcut), self.residual(block.residual)
                 if type(block) is Block:
                     return PlainBlock(shortcut, branch)
-                return LeanGatedBlock(shortcut, branch, _gate(block))
+                return FusedGatedBlock(shortcut, branch, _gate(block))
             case PreActBlock() if type(block) is PreActBlock:
                 return self.pre_activated(block)
             case _:

@@ -1,4 +1,4 @@
-"""Residual blocks of lean networks: what a block computes of features (B, C, H, W), channels last."""
+"""Residual blocks of fused networks: what a block computes of features (B, C, H, W), channels last."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from robustbench_aig.gating import BlindGate, Gate, OpenGate
-from robustbench_aig.models.lean.chain import Chain
-from robustbench_aig.models.lean.rows import put
+from robustbench_aig.models.fused.chain import Chain
+from robustbench_aig.models.fused.rows import put
 
 
 class Features(NamedTuple):

@@ -38,12 +38,12 @@ LAYERS = {
     "corruptions": 5,
     "data": 4,
     "gateshift": 4,
-    "reporting": 5,
+    "reporting": 7,
     "training": 6,
     "evaluation": 6,
     "checks": 7,
-    "study": 7,
-    "cli": 8,
+    "study": 8,
+    "cli": 9,
 }
 """A module imports its own room and lower layers, never a neighbour on its own."""
 

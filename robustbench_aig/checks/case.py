@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from robustbench_aig.attacks import Attack, Attacked, build_attack, run_attack
 from robustbench_aig.checks.cost import Cost
-from robustbench_aig.checks.worst import Union, worst_case
+from robustbench_aig.checks.worst_case import Union, worst_case
 from robustbench_aig.data import ImageSet
 from robustbench_aig.errors import AttackError
 from robustbench_aig.evaluation import Images, Judgement, Subject, judge

@@ -180,9 +180,8 @@ def carry_out(request: Request, *, quiet: bool, as_json: bool, latency: bool, pr
     if evaluated is None:
         return
     evaluator, reasons = evaluated
-    from robustbench_aig.evaluation.clocking import add_latencies  # noqa: PLC0415 - imports torch
-    from robustbench_aig.evaluation.pacing import add_paces  # noqa: PLC0415
     from robustbench_aig.reporting import write_report  # noqa: PLC0415
+    from robustbench_aig.study.timing import add_latencies, add_paces  # noqa: PLC0415 - imports torch
 
     if latency:  # by now the other processes have left the device alone
         with _resumable(request.command), aside():

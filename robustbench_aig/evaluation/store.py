@@ -20,7 +20,7 @@ from robustbench_aig.evaluation.differing import differences
 from robustbench_aig.files import make_folder, write_atomic
 from robustbench_aig.models.state import read_safetensors
 from robustbench_aig.records import Plan
-from robustbench_aig.reporting.documents import read_plan
+from robustbench_aig.records.documents import read_plan
 from robustbench_aig.samples import NAME, NAMES, parquet
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from robustbench_aig.files import write_atomic
 from robustbench_aig.records import EXACT, Draws, EvaluationPlan, Plan, Report
-from robustbench_aig.reporting.documents import REPORT, load_report
+from robustbench_aig.records.documents import REPORT, load_report
 from robustbench_aig.reporting.loading import Evidence, load_plan
 from robustbench_aig.reporting.page import render
 from robustbench_aig.reporting.sample_tables import SampleTables

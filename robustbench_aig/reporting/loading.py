@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 from robustbench_aig.errors import RunError, first_line
 from robustbench_aig.records import Checkup, EvaluationPlan, Latency, ModelRecord, Pace, Plan
-from robustbench_aig.reporting.documents import read_json, read_plan
+from robustbench_aig.records.documents import read_json, read_plan
 from robustbench_aig.reporting.rows import Ints, Rows
 from robustbench_aig.reporting.sample_tables import SampleTables
 from robustbench_aig.samples import NAME, NAMES

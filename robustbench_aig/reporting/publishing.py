@@ -11,8 +11,8 @@ from robustbench_aig.commands import placeless, with_flag
 from robustbench_aig.errors import InputError, RunError, first_line
 from robustbench_aig.files import UnwritableError, make_folder, unwritable, write_atomic
 from robustbench_aig.records import Checkup, Plan, Report
+from robustbench_aig.records.documents import read_json
 from robustbench_aig.reporting.alone import came_alone
-from robustbench_aig.reporting.documents import read_json
 from robustbench_aig.reporting.loading import CHECKS, Evidence, load_evidence
 from robustbench_aig.reporting.rows import with_defaults
 from robustbench_aig.reporting.writing import write_report

@@ -11,7 +11,8 @@ from robustbench_aig.recipes.gradients import OBJECTIVES_OF_GATES
 from robustbench_aig.records import EvaluationPlan, Plan, ThreatRecord, WorstCase
 from robustbench_aig.reporting.accuracy import Scores, accuracy
 from robustbench_aig.reporting.loading import Evidence
-from robustbench_aig.reporting.rows import Bools, Floats, Ints, Rows
+from robustbench_aig.reporting.rows import Bools, Ints, Rows
+from robustbench_aig.statistics import worst_of
 
 T = TypeVar("T")
 
@@ -137,20 +138,6 @@ def worst(rows: list[Rows]) -> tuple[Ints, Bools]:
 
 def _pick(parts: list[T], which: Bools) -> list[T]:
     return [part for part, wanted in zip(parts, which, strict=True) if wanted]
-
-
-def worst_of(score: Floats, margin: Floats) -> Ints:
-    """(N,) which of A evaluations is worst for each of N images: the lowest score, and of equals the lowest margin.
-
-    Choosing on the scoring draws would report the smallest of several noisy scores, which lies below every one
-    of their means (the winner's curse).
-
-    Args:
-        score: (A, N) share of right answers, on the draws kept for choosing.
-        margin: (A, N) margins on the same draws.
-    """
-    worst = np.where(score == score.min(axis=0), margin, np.inf)
-    return np.asarray(worst.argmin(axis=0), dtype=np.int64)
 
 
 def _choose(rows: list[Rows]) -> Ints:

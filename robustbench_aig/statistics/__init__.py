@@ -23,6 +23,7 @@ from robustbench_aig.statistics.power import (
     mcnemar_power,
 )
 from robustbench_aig.statistics.seeds import SeedDifference, seed_difference
+from robustbench_aig.statistics.worst_attack import worst_of
 
 __all__ = [
     "CONFIDENCE",
@@ -52,4 +53,5 @@ __all__ = [
     "paired_interval",
     "seed_difference",
     "wilson",
+    "worst_of",
 ]

@@ -12,13 +12,12 @@ from torch import Tensor, nn
 from robustbench_aig.data import digest_of
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import Evaluator, Images, Network, network_of_module
-from robustbench_aig.evaluation.clocking import add_latencies
-from robustbench_aig.evaluation.pacing import add_paces
 from robustbench_aig.models.foreign import Defaults, enter, neutral
 from robustbench_aig.policies import refuse_unknown
 from robustbench_aig.records import DataRecord, Report
 from robustbench_aig.reporting import write_report
 from robustbench_aig.study.preparing import prepare
+from robustbench_aig.study.timing import add_latencies, add_paces
 from robustbench_aig.study.wanted import Wanted
 from robustbench_aig.threat import Threat
 

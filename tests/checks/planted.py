@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Apgd, Attack, Pgd, View
-from robustbench_aig.checks.worst import Worst
+from robustbench_aig.checks.worst_case import Worst
 from robustbench_aig.data import DataSet
 from robustbench_aig.evaluation import Judgement
 from robustbench_aig.gating import PooledGate, Sampled

@@ -14,7 +14,7 @@ from robustbench_aig.attacks import Apgd, Attack
 from robustbench_aig.attacks.modes import StraightThrough
 from robustbench_aig.checks import ALL, QUICK, Case, Check, Finding, reference_attack, run_checks
 from robustbench_aig.checks.blackbox import BlackBox
-from robustbench_aig.checks.worst import Union
+from robustbench_aig.checks.worst_case import Union
 from robustbench_aig.evaluation import Images, Network
 from robustbench_aig.gating import PooledGate
 from robustbench_aig.models import MacProfile, fused

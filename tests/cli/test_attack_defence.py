@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from robustbench_aig.records import Claim, Report
+from robustbench_aig.records.documents import load_report
 from robustbench_aig.reporting.claims import groups
-from robustbench_aig.reporting.documents import load_report
 from robustbench_aig.reporting.loading import load_plan
 from robustbench_aig.training import train
 from tests.command import aigrob_here

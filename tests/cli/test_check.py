@@ -19,7 +19,7 @@ from robustbench_aig.checks.plausible import PlausibleInput
 from robustbench_aig.checks.randomness import Randomness
 from robustbench_aig.checks.seen import SeenInTraining
 from robustbench_aig.records import Checkup
-from robustbench_aig.reporting.documents import load_report
+from robustbench_aig.records.documents import load_report
 from robustbench_aig.runs import read_run
 from tests.command import aigrob_here, refused
 

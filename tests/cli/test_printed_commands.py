@@ -20,7 +20,7 @@ from robustbench_aig.checks.output import Logits
 from robustbench_aig.cli import check
 from robustbench_aig.commands import aigrob, placeless, with_flag
 from robustbench_aig.records import Checkup
-from robustbench_aig.reporting.documents import load_report
+from robustbench_aig.records.documents import load_report
 from tests.command import aigrob_here, as_printed, printed, words_of
 from tests.tiny import write_images, write_recipe
 

@@ -13,8 +13,8 @@ import pytest
 from robustbench_aig.attacks import build_attack
 from robustbench_aig.errors import InputError, RunError
 from robustbench_aig.records import Report
+from robustbench_aig.records.documents import load_report
 from robustbench_aig.reporting import aggregate, publishing
-from robustbench_aig.reporting.documents import load_report
 from robustbench_aig.zoo import find_attack
 from tests.command import aigrob_here, as_printed, refused
 from tests.evaluation.conftest import evaluator, make

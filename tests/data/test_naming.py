@@ -9,7 +9,7 @@ import pytest
 
 from robustbench_aig.data import load_data, positions_of, read_list
 from robustbench_aig.errors import InputError
-from robustbench_aig.reporting.documents import load_report
+from robustbench_aig.records.documents import load_report
 from tests.command import aigrob_here, refused
 from tests.tiny import write_images, write_recipe
 

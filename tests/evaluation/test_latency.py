@@ -10,14 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.evaluation import Evaluator, Store, Subject, clocking, latency
-from robustbench_aig.evaluation.clocking import add_latencies, clocked
+from robustbench_aig.evaluation import Evaluator, Store, Subject, latency
 from robustbench_aig.evaluation.latency import Pictures, measure_latency, sparse_copy
 from robustbench_aig.gating import Argmax, Gate, gating
 from robustbench_aig.models import GatedResNet, defended, profile_macs
 from robustbench_aig.records import Latency
 from robustbench_aig.reporting import aggregate
 from robustbench_aig.reporting.loading import Evidence, load_evidence, load_images
+from robustbench_aig.study import timing
+from robustbench_aig.study.timing import add_latencies, clocked
 from tests.evaluation.conftest import COUNT, SHAPE, evaluator, make
 from tests.models.foreign import adapted_sampled, sampled
 from tests.networks import gated, gates, images, plain
@@ -195,7 +196,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Subject, Pictures]]:
         seen.append((of, shown))
         return FOUND
 
-    monkeypatch.setattr(clocking, "measure_latency", measure)
+    monkeypatch.setattr(timing, "measure_latency", measure)
     return seen
 
 
@@ -240,8 +241,8 @@ def test_it_is_measured_on_the_stored_images_that_did_not_fail(
         failing = replace(rows, ok=rows.image != failed)
         return replace(evidence, rows={**evidence.rows, attack.id: failing})
 
-    monkeypatch.setattr(clocking, "load_evidence", with_a_failure)
-    monkeypatch.setattr(clocking, "clocked", lambda _: [attack])
+    monkeypatch.setattr(timing, "load_evidence", with_a_failure)
+    monkeypatch.setattr(timing, "clocked", lambda _: [attack])
     add_latencies(done, lambda _: None)
     (_, shown) = asked[0]
     stored = load_images(done.store.directory, attack.id)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from robustbench_aig.records.documents import load_report
 from robustbench_aig.reporting import write_report
-from robustbench_aig.reporting.documents import load_report
 from tests.command import aigrob_here, printed, refused
 from tests.reporting.synthetic import make_study
 from tests.test_architecture import ROOT

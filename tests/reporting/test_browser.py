@@ -9,8 +9,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
+from robustbench_aig.records.documents import load_report
 from robustbench_aig.reporting import write_report
-from robustbench_aig.reporting.documents import load_report
 from tests.reporting.synthetic import Study, make_study, trained, with_many_attacks
 
 pytestmark = pytest.mark.browser

@@ -16,11 +16,11 @@ from scipy.stats import binomtest
 
 from robustbench_aig.defences import JpegDefence
 from robustbench_aig.records import CleanMatch, InitialWeights, MeanDifference, Rung
+from robustbench_aig.records.documents import load_report
 from robustbench_aig.reporting import write_report
 from robustbench_aig.reporting.clean_match import clean_matches
 from robustbench_aig.reporting.clean_match_words import choice, lines
 from robustbench_aig.reporting.corruptions import means
-from robustbench_aig.reporting.documents import load_report
 from robustbench_aig.reporting.gated_vs_plain import results_of
 from robustbench_aig.reporting.loading import load_evidence
 from robustbench_aig.reporting.rows import Floats

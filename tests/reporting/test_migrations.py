@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from robustbench_aig.errors import RunError
+from robustbench_aig.records import migrations as of
+from robustbench_aig.records.documents import load_report
+from robustbench_aig.records.migrations import Migration, upgrade
 from robustbench_aig.reporting import aggregate, load_plan, write_report
-from robustbench_aig.reporting import migrations as of
-from robustbench_aig.reporting.documents import load_report
-from robustbench_aig.reporting.migrations import Migration, upgrade
 from robustbench_aig.reporting.tables import write_tables
 
 ROOT = Path(__file__).parents[2]

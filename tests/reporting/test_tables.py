@@ -13,8 +13,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from robustbench_aig.records import Report
+from robustbench_aig.records.documents import load_report
 from robustbench_aig.reporting import aggregate
-from robustbench_aig.reporting.documents import load_report
 from robustbench_aig.reporting.tables import write_tables
 from robustbench_aig.reporting.tables.latex import escaped as latex_escaped
 from robustbench_aig.reporting.tables.latex import to_latex

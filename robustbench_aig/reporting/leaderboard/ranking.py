@@ -10,7 +10,7 @@ from pathlib import Path
 from robustbench_aig.defences import JpegDefence
 from robustbench_aig.errors import InputError, RunError
 from robustbench_aig.records import Evaluation, Report, ThreatRecord
-from robustbench_aig.reporting.documents import REPORT, load_report
+from robustbench_aig.records.documents import REPORT, load_report
 from robustbench_aig.reporting.leaderboard.records import Entry, Group, Leaderboard, Standing, Unread
 from robustbench_aig.reporting.tables.movement import strongest_of
 from robustbench_aig.reporting.words import listing, threat_text

@@ -1,6 +1,6 @@
 """A report's tables for a paper: built once, written as CSV, LaTeX or Markdown.
 
-    from robustbench_aig.reporting.documents import load_report
+    from robustbench_aig.records.documents import load_report
     from robustbench_aig.reporting.tables import write_tables
     print(write_tables(load_report(Path("reports/mine")), "latex"))
 

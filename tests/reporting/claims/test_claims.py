@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from robustbench_aig.errors import InputError, RunError
 from robustbench_aig.records import Checkup, Claim, FindingRecord, ModelRecord, TrainedOn, TrainingSpeed
+from robustbench_aig.records.documents import load_report
 from robustbench_aig.reporting import aggregate, write_report
 from robustbench_aig.reporting.checkups import add_checkup, refuse_foreign
 from robustbench_aig.reporting.claims.gates import class_spread
-from robustbench_aig.reporting.documents import load_report
 from robustbench_aig.reporting.loading import load_evidence
 from robustbench_aig.zoo import claim_names, find_claim
 from tests.reporting import synthetic

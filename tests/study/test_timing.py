@@ -10,14 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.evaluation import Evaluator, Store, latency, network_of_run, pacing
+from robustbench_aig.evaluation import Evaluator, Store, latency, network_of_run
 from robustbench_aig.evaluation.latency import Runner, measure_pace, sparse_copy
-from robustbench_aig.evaluation.pacing import add_paces
 from robustbench_aig.evaluation.plan import make_plan
 from robustbench_aig.records import Pace, TrainingRecord
 from robustbench_aig.reporting import aggregate
 from robustbench_aig.reporting.loading import load_images
 from robustbench_aig.runs import EpochRecord, Init, RunRecord, read_history, read_run
+from robustbench_aig.study import timing
+from robustbench_aig.study.timing import add_paces
 from robustbench_aig.training import load_model, train
 from tests.evaluation.conftest import evaluator, make
 from tests.evaluation.test_latency import SIX, not_black, subject
@@ -98,7 +99,7 @@ def test_every_gated_network_runs_against_its_plain_one(done: Evaluator, monkeyp
         seen.append((gated.subject.name, gated.subject.policy, plain.subject.name, ids.tolist()))
         return FOUND
 
-    monkeypatch.setattr(pacing, "measure_pace", measure)
+    monkeypatch.setattr(timing, "measure_pace", measure)
     told: list[str] = []
     add_paces(done, told.append)
     clean = [e for e in aggregate(done.store.directory).evaluations if e.role == "clean" and e.model == "gated"]

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from robustbench_aig.errors import RunError
-from robustbench_aig.records import SCHEMA_VERSION
-from robustbench_aig.reporting import version_1
+from robustbench_aig.records import SCHEMA_VERSION, version_1
 
 Document = dict[str, Any]
 Kind = Literal["plan", "report"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.evaluation import Judgement
-from robustbench_aig.reporting.union import worst_of
+from robustbench_aig.statistics import worst_of
 
 
 class Worst(NamedTuple):

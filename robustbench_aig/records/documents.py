@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from robustbench_aig.commands import aigrob
 from robustbench_aig.errors import RunError, first_line
 from robustbench_aig.records import Plan, Report
-from robustbench_aig.reporting.migrations import Kind, upgrade
+from robustbench_aig.records.migrations import Kind, upgrade
 
 REPORT = "report.json"
 

@@ -21,7 +21,7 @@ from benchmarks.forced import ratio, speeds
 from benchmarks.inference import TYPES
 from benchmarks.pairs import Way, in_turns
 from robustbench_aig.attacks import Pgd
-from robustbench_aig.attacks.modes import Detached, StraightThrough
+from robustbench_aig.attacks.gradient_modes import Detached, StraightThrough
 from robustbench_aig.precision import float32
 from robustbench_aig.threat import Threat
 

@@ -25,9 +25,9 @@ from robustbench_aig.precision import float32
 from robustbench_aig.recipes import ModelRecipe
 from robustbench_aig.training import Job
 from robustbench_aig.training.batches import Batches
+from robustbench_aig.training.epoch_sums import Tally
 from robustbench_aig.training.hardware import precision
 from robustbench_aig.training.learner import Learner
-from robustbench_aig.training.tally import Tally
 
 IMAGES = 4096
 _SHAPE, _CLASSES = (3, 32, 32), 10

@@ -14,8 +14,8 @@ from robustbench_aig.models.torchvision import torchvision_resnet
 from robustbench_aig.recipes import Adversarial, Augment, Optimizer, RateLoss, Training
 from robustbench_aig.training import Hardware
 from robustbench_aig.training.batches import Batches
+from robustbench_aig.training.epoch_sums import Tally
 from robustbench_aig.training.learner import Learner
-from robustbench_aig.training.tally import Tally
 from tests.networks import CHANNELS, images
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], list[float]]] = {

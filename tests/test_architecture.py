@@ -20,7 +20,7 @@ LAYERS = {
     "precision": 1,
     "defences": 1,
     "distributed": 1,
-    "modes": 1,
+    "eval_mode": 1,
     "policies": 1,
     "recipes": 2,
     "records": 3,

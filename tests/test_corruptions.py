@@ -9,7 +9,7 @@ from scipy import ndimage
 from torch import Tensor
 from torchvision.transforms.v2 import functional as vision
 
-from robustbench_aig.corruptions.files import CorruptedFiles
+from robustbench_aig.corruptions.cifar_c import CorruptedFiles
 from robustbench_aig.corruptions.names import NAMES, SEVERITIES, Corruption
 from robustbench_aig.corruptions.pixels import corrupt
 from robustbench_aig.errors import DataError, InputError

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from robustbench_aig import evaluate
 from robustbench_aig.attacks import Attack, Pgd, build_attack, run_attack
 from robustbench_aig.checks import Case
-from robustbench_aig.checks.gradients import Shattered, ZeroGradient
+from robustbench_aig.checks.input_gradients import Shattered, ZeroGradient
 from robustbench_aig.checks.running import run_checks
 from robustbench_aig.checks.search import SingleStep
 from robustbench_aig.corruptions.names import Corruption

@@ -1,7 +1,7 @@
 """Attacks: the protocol and its guard, our own gradient attacks, other providers', noise as a control."""
 
 from robustbench_aig.attacks.apgd import Apgd
-from robustbench_aig.attacks.build import build_attack, provider_version
+from robustbench_aig.attacks.attack_factory import build_attack, provider_version
 from robustbench_aig.attacks.gradient import Fgsm, Pgd
 from robustbench_aig.attacks.guard import Attacked, run_attack
 from robustbench_aig.attacks.noise import Corners

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from robustbench_aig.attacks.attack_loop import Ascent, climb
 from robustbench_aig.attacks.gradient import GradientAttack, random_start
+from robustbench_aig.attacks.gradient_modes import Estimate
 from robustbench_aig.attacks.iterate_selection import Keep
-from robustbench_aig.attacks.modes import Estimate
 from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.attacks.protocol import View
 from robustbench_aig.randomness import Stream

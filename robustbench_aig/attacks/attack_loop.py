@@ -9,8 +9,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from robustbench_aig.attacks.gradient_modes import Estimate, Mode, StraightThrough
 from robustbench_aig.attacks.iterate_selection import Keep, Kept, shortfall
-from robustbench_aig.attacks.modes import Estimate, Mode, StraightThrough
 from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import STEPS, Problem
 from robustbench_aig.randomness import Stream

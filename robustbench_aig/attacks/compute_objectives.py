@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from robustbench_aig.attacks.modes import Estimate, Mode
+from robustbench_aig.attacks.gradient_modes import Estimate, Mode
 from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.gating import Policy

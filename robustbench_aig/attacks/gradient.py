@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robustbench_aig.attacks.attack_loop import Ascent, climb
+from robustbench_aig.attacks.gradient_modes import Estimate, Mode, StraightThrough
 from robustbench_aig.attacks.iterate_selection import Keep
-from robustbench_aig.attacks.modes import Estimate, Mode, StraightThrough
 from robustbench_aig.attacks.objectives import CrossEntropy, Objective
 from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.attacks.protocol import Attack, Shape, View

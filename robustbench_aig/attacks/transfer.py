@@ -8,8 +8,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from robustbench_aig.attacks.protocol import Attack, View
+from robustbench_aig.eval_mode import frozen_in_eval_mode
 from robustbench_aig.gating import Policy, gating
-from robustbench_aig.modes import frozen_in_eval_mode
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robustbench_aig.attacks import Attack, Pgd, View, build_attack
 from robustbench_aig.attacks.gradient import random_start
-from robustbench_aig.attacks.modes import Evolution
+from robustbench_aig.attacks.gradient_modes import Evolution
 from robustbench_aig.attacks.noise import Control
 from robustbench_aig.attacks.objectives import Margin
 from robustbench_aig.attacks.problem import Problem, margin

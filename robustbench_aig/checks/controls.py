@@ -15,7 +15,7 @@ from robustbench_aig.checks.case import Case
 from robustbench_aig.checks.check import Check
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
-from robustbench_aig.checks.gates import parts_of
+from robustbench_aig.checks.gate_gradients import parts_of
 from robustbench_aig.checks.rivals import varied
 from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.evaluation import Images, Subject

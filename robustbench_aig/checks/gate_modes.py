@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from robustbench_aig.attacks import Attack
-from robustbench_aig.attacks.modes import (
+from robustbench_aig.attacks.gradient_modes import (
     AllOpen,
     Bpda,
     Detached,
@@ -21,7 +21,7 @@ from robustbench_aig.attacks.modes import (
     StraightThrough,
 )
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.gates import looking_gates, parts_of
+from robustbench_aig.checks.gate_gradients import looking_gates, parts_of
 from robustbench_aig.checks.rivals import Rivals, varied
 from robustbench_aig.checks.thresholds import Limits
 

@@ -5,34 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from robustbench_aig.attacks import Attack
+from robustbench_aig.checks.alone_and_together import AloneAndTogether
 from robustbench_aig.checks.binarization import Binarization
 from robustbench_aig.checks.blackbox import BlackBox, RandomNoise, TransferGap
 from robustbench_aig.checks.budget import EightBit, HighEpsilon, InTheBall, Monotone, Unbounded
 from robustbench_aig.checks.case import Case
 from robustbench_aig.checks.check import Check
-from robustbench_aig.checks.company import AloneAndTogether
-from robustbench_aig.checks.compute import CountedCompute
 from robustbench_aig.checks.controls import CleanAccuracy, PositiveControl
 from robustbench_aig.checks.cost import Cost
+from robustbench_aig.checks.counted_compute import CountedCompute
 from robustbench_aig.checks.draws import DrawVariance, FixedRandomness, FreshDraws
 from robustbench_aig.checks.edge import OnTheEdge
+from robustbench_aig.checks.eval_mode import OneMode
 from robustbench_aig.checks.finding import Finding
+from robustbench_aig.checks.gate_gradients import GatePath, Signal
 from robustbench_aig.checks.gate_modes import GateModes
-from robustbench_aig.checks.gates import GatePath, Signal
-from robustbench_aig.checks.gradients import (
+from robustbench_aig.checks.gate_randomness import NoiseScope, Randomness
+from robustbench_aig.checks.gates_look import GatesLook
+from robustbench_aig.checks.input_gradients import (
     FiniteDifferences,
     Shattered,
     StepSaturation,
     Underflow,
     ZeroGradient,
 )
-from robustbench_aig.checks.looking import GatesLook
-from robustbench_aig.checks.mode import OneMode
 from robustbench_aig.checks.output import Logits
 from robustbench_aig.checks.plausible import PlausibleInput
-from robustbench_aig.checks.randomness import NoiseScope, Randomness
 from robustbench_aig.checks.search import Losses, MoreSteps, Restarts, SingleStep
-from robustbench_aig.checks.seen import SeenInTraining
+from robustbench_aig.checks.seen_in_training import SeenInTraining
 from robustbench_aig.checks.starts import DistinctStarts
 from robustbench_aig.checks.trajectory import Convergence, SilentSuccess
 from robustbench_aig.errors import AigrobError, InputError

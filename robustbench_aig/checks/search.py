@@ -10,7 +10,7 @@ from robustbench_aig.attacks import Attack, Fgsm
 from robustbench_aig.attacks.gradient import GradientAttack
 from robustbench_aig.attacks.objectives import CrossEntropy, Dlr, Margin, Objective, TargetedDlr
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.gates import parts_of
+from robustbench_aig.checks.gate_gradients import parts_of
 from robustbench_aig.checks.rivals import Rivals, varied
 from robustbench_aig.checks.thresholds import Limits
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.attacks.gradient import GradientAttack
-from robustbench_aig.attacks.modes import Estimate, FrozenNoise, Mode, StraightThrough
+from robustbench_aig.attacks.gradient_modes import Estimate, FrozenNoise, Mode, StraightThrough
 from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.checks.case import AT_ONCE, ITSELF, Case, whole

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from robustbench_aig.cli import options
-from robustbench_aig.cli.assemble import LARGE_EPS, SMALL_EPS, assemble, refuse_early
+from robustbench_aig.cli.attack_request import LARGE_EPS, SMALL_EPS, assemble, refuse_early
 from robustbench_aig.cli.leading import leads
 from robustbench_aig.cli.progress import count_images, reading
 from robustbench_aig.cli.run_selection import Request

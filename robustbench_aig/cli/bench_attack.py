@@ -11,7 +11,7 @@ from rich.table import Table
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.bench_common import document, find_benchmarks, measuring, shown, table_of, with_interval
-from robustbench_aig.cli.images import images_of
+from robustbench_aig.cli.image_options import images_of
 from robustbench_aig.cli.progress import counting
 from robustbench_aig.cli.terminal import console
 from robustbench_aig.runs import find_run, read_run

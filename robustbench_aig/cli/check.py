@@ -14,8 +14,8 @@ from rich.console import Console
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.checkup import show
-from robustbench_aig.cli.images import data_of, tested
-from robustbench_aig.cli.policies import policy_of
+from robustbench_aig.cli.image_options import data_of, tested
+from robustbench_aig.cli.policy_option import policy_of
 from robustbench_aig.cli.progress import counting, reading
 from robustbench_aig.cli.run_selection import Choice, Naming, choose_one
 from robustbench_aig.cli.terminal import aside, console
@@ -191,8 +191,8 @@ def _case(
     """What is checked, in the ball that was named or else is chosen; on which images; the attack's name."""
     from robustbench_aig.attacks import build_attack  # noqa: PLC0415 - imports torch
     from robustbench_aig.checks import Case, reference_name  # noqa: PLC0415
-    from robustbench_aig.checks.choosing import informative  # noqa: PLC0415
-    from robustbench_aig.cli.loading import load_one  # noqa: PLC0415
+    from robustbench_aig.checks.informative_ball import informative  # noqa: PLC0415
+    from robustbench_aig.cli.network_loading import load_one  # noqa: PLC0415
     from robustbench_aig.evaluation import Images, network_of_run  # noqa: PLC0415
     from robustbench_aig.training import load_model  # noqa: PLC0415
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from robustbench_aig.cli.run_selection import Request
-from robustbench_aig.corruptions.files import CorruptedFiles
+from robustbench_aig.corruptions.cifar_c import CorruptedFiles
 from robustbench_aig.corruptions.names import ALL, NAMES, Corruption
 from robustbench_aig.corruptions.pixels import corrupt
 from robustbench_aig.errors import InputError

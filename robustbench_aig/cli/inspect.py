@@ -12,15 +12,15 @@ from rich.console import Console
 from rich.table import Table
 
 from robustbench_aig.cli import options
-from robustbench_aig.cli.images import images_of
-from robustbench_aig.cli.policies import policy_of
+from robustbench_aig.cli.image_options import images_of
+from robustbench_aig.cli.policy_option import policy_of
 from robustbench_aig.cli.progress import counting, reading
 from robustbench_aig.cli.terminal import console, stdout
 from robustbench_aig.errors import InputError, Interrupted
 from robustbench_aig.files import make_folder
 from robustbench_aig.inspections import Inspection
 from robustbench_aig.records import ExplainedShare
-from robustbench_aig.reporting.looking import dependence_text
+from robustbench_aig.reporting.gates_look_words import dependence_text
 from robustbench_aig.reporting.words import signed
 from robustbench_aig.runs import ambiguous, find_run, history_of, read_run
 
@@ -98,7 +98,7 @@ def _carry_out(request: Request, shown: Console) -> tuple[Inspection, Path]:
     history = history_of(path)
 
     from robustbench_aig.evaluation import network_of_run  # noqa: PLC0415 - imports torch
-    from robustbench_aig.evaluation.inspect import inspect_network  # noqa: PLC0415
+    from robustbench_aig.evaluation.inspection import inspect_network  # noqa: PLC0415
     from robustbench_aig.reporting.inspection import write_inspection  # noqa: PLC0415
     from robustbench_aig.training import load_model  # noqa: PLC0415
 

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from robustbench_aig.cli import options
-from robustbench_aig.cli.ladder import lacking_controls
+from robustbench_aig.cli.ladder_options import lacking_controls
 from robustbench_aig.cli.progress import reading
 from robustbench_aig.commands import aigrob
 from robustbench_aig.data import KNOWN, DataSet, load_data

@@ -10,7 +10,7 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from robustbench_aig.cli.asking import asking_table
+from robustbench_aig.cli.repeated_answers import asking_table
 from robustbench_aig.cli.terminal import stdout
 from robustbench_aig.commands import aigrob
 from robustbench_aig.records import Asked, Evaluation, Report, Role

@@ -1,9 +1,9 @@
 """Evaluation: the plan, the loop over chunks, the judge, the rows and the store they go to."""
 
 from robustbench_aig.evaluation.chunks import Images
+from robustbench_aig.evaluation.evaluator import KEPT, Evaluator
 from robustbench_aig.evaluation.judge import Judgement, Subject, judge
 from robustbench_aig.evaluation.ledger import ChunkDone
-from robustbench_aig.evaluation.loop import KEPT, Evaluator
 from robustbench_aig.evaluation.plan import make_plan, plan_evaluations
 from robustbench_aig.evaluation.store import Store
 from robustbench_aig.evaluation.subjects import Network, behind, network_of_module, network_of_run

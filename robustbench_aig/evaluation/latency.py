@@ -17,7 +17,7 @@ from robustbench_aig.evaluation.judge import Subject
 from robustbench_aig.gating import gating
 from robustbench_aig.medians import median_with_interval
 from robustbench_aig.models import fused
-from robustbench_aig.models.fused.blocks import GatedBlock
+from robustbench_aig.models.fused.fused_blocks import GatedBlock
 from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream
 from robustbench_aig.records import Clocked, Latency, Pace

@@ -16,9 +16,9 @@ from robustbench_aig.evaluation.judge import Subject
 from robustbench_aig.gating import Argmax, Expected, Random
 from robustbench_aig.medians import median_with_interval
 from robustbench_aig.models import ForeignNetwork, MacProfile, UnknownMacs, defended, profile_macs
+from robustbench_aig.models.adapter_trial import try_adapter
 from robustbench_aig.models.branches import residual_branches
 from robustbench_aig.models.foreign import neutral
-from robustbench_aig.models.trial import try_adapter
 from robustbench_aig.policies import PLAIN, STATIC, traits
 from robustbench_aig.precision import float32
 from robustbench_aig.records import (

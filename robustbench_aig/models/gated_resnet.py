@@ -8,7 +8,7 @@ from typing import Unpack
 from torch import Tensor, nn
 
 from robustbench_aig.gating import Gate, OpenGate, PooledGate
-from robustbench_aig.models.foreign.network import ForeignNetwork
+from robustbench_aig.models.foreign.wrapper import ForeignNetwork
 from robustbench_aig.models.resnet import Block, ResNet, Settings
 
 

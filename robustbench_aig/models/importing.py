@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.errors import InputError
-from robustbench_aig.models.build import build_model
 from robustbench_aig.models.foreign.fitting import plain_name
+from robustbench_aig.models.network_factory import build_model
 from robustbench_aig.recipes import GatedResNetRecipe, ModelSettings, ResNetRecipe
 
 State = Mapping[str, Tensor]

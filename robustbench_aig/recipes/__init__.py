@@ -56,7 +56,7 @@ from robustbench_aig.recipes.models import (
     TorchvisionResNetRecipe,
     WideResNetRecipe,
 )
-from robustbench_aig.recipes.reading import read_toml, validate
+from robustbench_aig.recipes.recipe_files import read_toml, validate
 from robustbench_aig.recipes.training import (
     PRESETS,
     Adversarial,

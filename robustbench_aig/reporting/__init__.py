@@ -8,7 +8,7 @@ Imports no torch: a report can be made and read where the models cannot run.
 """
 
 from robustbench_aig.reporting.aggregation import aggregate
-from robustbench_aig.reporting.loading import load_plan
-from robustbench_aig.reporting.writing import write_report
+from robustbench_aig.reporting.evidence import load_plan
+from robustbench_aig.reporting.report_files import write_report
 
 __all__ = ["aggregate", "load_plan", "write_report"]

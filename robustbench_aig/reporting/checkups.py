@@ -7,8 +7,8 @@ from pathlib import Path
 from robustbench_aig.errors import InputError
 from robustbench_aig.files import make_folder, write_atomic
 from robustbench_aig.records import Checkup
-from robustbench_aig.reporting.loading import CHECKS, load_plan
-from robustbench_aig.reporting.writing import write_report
+from robustbench_aig.reporting.evidence import CHECKS, load_plan
+from robustbench_aig.reporting.report_files import write_report
 
 
 def refuse_foreign(directory: Path, run: str, weights_digest: str | None, policy: str | None) -> None:

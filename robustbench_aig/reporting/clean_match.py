@@ -10,8 +10,8 @@ from robustbench_aig.records import ChosenOn, CleanMatch, MeanDifference, ModelR
 from robustbench_aig.reporting.claims.groups import groups
 from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.robustness import Side, gap_of
+from robustbench_aig.reporting.evidence import Evidence
 from robustbench_aig.reporting.gated_vs_plain import CLEAN, Condition, Results, paired
-from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.reporting.words import SUMMARIES
 
 _DIGITS = 9

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from robustbench_aig.records import Accuracy, CorruptionMean, CorruptionRecord, EvaluationPlan, Report, Status
-from robustbench_aig.reporting.accuracy import Scores, accuracy
-from robustbench_aig.reporting.loading import Evidence
+from robustbench_aig.reporting.evidence import Evidence
+from robustbench_aig.reporting.image_scores import Scores, accuracy
 from robustbench_aig.reporting.series import Series
 from robustbench_aig.reporting.words import listing
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from robustbench_aig.inspections import ClassUse, Factor, GateUse, Inspection
 from robustbench_aig.policies import traits
-from robustbench_aig.reporting.looking import dependence_text
+from robustbench_aig.reporting.gates_look_words import dependence_text
 from robustbench_aig.reporting.words import accuracy_text, listing, number, percent
 
 _DISTINCT = 0.05

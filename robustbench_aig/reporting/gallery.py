@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_aig.records import Evaluation, Report
-from robustbench_aig.reporting.loading import Evidence, load_images
+from robustbench_aig.reporting.evidence import Evidence, load_images
 from robustbench_aig.reporting.pictures import Pixels, png
-from robustbench_aig.reporting.rows import Rows
+from robustbench_aig.reporting.sample_columns import Rows
 from robustbench_aig.reporting.series import Series, headline
 
 MOST_CARDS = 12

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from robustbench_aig.records import Accuracies, Comparison, ModelRecord, Status, ThreatRecord
-from robustbench_aig.reporting.accuracy import Scores, accuracy
 from robustbench_aig.reporting.corruptions import ALL, Mean
-from robustbench_aig.reporting.loading import Evidence
-from robustbench_aig.reporting.rows import Floats
+from robustbench_aig.reporting.evidence import Evidence
+from robustbench_aig.reporting.image_scores import Scores, accuracy
+from robustbench_aig.reporting.sample_columns import Floats
 from robustbench_aig.reporting.union import Union
 from robustbench_aig.statistics import (
     CONFIDENCE,

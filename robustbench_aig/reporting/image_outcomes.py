@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from robustbench_aig.records import EvaluationPlan, Plan, Report, ThreatRecord
+from robustbench_aig.reporting.evidence import Evidence
 from robustbench_aig.reporting.gallery import GateChange
-from robustbench_aig.reporting.loading import Evidence
-from robustbench_aig.reporting.rows import Bools, Ints
+from robustbench_aig.reporting.sample_columns import Bools, Ints
 from robustbench_aig.reporting.series import Series, threats
 from robustbench_aig.reporting.union import members_of, worst
 

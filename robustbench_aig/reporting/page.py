@@ -11,11 +11,11 @@ from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecor
 from robustbench_aig.reporting import charts, clean_match_words, corruptions, gallery, heatmap, shifts, words
 from robustbench_aig.reporting.claims.groups import groups
 from robustbench_aig.reporting.compute_verdict import forced
-from robustbench_aig.reporting.containing import Contained
+from robustbench_aig.reporting.evidence import Evidence
+from robustbench_aig.reporting.gates_look_words import looking
 from robustbench_aig.reporting.image_outcomes import ImageOutcomes
-from robustbench_aig.reporting.ladder import step_rows
-from robustbench_aig.reporting.loading import Evidence
-from robustbench_aig.reporting.looking import looking
+from robustbench_aig.reporting.ladder_steps import step_rows
+from robustbench_aig.reporting.optional_parts import Contained
 from robustbench_aig.reporting.over_seeds import over_seeds
 from robustbench_aig.reporting.palette import heat_css
 from robustbench_aig.reporting.pictures import channels_shown

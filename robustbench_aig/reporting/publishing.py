@@ -12,10 +12,10 @@ from robustbench_aig.errors import InputError, RunError, first_line
 from robustbench_aig.files import UnwritableError, make_folder, unwritable, write_atomic
 from robustbench_aig.records import Checkup, Plan, Report
 from robustbench_aig.records.documents import read_json
-from robustbench_aig.reporting.alone import came_alone
-from robustbench_aig.reporting.loading import CHECKS, Evidence, load_evidence
-from robustbench_aig.reporting.rows import with_defaults
-from robustbench_aig.reporting.writing import write_report
+from robustbench_aig.reporting.evidence import CHECKS, Evidence, load_evidence
+from robustbench_aig.reporting.report_files import write_report
+from robustbench_aig.reporting.sample_columns import with_defaults
+from robustbench_aig.reporting.without_evidence import came_alone
 from robustbench_aig.samples import NAMES, parquet
 
 _AS_THEY_ARE = (NAMES, "times.json", "latency.json", "pace.json")

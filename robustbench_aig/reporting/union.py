@@ -9,9 +9,9 @@ import numpy as np
 
 from robustbench_aig.recipes.gradients import OBJECTIVES_OF_GATES
 from robustbench_aig.records import EvaluationPlan, Plan, ThreatRecord, WorstCase
-from robustbench_aig.reporting.accuracy import Scores, accuracy
-from robustbench_aig.reporting.loading import Evidence
-from robustbench_aig.reporting.rows import Bools, Ints, Rows
+from robustbench_aig.reporting.evidence import Evidence
+from robustbench_aig.reporting.image_scores import Scores, accuracy
+from robustbench_aig.reporting.sample_columns import Bools, Ints, Rows
 from robustbench_aig.statistics import worst_of
 
 T = TypeVar("T")

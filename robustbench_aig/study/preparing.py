@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from robustbench_aig.corruptions.files import CorruptedFiles
+from robustbench_aig.corruptions.cifar_c import CorruptedFiles
 from robustbench_aig.environment import environment
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import (
@@ -27,7 +27,7 @@ from robustbench_aig.models import fused
 from robustbench_aig.policies import PLAIN, traits
 from robustbench_aig.precision import float32
 from robustbench_aig.records import EXACT, Asked, DataRecord, Plan, Rung
-from robustbench_aig.study.attacks import build, named_attacks
+from robustbench_aig.study.attack_preparation import build, named_attacks
 from robustbench_aig.study.wanted import Chosen, Wanted
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from robustbench_aig.evaluation.evaluator import KEPT, Evaluator
 from robustbench_aig.evaluation.latency import (
     Pictures,
     Runner,
@@ -19,14 +20,13 @@ from robustbench_aig.evaluation.latency import (
     measure_pace,
     sparse_copy,
 )
-from robustbench_aig.evaluation.loop import KEPT, Evaluator
 from robustbench_aig.files import write_atomic
 from robustbench_aig.models import fused
 from robustbench_aig.policies import PLAIN, traits
 from robustbench_aig.records import Evaluation, Report
 from robustbench_aig.reporting.aggregation import summarise
 from robustbench_aig.reporting.claims import groups
-from robustbench_aig.reporting.loading import load_evidence, load_images, load_paces
+from robustbench_aig.reporting.evidence import load_evidence, load_images, load_paces
 from robustbench_aig.reporting.series import all_series, headline
 
 

@@ -3,7 +3,7 @@
 from robustbench_aig.training.events import EpochEvent, Event, FinishedEvent, NoteEvent, StepEvent
 from robustbench_aig.training.hardware import Hardware
 from robustbench_aig.training.job import Job, existing
-from robustbench_aig.training.loop import train
+from robustbench_aig.training.train_loop import train
 from robustbench_aig.training.weights import load_model
 
 __all__ = [

@@ -24,7 +24,7 @@ from robustbench_aig.training.gate_losses import (
     pair_information,
 )
 from robustbench_aig.training.hardware import Hardware, precision
-from robustbench_aig.training.inner import inner_attack
+from robustbench_aig.training.inner_attack import inner_attack
 from robustbench_aig.training.losses import divergence, rate_loss
 
 

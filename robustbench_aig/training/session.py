@@ -17,10 +17,10 @@ from robustbench_aig.randomness import seed_of
 from robustbench_aig.runs import WEIGHTS, EpochRecord, Metrics, RunRecord, clear_run, write_history, write_run
 from robustbench_aig.training.batches import Batches
 from robustbench_aig.training.checkpoint import Checkpoint, State, drop_checkpoints, load_checkpoints, save_checkpoint
+from robustbench_aig.training.epoch_sums import Tally
 from robustbench_aig.training.job import Job, describe
 from robustbench_aig.training.learner import Learner
 from robustbench_aig.training.scoring import Scorer
-from robustbench_aig.training.tally import Tally
 from robustbench_aig.training.weights import build_network, save_weights, take_over
 
 FINAL_DRAWS = 10

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import View, build_attack
-from robustbench_aig.attacks.compute import ComputeAttack
+from robustbench_aig.attacks.compute_attacks import ComputeAttack
 from robustbench_aig.attacks.compute_objectives import (
     Anchored,
     Direction,
@@ -18,7 +18,7 @@ from robustbench_aig.attacks.compute_objectives import (
     Power,
     Projected,
 )
-from robustbench_aig.attacks.modes import AllOpen, StraightThrough
+from robustbench_aig.attacks.gradient_modes import AllOpen, StraightThrough
 from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import AttackRecipe, change_attack, validate

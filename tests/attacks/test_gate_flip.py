@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Pgd, View, run_attack
-from robustbench_aig.attacks.modes import Estimate, Exact, StraightThrough
+from robustbench_aig.attacks.gradient_modes import Estimate, Exact, StraightThrough
 from robustbench_aig.attacks.objectives import GateFlip, Objective
 from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.gating import Argmax, Gate, Policy, Sampled, gating

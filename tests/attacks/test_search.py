@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from robustbench_aig.attacks import Apgd, Attack, Attacked, Fgsm, Pgd, View, run_attack
 from robustbench_aig.attacks.apgd import checkpoints
+from robustbench_aig.attacks.gradient_modes import AllOpen, SoftExpected, StraightThrough
 from robustbench_aig.attacks.iterate_selection import SURE
-from robustbench_aig.attacks.modes import AllOpen, SoftExpected, StraightThrough
 from robustbench_aig.attacks.objectives import (
     CrossEntropy,
     Dlr,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Apgd, Pgd, View, run_attack
-from robustbench_aig.attacks.modes import Leaded, Mode, SoftExpected, StraightThrough
+from robustbench_aig.attacks.gradient_modes import Leaded, Mode, SoftExpected, StraightThrough
 from robustbench_aig.attacks.problem import margin
 from robustbench_aig.checks import ALL, QUICK, run_checks
 from robustbench_aig.checks.binarization import Binarization, features_of, planted, separate

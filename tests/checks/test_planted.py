@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from robustbench_aig.attacks import Apgd, Attack
-from robustbench_aig.attacks.modes import StraightThrough
+from robustbench_aig.attacks.gradient_modes import StraightThrough
 from robustbench_aig.checks import ALL, QUICK, Case, Check, Finding, reference_attack, run_checks
 from robustbench_aig.checks.blackbox import BlackBox
 from robustbench_aig.checks.worst_case import Union

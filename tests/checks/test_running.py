@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Apgd, View
-from robustbench_aig.attacks.modes import StraightThrough
+from robustbench_aig.attacks.gradient_modes import StraightThrough
 from robustbench_aig.checks import QUICK, Case, Check, Cost, Finding, Limits, estimate, run_checks
 from robustbench_aig.checks.blackbox import BlackBox
-from robustbench_aig.checks.choosing import informative
-from robustbench_aig.checks.randomness import Randomness
+from robustbench_aig.checks.gate_randomness import Randomness
+from robustbench_aig.checks.informative_ball import informative
 from robustbench_aig.checks.search import SingleStep
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import Network

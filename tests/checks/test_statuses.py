@@ -10,10 +10,10 @@ from torch import Tensor
 
 from robustbench_aig.attacks import Apgd, Fgsm, Pgd, View
 from robustbench_aig.attacks.gradient import random_start
-from robustbench_aig.attacks.modes import Detached, StraightThrough
+from robustbench_aig.attacks.gradient_modes import Detached, StraightThrough
 from robustbench_aig.checks import ALL, Case, Check, Finding, run_checks
 from robustbench_aig.checks.blackbox import BlackBox, Outsiders
-from robustbench_aig.checks.gates import Signal
+from robustbench_aig.checks.gate_gradients import Signal
 from robustbench_aig.checks.plausible import inputs
 from robustbench_aig.evaluation import Images, Network, Subject
 from robustbench_aig.gating import PooledGate, Sampled

@@ -8,7 +8,7 @@ import pytest
 from robustbench_aig.records import Claim, Report
 from robustbench_aig.records.documents import load_report
 from robustbench_aig.reporting.claims import groups
-from robustbench_aig.reporting.loading import load_plan
+from robustbench_aig.reporting.evidence import load_plan
 from robustbench_aig.training import train
 from tests.command import aigrob_here
 from tests.tiny import job

@@ -10,14 +10,14 @@ import pytest
 
 from robustbench_aig import checks
 from robustbench_aig.checks import Case, Check, Finding
+from robustbench_aig.checks.alone_and_together import AloneAndTogether
 from robustbench_aig.checks.budget import HighEpsilon
-from robustbench_aig.checks.company import AloneAndTogether
-from robustbench_aig.checks.compute import CountedCompute
-from robustbench_aig.checks.gates import GatePath
+from robustbench_aig.checks.counted_compute import CountedCompute
+from robustbench_aig.checks.gate_gradients import GatePath
+from robustbench_aig.checks.gate_randomness import Randomness
 from robustbench_aig.checks.output import Logits
 from robustbench_aig.checks.plausible import PlausibleInput
-from robustbench_aig.checks.randomness import Randomness
-from robustbench_aig.checks.seen import SeenInTraining
+from robustbench_aig.checks.seen_in_training import SeenInTraining
 from robustbench_aig.records import Checkup
 from robustbench_aig.records.documents import load_report
 from robustbench_aig.runs import read_run

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from robustbench_aig.evaluation import inspect as measuring
+from robustbench_aig.evaluation import inspection as measuring
 from robustbench_aig.inspections import Inspection
 from robustbench_aig.runs import read_history, read_run
 from robustbench_aig.training import train

@@ -19,7 +19,7 @@ from robustbench_aig.zoo import find_attack
 from tests.command import aigrob_here, as_printed, refused
 from tests.evaluation.conftest import evaluator, make
 from tests.evaluation.test_cascade import mostly_right
-from tests.evaluation.test_loop import Broken
+from tests.evaluation.test_evaluator import Broken
 from tests.test_architecture import ROOT
 from tests.tiny import write_images
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from robustbench_aig.attacks import Attack, build_attack
-from robustbench_aig.corruptions.files import CorruptedFiles
+from robustbench_aig.corruptions.cifar_c import CorruptedFiles
 from robustbench_aig.evaluation import Evaluator, Images, Store, Subject, make_plan, plan_evaluations
 from robustbench_aig.models import profile_macs
 from robustbench_aig.records import CorruptionRecord, DataRecord, GateRecord, ModelRecord, Plan

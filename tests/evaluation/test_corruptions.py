@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from robustbench_aig.corruptions.files import CorruptedFiles
+from robustbench_aig.corruptions.cifar_c import CorruptedFiles
 from robustbench_aig.corruptions.names import Corruption
 from robustbench_aig.corruptions.pixels import corrupt
 from robustbench_aig.evaluation import judge

@@ -16,7 +16,7 @@ from robustbench_aig.gating import Argmax, Gate, gating
 from robustbench_aig.models import GatedResNet, defended, profile_macs
 from robustbench_aig.records import Latency
 from robustbench_aig.reporting import aggregate
-from robustbench_aig.reporting.loading import Evidence, load_evidence, load_images
+from robustbench_aig.reporting.evidence import Evidence, load_evidence, load_images
 from robustbench_aig.study import timing
 from robustbench_aig.study.timing import add_latencies, clocked
 from tests.evaluation.conftest import COUNT, SHAPE, evaluator, make

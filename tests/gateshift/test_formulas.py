@@ -15,8 +15,8 @@ from hypothesis.extra.numpy import arrays
 
 from robustbench_aig.gateshift import paths
 from robustbench_aig.gateshift.arrays import Bools, Floats
+from robustbench_aig.gateshift.expected_macs import expected_macs
 from robustbench_aig.gateshift.flips import flipped, overlap
-from robustbench_aig.gateshift.macs import expected_macs
 from robustbench_aig.gateshift.shift import corrected, divergence, noise_of_mean
 
 probabilities = st.floats(0, 1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from robustbench_aig.attacks.modes import policies as attackers
+from robustbench_aig.attacks.gradient_modes import attacker_policies as attackers
 from robustbench_aig.errors import InputError
 from robustbench_aig.gating import (
     DEPLOYABLE,

@@ -13,8 +13,8 @@ from robustbench_aig.gating import Argmax, Execution, Expected, Frozen, Gate, Op
 from robustbench_aig.models import GatedResNet, ResNet, adapt, defended, fused
 from robustbench_aig.models.adapt import only_logits
 from robustbench_aig.models.fused import chain, convolution
-from robustbench_aig.models.fused.network import FusedResNet
-from robustbench_aig.models.fused.rows import put, take
+from robustbench_aig.models.fused.fused_network import FusedResNet
+from robustbench_aig.models.fused.row_selection import put, take
 from robustbench_aig.models.preact_resnet import PreActResNet
 from robustbench_aig.models.stochastic_depth import StochasticDepthResNet
 from robustbench_aig.models.torchvision import torchvision_resnet

@@ -21,9 +21,9 @@ from robustbench_aig.reporting import write_report
 from robustbench_aig.reporting.clean_match import clean_matches
 from robustbench_aig.reporting.clean_match_words import choice, lines
 from robustbench_aig.reporting.corruptions import means
+from robustbench_aig.reporting.evidence import load_evidence
 from robustbench_aig.reporting.gated_vs_plain import results_of
-from robustbench_aig.reporting.loading import load_evidence
-from robustbench_aig.reporting.rows import Floats
+from robustbench_aig.reporting.sample_columns import Floats
 from robustbench_aig.reporting.union import unions
 from robustbench_aig.statistics import seed_difference
 from robustbench_aig.training import train

@@ -8,8 +8,8 @@ import pytest
 
 from robustbench_aig.records import Comparison, Report
 from robustbench_aig.reporting import aggregate, words
-from robustbench_aig.reporting.accuracy import Scores
 from robustbench_aig.reporting.gated_vs_plain import equivalence, paired
+from robustbench_aig.reporting.image_scores import Scores
 from robustbench_aig.statistics import mcnemar_power
 from tests.reporting.synthetic import Study, evaluation, fail
 

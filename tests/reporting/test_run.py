@@ -11,7 +11,7 @@ import torch
 from robustbench_aig.errors import RunError
 from robustbench_aig.gating import Gate
 from robustbench_aig.models.branches import residual_branches
-from robustbench_aig.models.build import build_model
+from robustbench_aig.models.network_factory import build_model
 from robustbench_aig.recipes.models import Place, gate_places
 from robustbench_aig.reporting.epoch_map import epoch_map
 from robustbench_aig.reporting.heatmap import share

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from robustbench_aig.reporting import sample_tables, write_report
-from robustbench_aig.reporting.loading import load_evidence
-from robustbench_aig.reporting.rows import Rows
+from robustbench_aig.reporting.evidence import load_evidence
+from robustbench_aig.reporting.sample_columns import Rows
 from tests.reporting.synthetic import N, Study, with_many_attacks
 
 

@@ -15,14 +15,14 @@ from rich.console import Console
 from robustbench_aig.cli.compare import _show
 from robustbench_aig.records import Rung
 from robustbench_aig.reporting import aggregate, words, write_report
-from robustbench_aig.reporting.accuracy import Scores
 from robustbench_aig.reporting.claims.robustness import Side, gap_of
 from robustbench_aig.reporting.compare import compare_reports
+from robustbench_aig.reporting.evidence import Evidence, load_evidence
 from robustbench_aig.reporting.gated_vs_plain import CLEAN, Condition, Results, comparisons
-from robustbench_aig.reporting.ladder import ladder
-from robustbench_aig.reporting.loading import Evidence, load_evidence
+from robustbench_aig.reporting.image_scores import Scores
+from robustbench_aig.reporting.ladder_steps import ladder
 from robustbench_aig.reporting.over_seeds import over_seeds
-from robustbench_aig.reporting.rows import Ints
+from robustbench_aig.reporting.sample_columns import Ints
 from robustbench_aig.statistics import mcnemar
 from tests.reporting.synthetic import N, Study, make_study, repeated, threat, with_seeds
 

@@ -15,7 +15,7 @@ from robustbench_aig.evaluation.latency import Runner, measure_pace, sparse_copy
 from robustbench_aig.evaluation.plan import make_plan
 from robustbench_aig.records import Pace, TrainingRecord
 from robustbench_aig.reporting import aggregate
-from robustbench_aig.reporting.loading import load_images
+from robustbench_aig.reporting.evidence import load_images
 from robustbench_aig.runs import EpochRecord, Init, RunRecord, read_history, read_run
 from robustbench_aig.study import timing
 from robustbench_aig.study.timing import add_paces

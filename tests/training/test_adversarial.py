@@ -19,7 +19,7 @@ from robustbench_aig.recipes import Adversarial, ModelRecipe, validate
 from robustbench_aig.runs import RobustScore, RunRecord, read_history
 from robustbench_aig.training import EpochEvent, FinishedEvent, Hardware, Job, NoteEvent, load_model, train
 from robustbench_aig.training.batches import Batch
-from robustbench_aig.training.inner import inner_attack
+from robustbench_aig.training.inner_attack import inner_attack
 from robustbench_aig.training.learner import Learner
 from robustbench_aig.training.scoring import Scorer, overfitted
 from tests.networks import gated, images, plain

@@ -11,10 +11,10 @@ from robustbench_aig.gating import PooledGate, Sampled, gating
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import Augment, Steps
 from robustbench_aig.training.augment import augment, random_crop
+from robustbench_aig.training.epoch_sums import Tally
 from robustbench_aig.training.learner import Outcome
 from robustbench_aig.training.losses import divergence, rate_loss
 from robustbench_aig.training.schedule import factor, triangular
-from robustbench_aig.training.tally import Tally
 from tests.networks import gated, images
 
 

@@ -34,8 +34,8 @@ from robustbench_aig.training import (
     load_model,
     train,
 )
-from robustbench_aig.training.loop import train as train_network
 from robustbench_aig.training.scoring import Scorer
+from robustbench_aig.training.train_loop import train as train_network
 from tests.tiny import job, recipe, result, write_images
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from robustbench_aig.models.fused.convolution import Convolution, relu_gradient
-from robustbench_aig.models.fused.rows import put, take
+from robustbench_aig.models.fused.row_selection import put, take
 
 
 class Chain(nn.Module):

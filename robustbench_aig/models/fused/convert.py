@@ -13,12 +13,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from robustbench_aig.gating import Gate, OpenGate, PooledGate
 from robustbench_aig.models.adapt import only_logits
-from robustbench_aig.models.foreign.network import ForeignNetwork
-from robustbench_aig.models.fused.blocks import GatedBlock as FusedGatedBlock
-from robustbench_aig.models.fused.blocks import PlainBlock, PooledLogits, PreActivationBlock
+from robustbench_aig.models.foreign.wrapper import ForeignNetwork
 from robustbench_aig.models.fused.chain import Chain
 from robustbench_aig.models.fused.convolution import Convolution
-from robustbench_aig.models.fused.network import FusedResNet
+from robustbench_aig.models.fused.fused_blocks import GatedBlock as FusedGatedBlock
+from robustbench_aig.models.fused.fused_blocks import PlainBlock, PooledLogits, PreActivationBlock
+from robustbench_aig.models.fused.fused_network import FusedResNet
 from robustbench_aig.models.gated_resnet import GatedBlock, GatedResNet
 from robustbench_aig.models.preact_resnet import PreActBlock, PreActResNet
 from robustbench_aig.models.resnet import Block, Projection, ResNet

@@ -10,7 +10,7 @@ from robustbench_aig.reporting.claims.robustness import Side, gap_of
 from robustbench_aig.reporting.claims.verdicts import HOLDS, Estimate, Ruling, measurement, too_few
 from robustbench_aig.reporting.gated_vs_plain import CLEAN
 from robustbench_aig.reporting.gates import dependence_of
-from robustbench_aig.reporting.looking import counted
+from robustbench_aig.reporting.gates_look_words import counted
 from robustbench_aig.reporting.words import listing
 from robustbench_aig.statistics import MARGIN
 

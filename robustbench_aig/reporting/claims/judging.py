@@ -22,15 +22,15 @@ from robustbench_aig.recipes import (
 )
 from robustbench_aig.records import CheckState, Claim, Measurement, Source
 from robustbench_aig.reporting.claims.choice_pays import held_to_looking, measure_choice
+from robustbench_aig.reporting.claims.clean_gates import measure_specificity, measure_transitions
 from robustbench_aig.reporting.claims.costs import measure_overhead, measure_pace, measure_training_speed
-from robustbench_aig.reporting.claims.gates import measure_specificity, measure_transitions
+from robustbench_aig.reporting.claims.gate_movement import measure_movement
 from robustbench_aig.reporting.claims.groups import groups
-from robustbench_aig.reporting.claims.movement import measure_movement
 from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.robustness import measure_accuracy, measure_robustness, unmeasured
 from robustbench_aig.reporting.claims.verdicts import HOLDS, Ruling, combine, unrefuted
+from robustbench_aig.reporting.evidence import Evidence
 from robustbench_aig.reporting.gated_vs_plain import Results
-from robustbench_aig.reporting.loading import Evidence
 from robustbench_aig.statistics.seeds import FEWEST_SEEDS
 
 _MEASURES: dict[type, Callable[[Any, Question], list[Measurement]]] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robustbench_aig.reporting.claims.groups import Group
+from robustbench_aig.reporting.evidence import Evidence
 from robustbench_aig.reporting.gated_vs_plain import Results
-from robustbench_aig.reporting.loading import Evidence
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import numpy as np
 from robustbench_aig.policies import PLAIN, traits
 from robustbench_aig.recipes import AccuracyClaim, RobustnessClaim, Strengths
 from robustbench_aig.records import Measurement, ModelRecord, ThreatRecord
-from robustbench_aig.reporting.accuracy import Scores
 from robustbench_aig.reporting.claims.groups import Group
 from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.verdicts import Contest, Estimate, Ruling, judge_bound, judge_contest, measurement
 from robustbench_aig.reporting.gated_vs_plain import CLEAN, Condition, Results, interval_of
-from robustbench_aig.reporting.rows import Bools, Floats
+from robustbench_aig.reporting.image_scores import Scores
+from robustbench_aig.reporting.sample_columns import Bools, Floats
 from robustbench_aig.reporting.words import listing
 from robustbench_aig.statistics import MARGIN, seed_difference
 from robustbench_aig.statistics.seeds import FEWEST_SEEDS

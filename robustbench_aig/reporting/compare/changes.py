@@ -9,9 +9,9 @@ from pydantic import Field
 from scipy.special import ndtri
 
 from robustbench_aig.records import Accuracy, Record, Report, Status, ThreatRecord
-from robustbench_aig.reporting.accuracy import Scores
 from robustbench_aig.reporting.compare.report_pair import Key, Pairing, Side
 from robustbench_aig.reporting.gated_vs_plain import paired
+from robustbench_aig.reporting.image_scores import Scores
 from robustbench_aig.reporting.words import SAME, differs
 from robustbench_aig.statistics import LEVEL, Interval
 

@@ -11,9 +11,9 @@ import numpy as np
 from robustbench_aig.records import Accuracy, Report, Status
 from robustbench_aig.records.documents import load_report
 from robustbench_aig.reporting.corruptions import ALL, means
+from robustbench_aig.reporting.evidence import Evidence, load_evidence
 from robustbench_aig.reporting.gated_vs_plain import CLEAN, Condition, Results, results_of
-from robustbench_aig.reporting.loading import Evidence, load_evidence
-from robustbench_aig.reporting.rows import Bools, Ints
+from robustbench_aig.reporting.sample_columns import Bools, Ints
 from robustbench_aig.reporting.union import unions
 
 Key = tuple[str, str, Condition]

@@ -12,7 +12,7 @@ from robustbench_aig.errors import InputError, RunError
 from robustbench_aig.records import Evaluation, Report, ThreatRecord
 from robustbench_aig.records.documents import REPORT, load_report
 from robustbench_aig.reporting.leaderboard.records import Entry, Group, Leaderboard, Standing, Unread
-from robustbench_aig.reporting.tables.movement import strongest_of
+from robustbench_aig.reporting.tables.gate_table import strongest_of
 from robustbench_aig.reporting.words import listing, threat_text
 from robustbench_aig.threat import Threat
 

@@ -11,8 +11,8 @@ from robustbench_aig.records import Checkup, Claim, FindingRecord, ModelRecord, 
 from robustbench_aig.records.documents import load_report
 from robustbench_aig.reporting import aggregate, write_report
 from robustbench_aig.reporting.checkups import add_checkup, refuse_foreign
-from robustbench_aig.reporting.claims.gates import class_spread
-from robustbench_aig.reporting.loading import load_evidence
+from robustbench_aig.reporting.claims.clean_gates import class_spread
+from robustbench_aig.reporting.evidence import load_evidence
 from robustbench_aig.zoo import claim_names, find_claim
 from tests.reporting import synthetic
 from tests.reporting.synthetic import (

@@ -1,0 +1,121 @@
+"""From what the user typed to an evaluation that is ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from robustbench_aig.cli import options
+from robustbench_aig.cli.image_options import data_of, tested
+from robustbench_aig.cli.run_selection import Choice, Request, Shape, choose
+from robustbench_aig.corruptions.names import Corruption
+from robustbench_aig.errors import InputError
+from robustbench_aig.policies import refuse_unknown
+from robustbench_aig.records import EXACT, Asked
+from robustbench_aig.threat import Threat
+from robustbench_aig.zoo import find_attack, find_suite
+
+if TYPE_CHECKING:
+    import torch
+
+    from robustbench_aig.evaluation import Evaluator, Together
+
+SMALL_EPS = ("4/255", "8/255", "16/255", "32/255")
+LARGE_EPS = ("0.5/255", "1/255", "2/255", "8/255")
+"""Epsilons over which an undefended network goes from intact to lost: images below 24 pixels, and from there on."""
+
+
+def chosen_threats(request: Request, shape: Shape) -> list[Threat]:
+    """The epsilons asked for, or those that suit images (C, H, W); none where corruptions alone are asked for."""
+    if not request.in_balls:
+        return []
+    defaults = SMALL_EPS if min(shape[1:]) < options.SMALL_SIDE else LARGE_EPS
+    if not request.eps and request.norm != "linf":
+        raise InputError(f"name the epsilons for --norm {request.norm}, like --eps 0.25 --eps 0.5")
+    return [Threat.parse(text, request.norm) for text in request.eps or defaults]
+
+
+def refuse_early(request: Request) -> Choice:
+    """What the request names, once all that can be refused without importing torch is refused."""
+    for option, value in (("--limit", request.limit), ("--chunk", request.chunk), ("--draws", request.draws)):
+        if value is not None and value != EXACT and value < 1:
+            raise InputError(f"{option} must be at least 1, got {value}")
+    for name in request.attacks:
+        find_attack(name)
+    find_suite(request.suite)
+    for text in request.corruptions if request.corruption_files is None else ():
+        Corruption.parse(text)
+    choice = choose(request)
+    # Threats that are wrong are refused now; whether the defaults are those of small images is known with the data.
+    chosen_threats(request, choice.shape or (1, 1, 1))
+    return choice
+
+
+def assemble(
+    request: Request,
+    together: Together,
+    device: torch.device,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Evaluator, list[str]]:
+    """Load images and networks, fix the plan, open the report directory.
+
+    Args:
+        request: as typed.
+        together: the processes that share the work; the leading one opens the directory.
+        device: this process's.
+        progress: told how many images are read.
+
+    Returns:
+        The evaluator, and notes on what was chosen for the user.
+    """
+    from robustbench_aig.cli.corruption_options import chosen_corruptions  # noqa: PLC0415 - imports torch
+    from robustbench_aig.cli.network_loading import Known, load_networks  # noqa: PLC0415
+    from robustbench_aig.evaluation import KEPT, Images  # noqa: PLC0415
+    from robustbench_aig.study import Wanted, prepare  # noqa: PLC0415
+
+    choice = refuse_early(request)
+    for policy in request.policies:
+        refuse_unknown(policy)
+    found = data_of(choice.data, source=request.data, seed=request.seed, progress=progress)
+    test, data = tested(found, request.limit, request.seed, request.images)
+    options.suit_threads(data.shape)
+    images = Images(test.batch(slice(None)), test.labels, test.ids, test.file_names)
+    corruptions, files, left_out = chosen_corruptions(request, images, data)
+    known = Known(found.validation if choice.data else None, progress)
+    loaded = load_networks(request, choice, images, data, device, known)
+    wanted = Wanted(
+        chosen_threats(request, data.shape),
+        request.attacks,
+        request.suite,
+        corruptions,
+        seed=request.seed,
+        chunk=request.chunk,
+        draws=request.draws,
+        amp=options.precision_for(device, data.shape, amp=request.amp),
+        keep=data.n if request.keep_images else KEPT,
+        runs=request.runs_root,
+    )
+    asked = Asked(
+        runs=str(request.runs_root),
+        data=request.data,
+        images=str(request.images) if request.images else None,
+        norm=request.norm,
+        seed=request.seed,
+        device=request.device,
+        networks=loaded.named,
+    )
+    evaluator, notes = prepare(
+        loaded.networks,
+        images,
+        data,
+        wanted,
+        place=lambda plan: request.out / (request.name or f"{data.name}-{plan.digest[:8]}"),
+        command=request.command,
+        device=device,
+        resume=request.resume,
+        together=together,
+        rungs=loaded.rungs,
+        files=files,
+        asked=asked,
+    )
+    return evaluator, [*choice.notes, *notes, *left_out, *loaded.notes]

@@ -1,0 +1,200 @@
+"""Reads a report directory: plan, sample tables, times, images. Damage is told in one line, with a way out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from robustbench_aig.errors import RunError, first_line
+from robustbench_aig.records import Checkup, EvaluationPlan, Latency, ModelRecord, Pace, Plan
+from robustbench_aig.records.documents import read_json, read_plan
+from robustbench_aig.reporting.sample_columns import Ints, Rows
+from robustbench_aig.reporting.sample_tables import SampleTables
+from robustbench_aig.samples import NAME, NAMES
+
+T = TypeVar("T")
+
+CHECKS = "checks"
+"""The folder of a report directory that holds a checkup for each network and policy."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the numbers of a report are made from.
+
+    Attributes:
+        plan: what was to be measured.
+        rows: evaluation id -> its rows; unfinished ones are absent. Hold few at once: a report may have millions.
+        seconds: evaluation id -> wall time.
+        latency: evaluation id -> what was measured with a clock; not every evaluation has it.
+        pace: the same, of unattacked evaluations of gated networks, beside a plain one.
+        checks: what `aigrob check --into` has found of its networks.
+        names: image -> its file's name; empty where images have none, or an early version wrote.
+        alone: whether all of it is what a report says, which came without its evidence.
+    """
+
+    plan: Plan
+    rows: Mapping[str, Rows]
+    seconds: dict[str, float]
+    latency: dict[str, Latency]
+    pace: dict[str, Pace] = field(default_factory=dict)
+    checks: list[Checkup] = field(default_factory=list)
+    names: dict[int, str] = field(default_factory=dict)
+    alone: bool = False
+
+    def model(self, name: str) -> ModelRecord:
+        """The model of that name."""
+        return next(model for model in self.plan.models if model.name == name)
+
+    def clean(self, model: str, policy: str) -> Rows | None:
+        """The unattacked rows of a model under a policy; None while unfinished."""
+        found = self._clean_id(model, policy)
+        return None if found is None else self.rows[found]
+
+    def control(self, beside: EvaluationPlan, algorithm: str) -> Rows | None:
+        """Rows of the first control of that algorithm, of the same model, policy and threat; None where none ran."""
+        same = (beside.model, beside.policy, beside.threat)
+        return next(
+            (
+                self.rows[e.id]
+                for e in self.finished()
+                if e.settings.get("algorithm", e.attack) == algorithm and (e.model, e.policy, e.threat) == same
+            ),
+            None,
+        )
+
+    def finished(self) -> list[EvaluationPlan]:
+        """Evaluations, in the plan's order, whose rows and whose clean rows are there."""
+        clean = {(e.model, e.policy): self._clean_id(e.model, e.policy) for e in self.plan.evaluations}
+        return [e for e in self.plan.evaluations if e.id in self.rows and clean[e.model, e.policy] is not None]
+
+    def _clean_id(self, model: str, policy: str) -> str | None:
+        ids = (e.id for e in self.plan.evaluations if (e.model, e.policy, e.role) == (model, policy, "clean"))
+        return next((one for one in ids if one in self.rows), None)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Some images of one evaluation.
+
+    Attributes:
+        ids: (N,) index in the split.
+        pixels: (N, C, H, W) float32 in [0, 1].
+    """
+
+    ids: Ints
+    pixels: NDArray[np.float32]
+
+
+def load_plan(directory: Path) -> Plan:
+    """Read `plan.json`.
+
+    Raises:
+        RunError: if it is missing, no JSON, or written by a newer version.
+    """
+    path = directory / "plan.json"
+    if not path.is_file():
+        raise RunError(f"{directory} is no report directory (it has no plan.json): name one that `attack` wrote")
+    plan = read_plan(path)
+    _check_plan(plan, path)
+    return plan
+
+
+def load_evidence(directory: Path) -> Evidence:
+    """Read the plan and all that is small; sample tables are read when they are asked for.
+
+    Raises:
+        RunError: naming the first damaged file and the way out; who asks for a damaged table gets one, too.
+    """
+    plan = load_plan(directory)
+    seconds = _load_times(directory / "times.json", TypeAdapter(dict[str, float]), "seconds")
+    latency = _load_times(directory / "latency.json", TypeAdapter(dict[str, Latency]), "latency")
+    return Evidence(
+        plan,
+        SampleTables(directory, plan),
+        seconds,
+        latency,
+        load_paces(directory),
+        _load_checks(directory / CHECKS),
+        load_names(directory),
+    )
+
+
+def load_names(directory: Path) -> dict[int, str]:
+    """The names of the images' files, by image; empty where none were kept. RunError where the table is damaged."""
+    path = directory / NAMES
+    if not path.is_file():
+        return {}
+    try:
+        table = pq.read_table(path, schema=NAME)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({first_line(error)}): delete it, and images go by position") from None
+    return dict(zip(table["image"].to_pylist(), table["name"].to_pylist(), strict=True))
+
+
+def load_paces(directory: Path) -> dict[str, Pace]:
+    """What is known of gated networks beside plain ones, by evaluation; RunError where it's damaged."""
+    return _load_times(directory / "pace.json", TypeAdapter(dict[str, Pace]), "pace")
+
+
+def load_images(directory: Path, evaluation_id: str) -> Images | None:
+    """The kept images of an evaluation; None if none were kept.
+
+    Raises:
+        RunError: if the file is damaged.
+    """
+    path = directory / "images" / f"{evaluation_id}.safetensors"
+    if not path.is_file():
+        return None
+    try:
+        tensors = load_file(path)
+        return Images(tensors["ids"].astype(np.int64), tensors["images"].astype(np.float32))
+    except (SafetensorError, KeyError, OSError) as error:
+        raise RunError(f"{path}: cannot be read ({first_line(error)}): delete it, or attack again") from None
+
+
+def _load_times(path: Path, adapter: TypeAdapter[dict[str, T]], what: str) -> dict[str, T]:
+    if not path.is_file():
+        return {}
+    try:
+        return adapter.validate_python(read_json(path))
+    except ValidationError:
+        raise RunError(f"{path}: is not a map from evaluation to {what}: delete it") from None
+
+
+def _load_checks(folder: Path) -> list[Checkup]:
+    """In the order of their names; a checkup that can't be read may not vanish, for it may have failed."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found.append(Checkup.model_validate(read_json(path)))
+        except ValidationError:
+            raise RunError(f"{path}: is no checkup of this version: delete it, and check again") from None
+    return found
+
+
+def _check_plan(plan: Plan, path: Path) -> None:
+    models = {model.name for model in plan.models}
+    ids = [evaluation.id for evaluation in plan.evaluations]
+    if len(set(ids)) < len(ids):
+        raise RunError(f"{path}: two evaluations share an id: attack again")
+    for evaluation in plan.evaluations:
+        if evaluation.model not in models:
+            raise RunError(f"{path}: {evaluation.id} names the unknown model '{evaluation.model}'")
+        if "/" in evaluation.id or "\\" in evaluation.id or evaluation.id in {"", ".", ".."}:
+            raise RunError(f"{path}: '{evaluation.id}' is no file name: attack again")
+        beside = {"threat": evaluation.threat, "corruption": evaluation.corruption}
+        expected = {"clean": [], "corruption": ["corruption"]}.get(evaluation.role, ["threat"])
+        if [name for name, value in beside.items() if value is not None] != expected:
+            needs = " and ".join(expected) or "neither threat nor corruption"
+            raise RunError(f"{path}: {evaluation.id} has the role '{evaluation.role}' and must have {needs}")

@@ -1,0 +1,56 @@
+"""Writes a report beside its evidence: `report.json`, its schema, and the page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from robustbench_aig.errors import RunError
+from robustbench_aig.files import write_atomic
+from robustbench_aig.records import Report, report_json_schema
+from robustbench_aig.reporting.aggregation import summarise
+from robustbench_aig.reporting.evidence import Evidence, load_evidence
+from robustbench_aig.reporting.image_outcomes import image_outcomes
+from robustbench_aig.reporting.optional_parts import Contained, plain_page
+from robustbench_aig.reporting.page import render
+from robustbench_aig.reporting.series import all_series
+from robustbench_aig.reporting.thumbnails import Originals, keep_thumbnails
+
+
+def write_report(directory: Path, originals: Originals | None = None, *, pictures: Path | None = None) -> Report:
+    """Aggregate `directory` and write `report.json`, `report.schema.json` and `report.html` into it.
+
+    Each file replaces its forerunner at once, so a reader never sees half of one. `originals` gives unattacked images;
+    with it pictures of those that the page names are kept for this page and later ones. `pictures` is the report
+    directory whose kept images the page shows, where that is another one. A page, or a part of it, that can't be made
+    is said to be missing in its place; the numbers are written first.
+
+    Raises:
+        RunError: if the evidence is missing, damaged or foreign, or a number is not finite.
+        InputError: if the folder cannot be written.
+    """
+    evidence = load_evidence(directory)
+    report = summarise(evidence)
+    write_atomic(directory / "report.json", _json(report.model_dump(), directory))
+    write_atomic(directory / "report.schema.json", _json(report_json_schema(), directory))
+    page = Contained()
+    html = page.part("This page", lambda: _page(report, evidence, pictures or directory, originals), None)
+    write_atomic(directory / "report.html", plain_page(page.lost[0]) if html is None else html)
+    return report
+
+
+def _page(report: Report, evidence: Evidence, directory: Path, originals: Originals | None) -> str:
+    table = image_outcomes(report, evidence, all_series(report))
+    if originals is not None and table is not None:
+        keep_thumbnails(directory, np.array([line.image for line in table.lines], dtype=np.int64), originals)
+    return render(report, evidence, directory, table)
+
+
+def _json(content: dict[str, object], directory: Path) -> str:
+    # Not pydantic's own JSON, which writes a number that is not finite as null.
+    try:
+        return json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise RunError(f"{directory}: a number of the report is not finite ({error}): attack again") from None

@@ -1,0 +1,436 @@
+"""Gradient modes against exact gradients: by enumeration, in closed form, by differences."""
+
+import itertools
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robustbench_aig.attacks import Pgd, View, run_attack
+from robustbench_aig.attacks.gradient_modes import (
+    AllOpen,
+    Bpda,
+    Detached,
+    Evolution,
+    Exact,
+    FrozenClean,
+    FrozenNoise,
+    Leaded,
+    Mode,
+    ScoreFunction,
+    SmoothedLogits,
+    SoftExpected,
+    StraightThrough,
+)
+from robustbench_aig.attacks.gradient_modes.attacker_policies import Jittered, SmoothBackward, Steep
+from robustbench_aig.attacks.objectives import CrossEntropy, GateFlip, Margin, Objective, ZeroOne
+from robustbench_aig.attacks.problem import Pass, Problem
+from robustbench_aig.gating import Argmax, Expected, Frozen, Gate, Open, Policy, Sampled, at_once, gating
+from robustbench_aig.models import fused
+from robustbench_aig.randomness import Stream
+from robustbench_aig.threat import Threat
+from tests.networks import gated, images, plain, undecided
+
+EPS = Threat.parse("8/255")
+PIXELS = 6
+
+
+class Direction(Gate):
+    """A gate whose logit difference is linear in its block's input."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+
+    def logits(self, x: Tensor) -> Tensor:
+        score = x.flatten(1) @ self.weight
+        return torch.stack([torch.zeros_like(score), score], 1)
+
+
+class FourGates(nn.Module):
+    """Four gated blocks one after the other on six features, in float64; gates are sharp enough for a bias to show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+
+        def draw(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+        self.gates = nn.ModuleList(Direction(2 * draw(PIXELS)) for _ in range(4))
+        self.blocks = nn.ParameterList(draw(PIXELS, PIXELS) for _ in range(4))
+        self.head = nn.Parameter(2 * draw(PIXELS, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = features(x.flatten(1))
+        for gate, block in zip(self.gates, self.blocks, strict=True):
+            h = gate(h, h, lambda part, block=block: features((part.flatten(1) @ block).tanh()))
+        return h.flatten(1) @ self.head
+
+
+def features(flat: Tensor) -> Tensor:
+    """(B, n) as the (B, n, 1, 1) that gates take."""
+    return flat[:, :, None, None]
+
+
+def problem_of(model: nn.Module, policy: Policy, count: int = 1, seed: int = 0) -> Problem:
+    """A few random inputs of six pixels."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(count, 1, 2, 3, generator=generator, dtype=torch.float64)
+    y = torch.randint(0, 3, (count,), generator=generator)
+    return Problem(View(model.eval(), policy), x, y, EPS, Stream.of(torch.arange(count), seed))
+
+
+def exact_gradient(problem: Problem, objective: Objective) -> Tensor:
+    """Of the expected objective over sampled gates: the sum over all 16 paths of probability times objective."""
+    leaf = problem.x.clone().requires_grad_()
+    expected = torch.zeros(len(leaf), dtype=leaf.dtype)
+    for path in itertools.product([0.0, 1.0], repeat=4):
+        found = problem.look(leaf, Frozen(torch.tensor(path).expand(len(leaf), 4)))
+        p = found.probabilities
+        chosen = torch.where(torch.tensor(path) > 0.5, p, 1 - p)
+        expected = expected + chosen.prod(1) * objective(found, problem, 0.0)
+    (gradient,) = torch.autograd.grad(expected.sum(), leaf)
+    return gradient
+
+
+def paths_of(problem: Problem, gates: int) -> list[tuple[Tensor, Pass]]:
+    """Probability (B,) of every pattern and the pass with its decisions, at images that need a gradient."""
+    found = []
+    for path in itertools.product([0.0, 1.0], repeat=gates):
+        z = torch.tensor(path)
+        one = problem.look(problem.x, Frozen(z.expand(len(problem.x), gates)))
+        found.append((torch.where(z > 0.5, one.probabilities, 1 - one.probabilities).prod(1), one))
+    return found
+
+
+def expectations(problem: Problem, gates: int) -> dict[Objective, Tensor]:
+    """(B,) of the objectives that the exact mode raises, written out."""
+    paths = paths_of(problem, gates)
+    label = torch.arange(len(problem.y)), problem.y
+    likely = sum(p * one.logits.softmax(1)[label] for p, one in paths)
+    assert isinstance(likely, Tensor)
+    right = [p * (3 * -Margin()(one, problem, 0.0)).sigmoid() for p, one in paths]
+    sums: dict[Objective, Tensor] = {CrossEntropy(): -likely.log(), ZeroOne(3.0): -torch.stack(right).sum(0).log()}
+    for objective in (Margin(), GateFlip()):
+        total = sum(p * objective(one, problem, 0.0) for p, one in paths)
+        assert isinstance(total, Tensor)
+        sums[objective] = total
+    return sums
+
+
+@pytest.mark.parametrize("depth", [8, 14])
+def test_the_exact_gradient_is_that_of_the_sum_over_all_patterns(depth: int) -> None:
+    """In float64, through the features and through the probabilities of the patterns."""
+    x, y, ids = images(3, size=8)
+    leaf = x.double().requires_grad_()
+    problem = Problem(View(gated(depth).double(), Sampled()), leaf, y, EPS, Stream.of(ids, 0)).with_clean()
+    for objective, value in expectations(problem, (depth - 2) // 2).items():
+        (wanted,) = torch.autograd.grad(value.sum(), leaf, retain_graph=True)
+        found = Exact()(problem, objective, leaf, problem.stream, 0.0)
+        torch.testing.assert_close(found.value, value.detach(), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(found.gradient, wanted, rtol=1e-7, atol=1e-10)
+
+
+def test_the_exact_gradient_is_the_slope_between_two_points() -> None:
+    x, y, ids = images(2, size=8)
+    problem = Problem(View(gated(8).double(), Sampled()), x.double(), y, EPS, Stream.of(ids, 0))
+    way = 2 * problem.stream.uniform(3, 8, 8).double() - 1
+    for objective in (CrossEntropy(), Margin()):
+        at = Exact()(problem, objective, problem.x, problem.stream, 0.0)
+        above, below = (
+            Exact()(problem, objective, problem.x + side * 1e-6 * way, problem.stream, 0.0).value for side in (1, -1)
+        )
+        slope = (above - below) / 2e-6
+        torch.testing.assert_close((at.gradient * way).sum((1, 2, 3)), slope, rtol=1e-5, atol=1e-8)
+
+
+def test_the_steeper_the_nearer_to_how_often_the_answer_is_right() -> None:
+    """Up to images that no pattern of the gates has right, whose logarithm has no end."""
+    x, y, ids = images(24, size=8)
+    problem = Problem(View(gated(8).double(), Sampled()), x.double(), y, EPS, Stream.of(ids, 0))
+    with torch.no_grad():
+        right = sum(p * (one.logits.argmax(1) == y) for p, one in paths_of(problem, 3))
+    assert isinstance(right, Tensor)
+    some = right > 0
+    assert some.any()
+    found = Exact()(problem, ZeroOne(1e6), problem.x, problem.stream, 0.0)
+    torch.testing.assert_close((-found.value).exp()[some], right[some], rtol=1e-6, atol=1e-9)
+    assert ((-found.value).exp()[~some] < 1e-9).all()
+
+
+def test_many_images_and_fused_copies_have_the_exact_gradient_of_each() -> None:
+    """More images than go through at once, on the copy that attacks work on; passes are counted as what they take."""
+    model = gated(14)
+    x, y, ids = images(at_once(model, torch.device("cpu")) + 2, size=8)
+    whole = Problem(View(fused(model), Sampled()), x, y, EPS, Stream.of(ids, 0))
+    found = Exact()(whole, CrossEntropy(), x, whole.stream, 0.0)
+    assert whole.view.forwards == whole.view.backwards == pytest.approx(len(x) * 63 / 6, rel=1e-2)
+    last = torch.tensor([len(x) - 1])
+    alone = Problem(View(model.double(), Sampled()), x[last].double(), y[last], EPS, whole.stream[last])
+    wanted = Exact()(alone, CrossEntropy(), alone.x, alone.stream, 0.0)
+    torch.testing.assert_close(found.gradient[last].double(), wanted.gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_an_exact_attack_keeps_what_is_likeliest_to_be_wrong() -> None:
+    """Its margins and its last look are exact: nothing is drawn, and the better of restarts counts."""
+    x, _, ids = images(6, size=8)
+    model = undecided(8, x)
+    with torch.no_grad():
+        y = model(x).argmax(1)
+    stream = Stream.of(ids, 0)
+
+    def right(pixels: Tensor) -> Tensor:
+        problem = Problem(View(model, Sampled()), pixels, y, EPS, stream)
+        with torch.no_grad():
+            paths = paths_of(problem, 3)
+        total = sum(p * (one.logits.argmax(1) == y) for p, one in paths)
+        assert isinstance(total, Tensor)
+        return total
+
+    def attacked(**settings: Any) -> Tensor:
+        found = run_attack(Pgd(mode=Exact(), **settings), model, Sampled(), x, y, EPS, stream=stream, seed=0)
+        assert found.reason is None
+        return right(found.images)
+
+    once, several, best = attacked(steps=2), attacked(steps=2, restarts=3), attacked(steps=6, keep="best")
+    assert (several <= once + 1e-6).all()
+    assert (several < once - 1e-3).any()
+    assert (best <= attacked(steps=6) + 1e-6).all()
+    assert (best < right(x) - 0.05).any()
+
+
+def sample_of(mode: Mode, problem: Problem, times: int) -> tuple[Tensor, Tensor]:
+    """Mean and standard error of independent estimates at a single input: copies of it, each with its own noise."""
+    x, y = problem.x.expand(times, -1, -1, -1), problem.y.expand(times)
+    many = replace(problem, x=x, y=y, stream=Stream.of(torch.arange(times), "copies"))
+    found = mode(many, CrossEntropy(), x, many.stream, 0.0).gradient
+    return found.mean(0), found.std(0) / math.sqrt(times)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_score_function_is_unbiased_and_straight_through_is_not(seed: int) -> None:
+    problem = problem_of(FourGates(), Sampled(), seed=seed)
+    exact = exact_gradient(problem, CrossEntropy())[0]
+    mean, error = sample_of(ScoreFunction(draws=20), problem, 400)
+    assert ((mean - exact).abs() < 4.5 * error).all()
+    assert (error < 0.2 * exact.abs().max()).all()
+    biased, error = sample_of(StraightThrough(), problem, 8000)
+    assert ((biased - exact).abs() > 6 * error).any()
+
+
+def test_the_baseline_leaves_a_draw_out() -> None:
+    """With itself in its baseline the estimate would be too small by (K - 1) / K; at K = 2 that is half."""
+    problem = problem_of(FourGates(), Sampled(), seed=1)
+    exact = exact_gradient(problem, CrossEntropy())[0]
+    mean, error = sample_of(ScoreFunction(draws=2), problem, 8000)
+    assert ((mean - exact).abs() < 4.5 * error).all()
+
+
+def test_draws_of_the_cross_entropy_mix_probabilities() -> None:
+    """The gradient of -log mean p, by autograd over all draws at once."""
+    problem = problem_of(FourGates(), Sampled())
+    found = StraightThrough(draws=7)(problem, CrossEntropy(), problem.x, problem.stream, 0.0)
+    leaf = problem.x.clone().requires_grad_()
+    chances = [
+        problem.look(leaf, Sampled(problem.stream.child(draw))).logits.softmax(1)[0, problem.y[0]] for draw in range(7)
+    ]
+    loss = -torch.stack(chances).mean().log()
+    (wanted,) = torch.autograd.grad(loss, leaf)
+    torch.testing.assert_close(found.gradient, wanted)
+    torch.testing.assert_close(found.value[0], loss.detach())
+
+
+def test_draws_of_other_objectives_are_averaged() -> None:
+    problem = problem_of(FourGates(), Sampled())
+    found = StraightThrough(draws=3)(problem, Margin(), problem.x, problem.stream, 0.0)
+    single = [StraightThrough()(problem, Margin(), problem.x, problem.stream, 0.0)]
+    for draw in (1, 2):
+        leaf = problem.x.clone().requires_grad_()
+        value = Margin()(problem.look(leaf, Sampled(problem.stream.child(draw))), problem, 0.0)
+        single.append(type(found)(torch.autograd.grad(value.sum(), leaf)[0], value.detach(), -value.detach()))
+    torch.testing.assert_close(found.gradient, sum(each.gradient for each in single) / 3)
+    torch.testing.assert_close(found.margin, -found.value)
+
+
+def test_soft_gates_are_exact_where_one_gate_decides_alone() -> None:
+    """For one gate and an objective linear in its decision the mean field is the expectation."""
+
+    weight = torch.linspace(-2, 3, PIXELS, dtype=torch.float64)
+
+    class OneGate(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate = Direction(weight)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = features(x.flatten(1))
+            out: Tensor = self.gate(h, h[:, :3], lambda part: part[:, 3:] ** 2)
+            return out.flatten(1)
+
+    problem = problem_of(OneGate(), Sampled(), count=3)
+    found = SoftExpected()(problem, Margin(), problem.x, problem.stream, 0.0)
+    leaf = problem.x.clone().requires_grad_()
+    flat = leaf.flatten(1)
+    p = (flat @ weight).sigmoid()
+    expected = flat[:, :3] + p[:, None] * flat[:, 3:] ** 2
+    (wanted,) = torch.autograd.grad(Margin()(problem_pass(expected), problem, 0.0).sum(), leaf)
+    torch.testing.assert_close(found.gradient, wanted)
+
+
+def problem_pass(logits: Tensor) -> Pass:
+    """Of a network without gates."""
+    return Pass(logits, logits[:, :0], logits[:, :0])
+
+
+LOGITS = torch.tensor([[0.3, -0.9], [0.0, 0.2], [1.0, 4.0], [2.0, -3.0]], dtype=torch.float64)
+DIFFERENCE = LOGITS[:, 1] - LOGITS[:, 0]
+
+
+def decided(policy: Policy) -> tuple[Tensor, Tensor]:
+    """Decisions, and their derivatives by the difference of the logits."""
+    leaf = LOGITS.clone().requires_grad_()
+    z = policy.decide(leaf, 0, 0)
+    (gradient,) = torch.autograd.grad(z.sum(), leaf)
+    torch.testing.assert_close(gradient[:, 0], -gradient[:, 1])
+    return z.detach(), gradient[:, 1]
+
+
+def slope(score: Tensor, steepness: float) -> Tensor:
+    soft = (steepness * score).sigmoid()
+    return steepness * soft * (1 - soft)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 5.0])
+def test_bpda_decides_hard_and_differentiates_without_the_noise(temperature: float) -> None:
+    stream = Stream.of(torch.arange(4), "noise")
+    for inner in (Argmax(), Sampled(stream)):
+        z, derivative = decided(SmoothBackward(inner, temperature))
+        assert torch.equal(z, inner.decide(LOGITS, 0, 0))
+        torch.testing.assert_close(derivative, slope(DIFFERENCE, 1 / temperature))
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("noisy", [False, True])
+def test_the_leaded_gradient_is_that_of_a_steep_sigmoid(hard: bool, noisy: bool) -> None:
+    stream = Stream.of(torch.arange(4), "noise")
+    score = DIFFERENCE + stream.child(0).child(0).logistic() if noisy else DIFFERENCE
+    z, derivative = decided(Steep(3.0, hard=hard, stream=stream if noisy else None))
+    torch.testing.assert_close(z, (score > 0).double() if hard else (3 * score).sigmoid())
+    torch.testing.assert_close(derivative, slope(score, 3.0))
+
+
+def test_jitter_flips_a_gate_as_often_as_the_normal_distribution_says() -> None:
+    many = 20000
+    logits = torch.tensor([[0.0, 0.7]], dtype=torch.float64).expand(many, 2)
+    z = Jittered(Argmax(), 2.0, Stream.of(torch.arange(many), 0)).decide(logits, 0, 0)
+    expected = 0.5 * math.erfc(-0.7 / 2.0 / math.sqrt(2))
+    assert abs(z.mean().item() - expected) < 4 * math.sqrt(0.25 / many)
+
+
+def held(mode: Mode, policy: Policy, count: int = 8) -> tuple[Problem, Tensor]:
+    """A problem and the mode's gradient on a small gated network."""
+    x, y, ids = images(count)
+    problem = Problem(View(gated(), policy), x, y, EPS, Stream.of(ids, 0)).with_clean()
+    return problem, mode(problem, CrossEntropy(), x + 0.02, problem.stream.child(5), 0.0).gradient
+
+
+def reference(problem: Problem, policy: Policy) -> Tensor:
+    leaf = (problem.x + 0.02).requires_grad_()
+    with gating(problem.view.model, policy):
+        loss = nn.functional.cross_entropy(problem.view.model(leaf), problem.y, reduction="sum")
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    return gradient
+
+
+@pytest.mark.parametrize("policy", [Argmax(), Sampled()])
+def test_held_gates_pass_the_gradient_of_the_network_they_leave(policy: Policy) -> None:
+    """Constant decisions: sparse execution, checked against dense execution with the same decisions given."""
+    problem, found = held(FrozenClean(), policy)
+    assert problem.clean is not None
+    torch.testing.assert_close(found, reference(problem, Frozen(problem.clean.decisions)), rtol=1e-4, atol=1e-5)
+    problem, found = held(Detached(), policy)
+    with torch.no_grad():
+        now = problem.look(problem.x + 0.02, policy.drawn(problem.stream.child(5).child(0))).decisions
+    torch.testing.assert_close(found, reference(problem, Frozen(now)), rtol=1e-4, atol=1e-5)
+    problem, found = held(AllOpen(), policy)
+    torch.testing.assert_close(found, reference(problem, Open()), rtol=1e-4, atol=1e-5)
+    problem, found = held(SoftExpected(), policy)
+    torch.testing.assert_close(found, reference(problem, Expected()), rtol=1e-4, atol=1e-5)
+
+
+def test_frozen_noise_is_the_same_at_every_step_and_fresh_noise_is_not() -> None:
+    x, y, ids = images(16)
+    problem = Problem(View(gated(), Sampled()), x, y, EPS, Stream.of(ids, 0))
+
+    def gradients(mode: Mode) -> list[Tensor]:
+        return [mode(problem, CrossEntropy(), x, problem.stream.child(k), 0.0).gradient for k in (3, 4)]
+
+    first, second = gradients(FrozenNoise())
+    assert torch.equal(first, second)
+    first, second = gradients(StraightThrough())
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_evolution_finds_the_gradient_of_a_linear_objective(norm: str) -> None:
+    class Linear(nn.Module):
+        weight = torch.linspace(-1, 1, PIXELS, dtype=torch.float64)
+
+        def forward(self, x: Tensor) -> Tensor:
+            score = x.flatten(1) @ self.weight
+            return torch.stack([score, torch.zeros_like(score)], 1)
+
+    x = torch.full((1, 1, 2, 3), 0.5, dtype=torch.float64)
+    problem = Problem(View(Linear()), x, torch.tensor([1]), Threat.parse("0.1", norm), Stream.of(torch.arange(1)))
+    found = Evolution(draws=2000)(problem, Margin(), x, problem.stream, 0.0).gradient.flatten()
+    # The estimate of a linear objective is mean (u·w) u, whose error per component is about |w| / sqrt(draws).
+    error = Linear.weight.norm() / math.sqrt(2000)
+    assert (found - Linear.weight).abs().max() < 4.5 * error
+    assert torch.nn.functional.cosine_similarity(found, Linear.weight, dim=0) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("mode", "deterministic", "random"),
+    [
+        (StraightThrough(), True, False),
+        (StraightThrough(draws=10), True, True),
+        (Detached(draws=10), True, True),
+        (Bpda(), True, False),
+        (FrozenNoise(draws=10), True, False),
+        (FrozenClean(), False, False),
+        (AllOpen(), False, False),
+        (SoftExpected(), False, False),
+        (Leaded(), False, False),
+        (Leaded(hard=True), True, False),
+        (SmoothedLogits(), False, False),
+        (ScoreFunction(), False, True),
+        (Exact(), False, True),
+        (Evolution(), False, False),
+    ],
+)
+def test_only_the_deployed_network_judges(mode: Mode, deterministic: bool, random: bool) -> None:
+    """Where a mode says that its margins are the deployed ones, they must be."""
+    assert (mode.judges(Argmax()), mode.judges(Sampled())) == (deterministic, random)
+    if deterministic:
+        x, y, ids = images(8)
+        problem = Problem(View(gated(), Argmax()), x, y, EPS, Stream.of(ids, 0)).with_clean()
+        found = mode(problem, CrossEntropy(), x, problem.stream, 0.0).margin
+        logits = problem.view.model(x)
+        others = logits.scatter(1, y[:, None], -torch.inf).amax(1)
+        torch.testing.assert_close(found, logits.gather(1, y[:, None])[:, 0] - others, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "mode", [StraightThrough(draws=3), ScoreFunction(draws=3), Bpda(), AllOpen(), FrozenClean(), Exact()]
+)
+def test_without_gates_every_mode_is_the_plain_gradient(mode: Mode) -> None:
+    x, y, ids = images(4)
+    stream = Stream.of(ids, 0)
+    stock = run_attack(Pgd(steps=3), plain(), Argmax(), x, y, EPS, stream=stream, seed=0)
+    found = run_attack(Pgd(steps=3, mode=mode), plain(), Argmax(), x, y, EPS, stream=stream, seed=0)
+    assert found.reason is None
+    assert (found.images - stock.images).abs().max() < 1e-6

@@ -71,6 +71,17 @@ def _last_part(text: str) -> str:
     return Path(path).name or text if path.startswith("/") else text
 
 
+def without_option(line: str, flag: str) -> str:
+    """A command line without an option that takes a value, given as `FLAG VALUE` or `FLAG=VALUE`."""
+    words, kept = iter(shlex.split(line)), list[str]()
+    for word in words:
+        if word == flag:
+            next(words, None)
+        elif not word.startswith(f"{flag}="):
+            kept.append(word)
+    return spelled(kept)
+
+
 def with_flag(line: str, flag: str) -> str:
     """A command line with one more flag, before the `--` that ends its options."""
     try:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from robustbench_aig.commands import without_option
 from robustbench_aig.errors import AigrobError, RunError
 from robustbench_aig.files import make_folder, sha256_of, write_atomic
 from robustbench_aig.runs import HISTORY, WEIGHTS, RunRecord, list_runs, read_history, read_run, released, write_run
@@ -23,7 +24,7 @@ _IMAGES = {
 
 
 def release(directory: Path) -> Path:
-    """Copy a finished run, without its checkpoints and without the place where its images were.
+    """Copy a finished run, without its checkpoints and without the places where its images and it itself were.
 
     Raises:
         RunError: the run is missing, unfinished, imported, or its weights were changed.
@@ -38,7 +39,7 @@ def release(directory: Path) -> Path:
     for file in (WEIGHTS, HISTORY):
         write_atomic(target / file, (directory / file).read_bytes())
     name = record.data.name
-    command = record.command.replace(record.data.source, name)
+    command = without_option(record.command.replace(record.data.source, name), "--out")
     kept = record.model_copy(update={"command": command, "data": record.data.model_copy(update={"source": name})})
     write_run(target, kept)
     write_atomic(target / CARD, card(kept, target))

@@ -98,7 +98,7 @@ def test_releasing_copies_a_run_without_the_place_of_its_images(tmp_path: Path, 
     list(train(done))
     content = json.loads((done.directory / RECORD).read_text())
     content["data"]["source"] = "/home/somebody/photos"
-    content["command"] = "aigrob train gated --data /home/somebody/photos --seed 0"
+    content["command"] = "aigrob train gated --data /home/somebody/photos --out /home/somebody/runs --seed 0"
     (done.directory / RECORD).write_text(json.dumps(content))
     target = release(done.directory)
     releasing.write_table()

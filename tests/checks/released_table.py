@@ -13,7 +13,7 @@ from robustbench_aig.records import Checkup, FindingRecord
 DOCUMENTS = Path(__file__).parents[2] / "reports" / "checks"
 
 _STATUSES = ("pass", "warn", "fail", "n/a")
-_FAMILIES = {"resnet20": "plain", "aig20": "gated", "sd20": "stochastic depth"}
+_FAMILIES = {"resnet20": "plain", "aig20-choosing": "choosing", "aig20": "gated", "sd20": "stochastic depth"}
 
 
 def table(checkups: Iterable[Checkup]) -> str:
@@ -45,7 +45,7 @@ def _order(checkup: Checkup) -> tuple[int, str]:
 
 def _column(checkup: Checkup) -> str:
     """The kind of network, how it was trained, and its policy."""
-    found = re.search(r"jpeg-(\w+)-short(-fast)?-s", checkup.run)
+    found = re.search(rf"jpeg-({'|'.join(_FAMILIES)})(?:-short|-init)(-fast)?-s", checkup.run)
     assert found, checkup.run
     gates = "" if checkup.policy == "none" else f", {checkup.policy}"
     return f"{_FAMILIES[found[1]]}{', adversarial' if found[2] else ''}{gates}"

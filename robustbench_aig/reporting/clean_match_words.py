@@ -58,7 +58,7 @@ def beside(match: CleanMatch) -> list[tuple[MeanDifference, MeanDifference]]:
 
 
 def lines(match: CleanMatch) -> list[str]:
-    """The choice, and for each condition what is kept and the differences from both."""
+    """The choice, and for each condition the accuracies and the differences from both."""
     told = [choice(match)]
     for one, other in beside(match):
         keeps = (f"{percent(each.plain)}, difference {_gap(each)}" for each in (one, other))

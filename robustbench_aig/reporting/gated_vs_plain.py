@@ -159,7 +159,7 @@ def _adjusted(found: list[Comparison]) -> list[Comparison]:
 def results_of(evidence: Evidence, unions: list[Union], means: list[Mean]) -> Results:
     """The scores of all finished evaluations and unions, and of the mean over all corruptions.
 
-    What an attack keeps of the images that others have left says nothing of the attack alone, and depends on the
+    The accuracy on images that earlier attacks had not broken says nothing of the attack alone, and depends on the
     others differently for each model: an evaluation that skipped images is left out.
     """
     results: Results = {}

@@ -29,11 +29,15 @@ def _sentence(report: Report, claim: Claim, one: Measurement) -> str:
     others = f"; among the {one.n} images that all of them get right unattacked the difference is"
     leads = ": difference" if one.n == report.data.n else others
     failed = any(w.status != "ok" for w in gated + plain)
-    word = f"the {'gated' if one.value > 0 else 'plain'} networks keep more" if differs(one.low, one.high) else SAME
+    word = (
+        f"significantly higher for the {'gated' if one.value > 0 else 'plain'} networks"
+        if differs(one.low, one.high)
+        else SAME
+    )
     end = "failed images count as lost, so this is no verdict" if failed else word
     return (
-        f"At {threat_text(one.threat)}, over {min(len(claim.gated), len(claim.plain))} training seeds, {who} keep "
-        f"{_mean(gated)} on average, plain ones {_mean(plain)}{leads} {signed(one.value)} points "
+        f"At {threat_text(one.threat)}, over {min(len(claim.gated), len(claim.plain))} training seeds, {who} have "
+        f"a mean robust accuracy of {_mean(gated)}, plain ones {_mean(plain)}{leads} {signed(one.value)} points "
         f"{around(one.low, one.high)}, {end}."
     )
 

@@ -154,7 +154,7 @@ def reading(comparison: Difference) -> str:
         return "has failed images"
     if not differs(comparison.low, comparison.high):
         return SAME
-    return "gated keeps more" if comparison.difference > 0 else "plain keeps more"
+    return f"{'gated' if comparison.difference > 0 else 'plain'} significantly higher"
 
 
 def distinct(step: Step) -> bool:
@@ -169,12 +169,13 @@ def verdict(comparison: Comparison, gated: tuple[str, Accuracy], plain: tuple[st
     elif not differs(comparison.low, comparison.high):
         end = f"{SAME} on {comparison.n} images"
     else:
-        end = f"the {'gated' if comparison.difference > 0 else 'plain'} model keeps more"
-    under = f"Under the strongest of these attacks at {threat_text(comparison.threat)}"
+        end = f"significantly higher for the {'gated' if comparison.difference > 0 else 'plain'} model"
+    under, kind = "On average over these corruptions", "accuracy"
+    if comparison.threat:
+        under, kind = f"Under the strongest of these attacks at {threat_text(comparison.threat)}", "robust accuracy"
     return (
-        f"{under if comparison.threat else 'On average over these corruptions'} {gated[0]} keeps "
-        f"{accuracy_text(gated[1])}, {plain[0]} {accuracy_text(plain[1])}: difference {signed(comparison.difference)} "
-        f"points {around(comparison.low, comparison.high)}, {end}."
+        f"{under} {gated[0]} has {kind} {accuracy_text(gated[1])}, {plain[0]} {accuracy_text(plain[1])}: difference "
+        f"{signed(comparison.difference)} points {around(comparison.low, comparison.high)}, {end}."
     )
 
 
@@ -275,17 +276,13 @@ def limits(
 
 _STRONGER = "A stronger attack can lower every number, and need not lower them equally."
 _BLIND = (
-    "None of these attacks aims at the gates. A gated model that keeps more here may owe it to a hidden gradient or to "
-    "the randomness of its gates; the suite `adaptive` is made to tell."
+    "None of these attacks is gate-aware. Higher robust accuracy of a gated network may come from a hidden gradient or "
+    "from the randomness of its gates; run the suite `adaptive` to find out."
 )
 _COMPUTE_ALONE = (
-    "Only the compute was attacked: what these networks keep of their accuracy under attack is another report's "
-    "question. A stronger attack on the compute can raise it further."
+    "Only the compute was attacked: robust accuracy is not measured here. A stronger attack can raise it further."
 )
-_NO_ATTACK = (
-    "Nobody attacked: common corruptions are not chosen to mislead a network, so what it keeps under them says nothing "
-    "of what it would keep under attack."
-)
+_NO_ATTACK = "No attacks were run. Accuracy under common corruptions does not predict accuracy under attack."
 _INTERVALS = (
     "Intervals are 95 % over images, for these trained weights; another training seed may differ by more. They "
     "are not corrected for the number of comparisons."

@@ -168,7 +168,7 @@ def overfitted(scores: Sequence[RobustScore], classes: int) -> bool:
 
     The network then withstands the step that it was trained on and nothing else. The alarm goes off where hardly any
     image that withstands one step withstands ten, or not half of them and not half of what the best epoch held. In
-    the first epochs a sound training can look like that, but that there's nothing to lose yet.
+    the first epochs a sound training can look the same, but there it has not learned anything yet that it could lose.
 
     Args:
         scores: of the epochs so far.

@@ -348,7 +348,10 @@ def test_both_comparisons_stand_side_by_side_or_one_sentence_says_why_not(tmp_pa
     html = (tmp_path / "report.html").read_text()
     screen = _text(html[html.index('id="answer"') : html.index("How far this goes")])
     usual_table = screen.partition("Gated against plain on the same images")[2].partition("At nearer clean accuracy")[0]
-    assert "Under the strongest of these attacks at ε = 4/255 (L∞) the gated model (argmax gates) keeps" in screen
+    assert (
+        "Under the strongest of these attacks at ε = 4/255 (L∞) the gated model (argmax gates) has robust accuracy"
+        in screen
+    )
     assert "resnet-digits-s0" in usual_table
     for match in report.clean_matches:
         gates = f"aig-digits-s0 (30 epochs, {match.gate_policy} gates)"

@@ -123,13 +123,13 @@ def test_a_large_difference_is_found_and_a_small_one_is_not(before: Path, tmp_pa
         set_right(study.rows[fgsm], range(image, image + 1), right=study.rows[fgsm][image]["correct_draws"] == 0)
     found = compare_reports(before, made(with_plan(study), tmp_path))
     assert of(found, policy, "pgd").significant
-    assert of(found, policy, "pgd").reading == "B keeps more"
+    assert of(found, policy, "pgd").reading == "B significantly higher"
     assert not of(found, policy, "fgsm").significant
     assert of(found, policy, "fgsm").reading == "not significantly different"
     least = min((c for c in found.changes if c.p_value is not None), key=lambda c: c.p_value or 0.0)
     assert least.adjusted_p == pytest.approx(min(1.0, (least.p_value or 0.0) * len(found.changes)))
     back = compare_reports(tmp_path, before)
-    assert of(back, policy, "pgd").reading == "B keeps less"
+    assert of(back, policy, "pgd").reading == "B significantly lower"
     assert of(back, policy, "pgd").difference == -of(found, policy, "pgd").difference
 
 

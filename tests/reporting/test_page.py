@@ -78,7 +78,7 @@ def test_first_screen_says_the_verdict_with_its_interval(html: str, report: Repo
             found = f"difference {words.signed(c.difference)} points {words.around(c.low, c.high)}"
             assert found.replace("\xa0", " ") in text
     assert "union over fgsm and pgd: an upper bound" in text
-    assert "None of these attacks aims at the gates" in text
+    assert "None of these attacks is gate-aware" in text
     assert "Unfinished" not in text
 
 
@@ -251,7 +251,7 @@ def test_every_cell_colour_is_legible(scheme: str) -> None:
 
 
 def test_limits_say_whether_attacks_knew_of_the_gates() -> None:
-    assert "None of these attacks aims at the gates" in words.limits(["fgsm", "pgd"], [])[1]
+    assert "None of these attacks is gate-aware" in words.limits(["fgsm", "pgd"], [])[1]
     many = words.limits([f"pgd:steps={steps}" for steps in range(9)], ["open", "bpda"])
     assert many[0].startswith("The worst case is a union over 9 attacks: an upper bound")
     assert many[1] == "Attacks know about the gates in 2 ways: open and bpda."
@@ -280,8 +280,8 @@ def test_epsilons_of_the_first_picture_go_upwards(report: Report) -> None:
     ("low", "high", "said"),
     [
         (-0.0002, 0.009, "not significantly different"),
-        (0.007, 0.057, "gated keeps more"),
-        (-0.088, -0.033, "plain keeps more"),
+        (0.007, 0.057, "gated significantly higher"),
+        (-0.088, -0.033, "plain significantly higher"),
         (-0.01, 0.01, "not significantly different"),
     ],
 )

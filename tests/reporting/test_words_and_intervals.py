@@ -144,15 +144,15 @@ def test_the_terminal_of_compare(reports: tuple[Path, Path]) -> None:
     seen = set()
     for change in found.changes:
         apart = not change.low <= 0 <= change.high
-        assert change.significant == apart == (change.reading in {"B keeps more", "B keeps less"})
+        assert change.significant == apart == (change.reading in {"B significantly higher", "B significantly lower"})
         assert change.adjusted_p is None or (change.adjusted_p < 0.05) == apart
         seen.add((apart, change.p_value is None))
     assert seen == {(True, True), (True, False), (False, True), (False, False)}
     printed = io.StringIO()
     _show(found, Console(file=printed, width=300))
-    rows = [line for line in printed.getvalue().splitlines() if "B keeps" in line or words.SAME in line]
+    rows = [line for line in printed.getvalue().splitlines() if "B significantly" in line or words.SAME in line]
     assert len(rows) == len(found.changes)
-    assert all(excludes_zero(row) == ("B keeps" in row) for row in rows)
+    assert all(excludes_zero(row) == ("B significantly" in row) for row in rows)
 
 
 def test_without_sample_tables_too(reports: tuple[Path, Path], tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_over_training_seeds(tmp_path: Path) -> None:
     told = over_seeds(aggregate(study.write(tmp_path, images=False)))
     seen = set()
     for sentence in told:
-        different = "networks keep more" in sentence
+        different = "significantly higher" in sentence
         assert different != (words.SAME in sentence)
         assert excludes_zero(sentence) == different
         seen.add(different)

@@ -72,9 +72,16 @@ def _judged(gap: Estimate, missing: list[str]) -> Ruling:
         return few
     if gap.above(0):
         also = f", but it has to be compared with {listing(missing)}, too"
-        return Ruling("inconclusive", f"they keep {gap}{also}") if missing else Ruling("supported", f"they keep {gap}")
+        return (
+            Ruling("inconclusive", f"argmax gates minus the others: {gap}{also}")
+            if missing
+            else Ruling("supported", f"argmax gates minus the others: {gap}")
+        )
     if gap.high < 0:
-        return Ruling("unsupported", f"they keep {gap}")
+        return Ruling("unsupported", f"argmax gates minus the others: {gap}")
     if gap.low > -MARGIN and gap.high < MARGIN:
-        return Ruling("unsupported", f"they keep {gap}: the same to within a point")
-    return Ruling("inconclusive", f"they keep {gap}; {gap.needed} images would show a difference of one point")
+        return Ruling("unsupported", f"argmax gates minus the others: {gap}: the same to within a point")
+    return Ruling(
+        "inconclusive",
+        f"argmax gates minus the others: {gap}; {gap.needed} images would show a difference of one point",
+    )

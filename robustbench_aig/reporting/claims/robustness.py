@@ -26,7 +26,7 @@ _SEVERAL = 3
 """Fewer strengths are not any strength."""
 
 _LIKELIER = "argmax"
-"""The policy that tells what random gates keep without their randomness."""
+"""The policy that shows the robust accuracy of random gates without their randomness."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from robustbench_aig.reporting.words import around, number, percent, signed
 from robustbench_aig.statistics import MARGIN, fewest_images, images_needed
 
 FLOOR = 0.02
-"""Where both networks keep less, nothing is left to compare."""
+"""Robust accuracy below which two networks are not compared."""
 
 
 class Ruling(NamedTuple):
@@ -58,7 +58,7 @@ class Contest:
     Attributes:
         gap: under the claim's attack and policy.
         failed: images failed in one of its evaluations.
-        left: what the better of both keeps, of all images.
+        left: robust accuracy of the better of both, over all images.
         fgsm: the gap under FGSM; None where the claim is about FGSM, or it wasn't run.
         random: the policy draws noise.
         argmax: the gap with the likelier decisions instead; None where that wasn't measured, or nothing is random.
@@ -85,7 +85,7 @@ def judge_contest(found: Contest, margin: float) -> Ruling:
     if found.failed:
         return Ruling("inconclusive", "images failed, which says nothing of the networks")
     if found.left < FLOOR:
-        return Ruling("inconclusive", f"both keep less than {percent(FLOOR)}", floor=True)
+        return Ruling("inconclusive", f"both have less than {percent(FLOOR)} robust accuracy", floor=True)
     if few := too_few(found.gap, margin):
         return few
     return _advantage(found, margin) if found.gap.above(margin) else _none(found, margin)
@@ -107,18 +107,20 @@ def _none(found: Contest, margin: float) -> Ruling:
     if found.fgsm is not None and found.fgsm.above(margin) and gap.high < found.fgsm.value:
         return Ruling("explained by masking", f"{found.fgsm} under FGSM, but {gap} here")
     if gap.high < margin:
-        return Ruling("unsupported", f"it keeps {gap}")
+        return Ruling("unsupported", f"gated minus plain: {gap}")
     if margin - MARGIN < gap.low and gap.high < margin + MARGIN:
-        return Ruling("unsupported", f"it keeps {gap}: the same to within a point")
-    return Ruling("inconclusive", f"it keeps {gap}; {gap.needed} images would show a difference of one point")
+        return Ruling("unsupported", f"gated minus plain: {gap}: the same to within a point")
+    return Ruling("inconclusive", f"gated minus plain: {gap}; {gap.needed} images would show a difference of one point")
 
 
 def _advantage(found: Contest, margin: float) -> Ruling:
     """Where gates are random: does choosing blocks make it, or drawing them?"""
     if not found.random:
-        return Ruling("supported", f"it keeps {found.gap}")
+        return Ruling("supported", f"gated minus plain: {found.gap}")
     if found.argmax is None or found.carried is None:
-        return Ruling("inconclusive", f"it keeps {found.gap}, but whether noise does that takes argmax gates beside it")
+        return Ruling(
+            "inconclusive", f"gated minus plain: {found.gap}, but whether noise does that takes argmax gates beside it"
+        )
     seen = f"{found.gap} with random gates, {found.argmax} without randomness"
     if found.carried.above(0):
         return Ruling("explained by randomness", seen)

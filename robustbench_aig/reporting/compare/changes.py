@@ -55,7 +55,7 @@ class Change(Measurement):
         elif not self.significant:
             found = SAME
         else:
-            found = "B keeps more" if self.difference > 0 else "B keeps less"
+            found = "B significantly higher" if self.difference > 0 else "B significantly lower"
         return f"{found}, other attacks" if self.other_attacks else found
 
 

@@ -1,4 +1,4 @@
-"""Many reports in one table: the networks that were measured on the same images, by what they keep under attack."""
+"""Many reports in one table: the networks that were measured on the same images, by their robust accuracy."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _group(key: tuple[str, str, int, str], entries: list[Entry], by: Threat | No
 
 
 def _ranked(entries: Sequence[Entry], by: ThreatRecord | None) -> list[Entry]:
-    """Each network under each policy once, by the report in which it keeps least: the others' bounds are looser."""
+    """Each network under each policy once, by the report where its robust accuracy is lowest: others are looser."""
 
     def kept(entry: Entry) -> float:
         standing = entry.at(by)

@@ -10,7 +10,7 @@ from robustbench_aig.records import Accuracy, Record, ThreatRecord
 
 
 class Standing(Record):
-    """What a network keeps under the worst of some attacks."""
+    """Robust accuracy of a network under the worst of some attacks."""
 
     threat: ThreatRecord
     accuracy: Accuracy
@@ -36,10 +36,12 @@ class Entry(Record):
     created: str
     report: str = Field(description="path of its report.json")
     page: str = Field(description="path of what shows it: report.html where there is one")
-    also: list[str] = Field(default_factory=list, description="other reports of the same, in which it keeps more")
+    also: list[str] = Field(
+        default_factory=list, description="other reports of the same, in which it has a higher robust accuracy"
+    )
 
     def at(self, threat: ThreatRecord | None) -> Standing | None:
-        """What it keeps at a threat, however that is spelled."""
+        """Its robust accuracy at a threat, however that is spelled."""
         return next((one for one in self.standings if one.threat == threat), None)
 
 

@@ -104,7 +104,7 @@ def _legend(report: Report, rows: list[tuple[Cell, ...]]) -> list[str]:
     notes = []
     if any(e.skipped for e in report.evaluations):
         notes.append(
-            "A cascade: an attack ran on the images that those above it had left, and keeps so many per cent of these; "
+            "A cascade: an attack ran only on images that no attack above it had broken; its percentage is of these; "
             f"only the {words.SUMMARIES['union']} is an accuracy."
         )
     if any(isinstance(cell, Value) and cell.failed for row in rows for cell in row):

@@ -34,7 +34,7 @@ def with_(contest: Contest, **changes: object) -> Contest:
         (with_(FIXED, gap=Estimate(-0.5, -0.8, -0.2, 367, 0.5)), "inconclusive", "it takes 368"),
         (with_(FIXED, gap=Estimate(0.5, 0.2, 0.8, 368, 0.5)), "supported", ""),
         (with_(FIXED, failed=True), "inconclusive", "failed"),
-        (with_(FIXED, left=0.019), "inconclusive", "both keep less than 2.0"),
+        (with_(FIXED, left=0.019), "inconclusive", "both have less than 2.0"),
         (with_(FIXED, gap=NONE), "inconclusive", "images would show a difference of one point"),
         (with_(FIXED, gap=DOWN), "unsupported", "−5.0 points"),
         (with_(FIXED, gap=SAME), "unsupported", "the same to within a point"),
@@ -57,7 +57,7 @@ def test_of_a_contest(contest: Contest, verdict: ClaimVerdict, words: str) -> No
     found = judge_contest(contest, 0.0)
     assert found.verdict == verdict
     assert words in found.reason
-    assert found.floor == ("both keep" in found.reason)
+    assert found.floor == ("both have less" in found.reason)
 
 
 def test_a_margin_asks_for_more() -> None:
@@ -111,6 +111,6 @@ def test_one_exception_refutes(rulings: list[Ruling], combined: ClaimVerdict) ->
 
 def test_what_holds_everywhere_is_told_by_the_hardest_strength() -> None:
     eps = [ThreatRecord(norm="linf", eps=f"{n}/255", value=n / 255) for n in (1, 4, 2)]
-    found = [measurement("gap", UP, Ruling("supported", "it keeps more"), threat=one) for one in eps]
+    found = [measurement("gap", UP, Ruling("supported", "gated minus plain: more"), threat=one) for one in eps]
     assert combine(found).threat == eps[1]
     assert combine([measurement("rate", UP, Ruling("supported", "it is open"))]).threat is None

@@ -18,7 +18,7 @@ for e in json.loads((folder / "plan.json").read_text())["evaluations"]:
     score, choice = (np.where(t[of] > 0, t[right] / np.maximum(t[of], 1), t["p_correct"]) for right, of in SHARES)
     rows = score, np.where(t["status"] == "skipped", np.inf, choice), t["choice_margin"], t["status"] == "error"
     who = e["model"], e["policy"], t["threat"][0]
-    unattacked = clean.setdefault(who[:2], rows)  # a plan begins each network and policy with unattacked images
+    unattacked = clean.setdefault(who[:2], rows)  # a plan begins each network and policy with clean images
     if e["role"] == "attack":  # controls don't count in the worst case
         attacks.setdefault(who, [unattacked]).append(rows)
     macs = t["macs_adv"][t["status"] == "ok"].mean() if (t["status"] == "ok").any() else np.nan

@@ -17,8 +17,8 @@ ROW = pa.schema(
         pa.field("label", pa.int32(), False),
         pa.field("model", pa.string(), False),  # name of the run
         pa.field("policy", pa.string(), False),  # gate policy while judged: "none" for a plain model
-        pa.field("attack", pa.string(), False),  # recipe name; "clean" for the unattacked image; "jpeg:3": corrupted
-        pa.field("threat", pa.string(), False),  # "linf 4/255"; "none" for the unattacked image; "corruption jpeg 3"
+        pa.field("attack", pa.string(), False),  # recipe name; "clean" for the clean image; "jpeg:3": corrupted
+        pa.field("threat", pa.string(), False),  # "linf 4/255"; "none" for the clean image; "corruption jpeg 3"
         pa.field("chunk", pa.int32(), False),  # the unit of work this image was part of
         pa.field("status", pa.string(), False),  # RowStatus; columns below say what they hold unless it's "ok"
         pa.field("lost_to", pa.string(), True),  # the attack that a skipped image was lost to, or "clean"; else null

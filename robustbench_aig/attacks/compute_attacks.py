@@ -21,7 +21,7 @@ class ComputeAttack(GradientAttack):
     """Projected steps on the gates; of the iterates that is returned which executes most, or least.
 
     What counts are the deployed network's decisions, over several draws where they are random. An image for which no
-    iterate beats the unattacked one comes back as it was: all those of a network whose gates don't look at it, or
+    iterate beats the clean one comes back as it was: all those of a network whose gates don't look at it, or
     that has none.
 
     Attributes:
@@ -29,8 +29,8 @@ class ComputeAttack(GradientAttack):
         steps: number of gradient steps.
         step: size of one as a share of epsilon.
         restarts: how often to begin: at the image, then at random points of the ball.
-        keep_prediction: only iterates count that have the unattacked image's class, in every draw.
-        anchor: weight of the squared distance to the unattacked image's logits, where the prediction is to be kept.
+        keep_prediction: only iterates count that have the clean image's class, in every draw.
+        anchor: weight of the squared distance to the clean image's logits, where the prediction is to be kept.
     """
 
     objective: ComputeObjective = field(default_factory=ExpectedCompute)
@@ -71,7 +71,7 @@ class _Furthest:
     """For each image of a problem the iterate that went furthest; the image itself until one did.
 
     Args:
-        problem: all of the images, unattacked.
+        problem: all of the images, clean.
         attack: says the direction, and whether the prediction must stay.
     """
 

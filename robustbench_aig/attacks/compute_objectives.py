@@ -15,7 +15,7 @@ from robustbench_aig.gating import Policy
 from robustbench_aig.randomness import Stream
 
 Direction = Literal["up", "down"]
-"""More blocks executed than for the unattacked image, or fewer."""
+"""More blocks executed than for the clean image, or fewer."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Held(ComputeObjective):
 
 @dataclass(frozen=True)
 class Anchored(Objective):
-    """Another objective minus weight · Σ (logits - logits of the unattacked image)².
+    """Another objective minus weight · Σ (logits - logits of the clean image)².
 
     Attributes:
         objective: what else is raised.

@@ -17,7 +17,7 @@ class Objective(ABC):
     """A number per image that an attack raises.
 
     Attributes:
-        needs_clean: whether it is relative to the unattacked image, whose pass is then in the problem.
+        needs_clean: whether it is relative to the clean image, whose pass is then in the problem.
         clean_draws: passes over that image whose open probabilities it takes the mean of, where gates are random.
         moves: whether it is about gates alone: the best iterate is that which moves them most, whatever the class.
         classes: how many logits it needs at least.
@@ -104,7 +104,7 @@ class Dlr(Objective):
 class TargetedDlr(Objective):
     """The same towards one wrong class (Croce and Hein, arXiv 2003.01690, eq. 7).
 
-    Restart number r aims at the class that is r-th likeliest of the wrong ones on the unattacked image, so that as many
+    Restart number r aims at the class that is r-th likeliest of the wrong ones on the clean image, so that as many
     restarts as there are wrong classes try each.
     """
 

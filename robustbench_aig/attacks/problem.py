@@ -59,7 +59,7 @@ class Problem:
         threat: the ball.
         stream: (B,) random streams of this restart.
         restart: number of the restart, from 0.
-        clean: the pass over the unattacked images, for an objective or a gradient that asks for it.
+        clean: the pass over the clean images, for an objective or a gradient that asks for it.
     """
 
     view: View
@@ -81,7 +81,7 @@ class Problem:
 
     @torch.no_grad()
     def with_clean(self, draws: int = 1) -> Problem:
-        """The same, with a pass over the unattacked images under one draw of the deployed policy.
+        """The same, with a pass over the clean images under one draw of the deployed policy.
 
         Args:
             draws: that its open probabilities are the mean over, where the policy is random and these are several.

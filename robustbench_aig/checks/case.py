@@ -107,7 +107,7 @@ class Case:
 
     @cached_property
     def clean(self) -> Tensor:
-        """(N,) share of draws that are right on the unattacked images."""
+        """(N,) share of draws that are right on the clean images."""
         return self.scores(self.images.pixels, self.images)
 
     @cached_property

@@ -111,7 +111,7 @@ def binary(case: Case) -> Attack:
 
 @dataclass(frozen=True)
 class CleanAccuracy(Check):
-    """Unattacked images against the accuracy that the run recorded on its test set.
+    """Clean images against the accuracy that the run recorded on its test set.
 
     Attributes:
         more: errors above the recorded share up to which it's a pass, and above which it's a fail.
@@ -122,7 +122,7 @@ class CleanAccuracy(Check):
 
     name: ClassVar[str] = "clean-accuracy"
     title: ClassVar[str] = "Clean accuracy is what the run recorded"
-    asks: ClassVar[str] = "Is the network as accurate on unattacked images as when it was trained?"
+    asks: ClassVar[str] = "Is the network as accurate on clean images as when it was trained?"
     advice: ClassVar[str] = (
         "Look for pixels that are scaled or normalised twice, other images, another gate policy, or other weights."
     )

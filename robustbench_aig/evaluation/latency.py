@@ -92,7 +92,7 @@ def measure_pace(
         gated: its network by `sparse_copy`.
         plain: what it is compared with.
         ids: (B,) int64.
-        images: (B, C, H, W) unattacked, on the networks' device, that go through both at once.
+        images: (B, C, H, W) clean, on the networks' device, that go through both at once.
         seed: of the evaluation.
         pairs: how many; at least six.
 

@@ -22,7 +22,7 @@ def make_rows(plan: EvaluationPlan, *, chunk: int, images: Images, clean: Judgem
     Args:
         plan: which evaluation the images belong to.
         chunk: the number of their chunk.
-        images: B of them, unattacked.
+        images: B of them, clean.
         clean: verdicts on them.
         measured: what came of them under attack.
     """

@@ -157,7 +157,7 @@ class Worker:
         )
 
     def _judge_clean(self, subject: Subject, chunk: Images, number: int) -> Measured:
-        """The unattacked images of a whole chunk, judged once for all evaluations of the subject."""
+        """The clean images of a whole chunk, judged once for all evaluations of the subject."""
         key = (subject.name, subject.policy, number)
         if key not in self._clean:
             self._clean[key] = in_batches(

@@ -18,7 +18,7 @@ class Stratum(NamedTuple):
 
 
 def outcomes(label: Ints, clean: Ints, attacked: Ints) -> dict[str, Bools]:
-    """What came of images, by the class (N,) that most scoring draws voted for, unattacked and attacked.
+    """What came of images, by the class (N,) that most scoring draws voted for, clean and attacked.
 
     "fooled": right, then wrong; "held": right both times; "already wrong": whatever the attack made of it.
     """
@@ -31,7 +31,7 @@ def strata(label: Ints, clean: Ints, attacked: Ints, *, measured: Bools, classes
 
     Args:
         label: (N,) true classes.
-        clean: (N,) predictions, unattacked.
+        clean: (N,) predictions, clean.
         attacked: (N,) predictions, attacked.
         measured: (N,).
         classes: names of the labels.

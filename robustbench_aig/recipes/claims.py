@@ -49,7 +49,7 @@ class RobustnessClaim(Strengths):
 
 
 class AccuracyClaim(UnderPolicies):
-    """The gated network classifies no fewer unattacked images right."""
+    """The gated network classifies no fewer clean images right."""
 
     about: Literal["accuracy"]
     tolerance: Share = Field(0.01, description="so much less still counts as no less")

@@ -40,7 +40,7 @@ class DeployedMode(_Mode):
 
 
 class OtherMode(_Mode):
-    """The decisions of the unattacked image held, all gates open, or every block at its open probability."""
+    """The decisions of the clean image held, all gates open, or every block at its open probability."""
 
     mode: Literal["frozen", "open", "expected"]
 

@@ -53,7 +53,7 @@ class Comparison(Difference):
         description="the smallest difference that so many images, as discordant as these, show with 80 % power at 5 %; "
         "null where images failed, and where fewer than six could show none",
     )
-    both_correct: Accuracies | None = Field(description="among images both get right unattacked (majority vote)")
+    both_correct: Accuracies | None = Field(description="among images both classify right when clean (majority vote)")
 
 
 class MeanDifference(Difference):
@@ -96,7 +96,7 @@ class CleanMatch(Record):
     gated: SeedGroup
     gate_policy: str
     chosen_on: ChosenOn = Field(
-        description="unattacked: validation images, where the accuracy of all these networks on them is known"
+        description="clean: validation images, where the accuracy of all these networks on them is known"
     )
     usual: Rival
     nearest: Rival | None = Field(description="null where the usual twins are the nearest")

@@ -10,8 +10,8 @@ from robustbench_aig.records.base import Record
 class ComputeSpread(Record):
     """What a mean over images and draws doesn't tell of the executed multiply-accumulates."""
 
-    clean_p95: float = Field(description="95th percentile of the unattacked images")
-    up_share: float = Field(description="share of images that execute more than unattacked, noise held equal")
+    clean_p95: float = Field(description="95th percentile of the clean images")
+    up_share: float = Field(description="share of images that execute more than when clean, noise held equal")
     down_share: float = Field(description="the same, less")
     clean_expected: float | None = Field(
         description="by probabilities: what always runs + sum over gates of p * MACs, p being the mean over all draws; "
@@ -45,7 +45,7 @@ class Latency(Clocked):
 
 
 class Pace(Clocked):
-    """How long a network that skips closed blocks takes for unattacked images, over a plain one."""
+    """How long a network that skips closed blocks takes for clean images, over a plain one."""
 
     plain: str = Field(description="name of the plain network")
     ms_per_image: float = Field(gt=0, description="of the gated network, median, in milliseconds")
@@ -63,7 +63,7 @@ class Compute(Record):
     )
     p95: float = Field(description="95th percentile of the attacked images")
     spread: ComputeSpread | None = Field(None, description="null in reports of earlier versions")
-    pace: Pace | None = Field(None, description="of unattacked images; null where it wasn't measured")
+    pace: Pace | None = Field(None, description="of clean images; null where it wasn't measured")
     latency: Latency | None = Field(None, description="null where it wasn't measured; no function of the sample table")
 
 

@@ -82,7 +82,7 @@ class Evaluation(Record):
 
 
 def guessing(evaluations: Sequence[Evaluation], commonest: float) -> list[Evaluation]:
-    """Those on unattacked images not significantly better than always naming the largest class, of that share."""
+    """Those on clean images not significantly better than always naming the largest class, of that share."""
     return [e for e in evaluations if e.role == "clean" and e.clean_accuracy.low <= commonest]
 
 
@@ -106,7 +106,7 @@ class WorstCase(Record):
     )
     others_only: list[int] = Field(
         default_factory=list,
-        description="images lost in most draws to attacks of other providers, and neither to ours nor unattacked; none "
+        description="images lost in most draws to attacks of other providers, and neither to ours nor when clean; none "
         "in a cascade that has one of ours after one of theirs, and none where all attacks are ours, or none is",
     )
     own_accuracy: Accuracy | None = Field(None, description="of the union over our attacks alone; null as others_only")

@@ -12,7 +12,7 @@ from robustbench_aig.records.base import Record
 class ClassPart(Record):
     """The part of a shift that leads to the gates of the class that images are taken for, and the part beside it.
 
-    Over images that were right unattacked and are wrong attacked, where the gates of the two classes are told apart.
+    Over images that were right when clean and are wrong attacked, where the gates of the two classes are told apart.
     """
 
     n: int
@@ -34,7 +34,7 @@ class LargestFlips(Record):
 
 
 class GateMoves(Record):
-    """How far the gates of n images are from where they were unattacked. Lists follow the model's gates."""
+    """How far the gates of n images are from where they are on the clean images. Lists follow the model's gates."""
 
     n: int
     flip_rate: float = Field(description="share of (image, gate) pairs whose decision changed, noise held equal")
@@ -119,7 +119,7 @@ class GateDependence(Record):
 
 
 class Dependence(Record):
-    """Whether the gates decide by the image. Over n unattacked images; gates forced open are left out."""
+    """Whether the gates decide by the image. Over n clean images; gates forced open are left out."""
 
     n: int
     explained: ExplainedShare | None = Field(description="of all gates' variance together; null where none varies")
@@ -143,6 +143,6 @@ class Gates(Record):
     strata: list[GateStratum] = Field(default_factory=list, description="how far they moved; empty where not attacked")
     dependence: Dependence | None = Field(
         None,
-        description="whether they decide by the image, of unattacked images alone; null where the policy doesn't "
+        description="whether they decide by the image, of clean images alone; null where the policy doesn't "
         "choose by image, or open probabilities over draws weren't recorded",
     )

@@ -43,7 +43,7 @@ class Report(Record):
 
     @property
     def guessing(self) -> list[Evaluation]:
-        """Evaluations on unattacked images not significantly better than always guessing the largest class."""
+        """Evaluations on clean images not significantly better than always guessing the largest class."""
         return [] if self.commonest is None else guessing(self.evaluations, self.commonest)
 
     @property

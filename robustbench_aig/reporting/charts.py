@@ -107,7 +107,7 @@ def flips(evaluation: Evaluation) -> str | None:
 
 
 def compute(rows: Rows, model: ModelRecord) -> str | None:
-    """Executed share of the model's compute, over images: bars unattacked, outlines attacked; None for nothing."""
+    """Executed share of the model's compute, over images: bars clean, outlines attacked; None for nothing."""
     if not rows.ok.any() or not model.total_macs:
         return None
     before, after = rows.macs_clean[rows.ok] / model.total_macs, rows.macs_adv[rows.ok] / model.total_macs
@@ -116,7 +116,7 @@ def compute(rows: Rows, model: ModelRecord) -> str | None:
     edges = np.linspace(centre - half, centre + half, _BINS + 1)
     layers = []
     for name, values, style in (
-        ("unattacked", before, {"color": "var(--soft)"}),
+        ("clean", before, {"color": "var(--soft)"}),
         ("attacked", after, {"fill": None, "stroke": ACCENT, "strokeWidth": 2}),
     ):
         counts, _ = np.histogram(values, edges)

@@ -33,7 +33,7 @@ def clean_matches(evidence: Evidence, results: Results) -> list[CleanMatch]:
 
 
 def _match(asked: Question) -> CleanMatch | None:
-    """None where not all of them have been measured unattacked, or nothing else was."""
+    """None where not all of them have been measured on clean images, or nothing else was."""
     group = asked.group
     origins = {_origin(group.gated), _origin(group.plain)} - {None}
     rivals = [group.plain, *(other for other in group.others if _origin(other) in origins)]
@@ -103,7 +103,7 @@ def _seeds(networks: Sequence[ModelRecord], accuracy: float) -> SeedGroup:
 
 
 def _rival(asked: Question, plain: tuple[ModelRecord, ...], accuracy: float) -> Rival:
-    """Compared unattacked, and under what sums up all others."""
+    """Compared on clean images, and under what sums up all others."""
     instead = replace(asked, group=replace(asked.group, plain=plain))
     conditions = asked.results[asked.group.gated[0].name, asked.policy]
     found = [_difference(instead, one) for one in conditions if one == CLEAN or one.attack in SUMMARIES]

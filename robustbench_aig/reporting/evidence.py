@@ -37,7 +37,7 @@ class Evidence:
         rows: evaluation id -> its rows; unfinished ones are absent. Hold few at once: a report may have millions.
         seconds: evaluation id -> wall time.
         latency: evaluation id -> what was measured with a clock; not every evaluation has it.
-        pace: the same, of unattacked evaluations of gated networks, beside a plain one.
+        pace: the same, of clean evaluations of gated networks, beside a plain one.
         checks: what `aigrob check --into` has found of its networks.
         names: image -> its file's name; empty where images have none, or an early version wrote.
         alone: whether all of it is what a report says, which came without its evidence.
@@ -57,7 +57,7 @@ class Evidence:
         return next(model for model in self.plan.models if model.name == name)
 
     def clean(self, model: str, policy: str) -> Rows | None:
-        """The unattacked rows of a model under a policy; None while unfinished."""
+        """The clean rows of a model under a policy; None while unfinished."""
         found = self._clean_id(model, policy)
         return None if found is None else self.rows[found]
 

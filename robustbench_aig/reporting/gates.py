@@ -16,7 +16,7 @@ class Beside:
     """What stands beside the rows of an evaluation, of the same model under the same policy.
 
     Attributes:
-        clean: unattacked.
+        clean: of the clean images.
         corners: under random noise of the same threat; None where that control didn't run.
         permuted: under another image's change of the same threat; None where that control didn't run.
     """
@@ -72,7 +72,7 @@ def dependence_of(rows: Rows, model: ModelRecord, policy: str) -> Dependence | N
     """Whether the gates decide by the image; None where they can't, or it isn't known.
 
     Args:
-        rows: of the unattacked images.
+        rows: of the clean images.
         model: names the gates; those that were trained towards 1 are forced open, and left out.
         policy: how they decide.
     """
@@ -102,7 +102,7 @@ def _per_class(rows: Rows, classes: list[str]) -> list[ClassShift]:
 
 
 def _strata(rows: Rows, beside: Beside, classes: list[str]) -> list[GateStratum]:
-    """How far gates moved, over images that belong together; empty for the unattacked images themselves."""
+    """How far gates moved, over images that belong together; empty for the clean images themselves."""
     if rows is beside.clean:
         return []
     corners, permuted = (None if one is None else _version(one) for one in (beside.corners, beside.permuted))

@@ -23,7 +23,7 @@ class ImageOutcome(NamedTuple):
     """What became of one image under one series.
 
     Attributes:
-        place: 0 where it is wrong unattacked, then 1 for the smallest epsilon, and so on; beyond the last it holds.
+        place: 0 where it is misclassified clean, then 1 for the smallest epsilon, and so on; beyond the last it holds.
         strength: that place in words.
         attack: that was worst for it there, or at the largest epsilon where it holds.
         gates: its gates under that attack; empty where nothing was attacked, or no gate is.
@@ -68,7 +68,7 @@ class _Track(NamedTuple):
         return np.asarray(stages.argmax(axis=0), dtype=np.int64)
 
     def met(self, image: int, place: int) -> EvaluationPlan | None:
-        """The evaluation that an image fell to, or the worst at the largest epsilon; None if it's wrong unattacked."""
+        """The evaluation that an image fell to, or the worst at the largest epsilon; None if misclassified clean."""
         at = min(place, len(self.members)) - 1
         return self.members[at][self.chosen[at, image]] if place else None
 
@@ -138,7 +138,7 @@ def _telling(places: Ints, plan: Plan) -> list[int]:
 def _outcome(places: Ints, strengths: int) -> str:
     """What the outcomes of an image have in common."""
     if (places == 0).any():
-        return "wrong unattacked" if (places == 0).all() else "wrong unattacked for some"
+        return "misclassified when clean" if (places == 0).all() else "misclassified when clean, by some"
     held = places > strengths
     return "held by all" if held.all() else "held by some" if held.any() else "lost by all"
 
@@ -155,7 +155,7 @@ def _outcomes_of(
         for image in (image for image, e in met.items() if e is evaluation):
             decisions = zip(gates, rows.gates_clean[image], rows.gates_adv[image], strict=True)
             changes[image] = [GateChange(gate.name, bool(new), bool(old != new)) for gate, old, new in decisions]
-    places = ["unattacked", *(threat.eps for threat in strengths), "held"]
+    places = ["clean", *(threat.eps for threat in strengths), "held"]
     return [
         ImageOutcome(placed[image], places[placed[image]], "" if e is None else e.attack, changes.get(image, []))
         for image, e in met.items()

@@ -13,7 +13,7 @@ def over_seeds(report: Report) -> list[str]:
     """A sentence on gated against plain networks for every policy and strength that three seeds of both have met.
 
     The difference and its interval are the claim's: over further seeds, and where both are not equally accurate
-    unattacked, among the images that all of them get right.
+    clean, among the images that all of them get right.
     """
     claims = (claim for claim in report.claims if claim.id == "more-robust")
     several = [claim for claim in claims if min(len(claim.gated), len(claim.plain)) >= FEWEST_SEEDS]
@@ -26,7 +26,7 @@ def _sentence(report: Report, claim: Claim, one: Measurement) -> str:
     plain = [w for w in met if w.model in claim.plain]
     who = f"gated networks ({claim.gate_policy} gates{_named(claim.gated) if report.several_gated else ''})"
     # The two accuracies are over all images: a difference over others must not stand beside them unsaid.
-    others = f"; among the {one.n} images that all of them get right unattacked the difference is"
+    others = f"; among the {one.n} images that all of them classify right when clean the difference is"
     leads = ": difference" if one.n == report.data.n else others
     failed = any(w.status != "ok" for w in gated + plain)
     word = (

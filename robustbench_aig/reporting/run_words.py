@@ -11,7 +11,7 @@ from robustbench_aig.runs import EpochRecord, RunRecord, Score, Scores
 _MINUTE, _HOUR = 60, 3600
 _LAG = "Training numbers are means over an epoch, while the network learned; validation numbers are measured after it."
 _ONCE = "The test images were used once, at the end: nothing was chosen on them. Another seed gives another result."
-_CLEAN = "Accuracy on unattacked images says nothing of attacked ones: aigrob attack does."
+_CLEAN = "Accuracy on clean images says nothing of attacked ones: aigrob attack does."
 
 
 def facts(record: RunRecord, history: Sequence[EpochRecord]) -> list[tuple[str, str]]:

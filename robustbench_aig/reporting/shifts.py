@@ -13,7 +13,7 @@ SIDES = ("attacked", "noise", "permuted")
 
 
 class Cell(NamedTuple):
-    """A number, and what stands beside it: its interval, how many images it is over, or what it was unattacked."""
+    """A number, and what stands beside it: its interval, how many images it is over, or its value on clean images."""
 
     text: str
     beside: str = ""
@@ -163,7 +163,7 @@ def _number(value: float | None) -> str | None:
 QUANTITIES = (
     Quantity(
         "Decisions changed",
-        "share of gate decisions that differ from those on the unattacked image, with the same noise in both",
+        "share of gate decisions that differ from those on the clean image, with the same noise in both",
         _flips("all"),
     ),
     Quantity(
@@ -178,7 +178,7 @@ QUANTITIES = (
         "controls, over these very images",
         _flips("fooled"),
     ),
-    Quantity("… of images that held", "right unattacked and attacked", _flips("held")),
+    Quantity("… of images that held", "right on the clean and on the attacked image", _flips("held")),
     Quantity("… of already wrong images", "wrong before anything was changed", _flips("already wrong")),
     Quantity(
         "Shift",
@@ -204,7 +204,7 @@ QUANTITIES = (
     ),
     Quantity(
         "Distinct paths",
-        "different sets of blocks that ran, over all images, one draw each; and how many these were unattacked",
+        "different sets of blocks that ran, over all images, one draw each; and how many these were on clean images",
         _paths,
     ),
     Quantity(

@@ -1,4 +1,4 @@
-"""Small pictures of the unattacked images that a report's table names, kept beside its evidence."""
+"""Small pictures of the clean images that a report's table names, kept beside its evidence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from robustbench_aig.reporting.pictures import Pixels, thumbnail
 from robustbench_aig.reporting.sample_columns import Ints
 
 Originals = Callable[[Ints], Pixels]
-"""From image ids (N,) to the unattacked images (N, C, H, W)."""
+"""From image ids (N,) to the clean images (N, C, H, W)."""
 
 _MOST_PIXELS = 64
 

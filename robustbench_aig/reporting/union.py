@@ -88,7 +88,7 @@ def _worst(rows: list[Rows]) -> _Worst:
 
 
 def _alone(members: list[EvaluationPlan], rows: list[Rows]) -> dict[str, int]:
-    """Attack to the images that it alone breaks; an image that is wrong unattacked counts for none."""
+    """Attack to the images that it alone breaks; an image that is misclassified when clean counts for none."""
     broken = np.stack([part.broken for part in rows])
     once = broken.sum(axis=0) == 1
     return {member.attack: int((own & once).sum()) for member, own in zip(members[1:], broken[1:], strict=True)}

@@ -184,7 +184,7 @@ def left(evaluation: Evaluation, earlier: Sequence[str]) -> str:
     count = evaluation.n - evaluation.skipped
     images = {0: "no image", 1: "the one image"}.get(count, f"the {count} images")
     if not earlier:
-        return f"{images} not lost unattacked"
+        return f"{images} classified right when clean"
     return f"{images} left by {listing(earlier) if len(earlier) <= _NAMED else f'the {len(earlier)} attacks before it'}"
 
 

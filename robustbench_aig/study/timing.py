@@ -101,7 +101,7 @@ class _Race(NamedTuple):
 
 
 def add_paces(evaluator: Evaluator, tell: Callable[[str], object]) -> None:
-    """Measure, on unattacked images that were kept, what has no pace yet; each is kept at once.
+    """Measure, on clean images that were kept, what has no pace yet; each is kept at once.
 
     Networks that compute every block whatever their gates say are left out. One process does that, when the others have
     ended.
@@ -140,7 +140,7 @@ def _races(evaluator: Evaluator) -> Iterator[_Race]:
 
 
 def _kept(evaluator: Evaluator, race: _Race) -> tuple[Tensor, Tensor] | None:
-    """Numbers and pixels of the unattacked images that are stored by default; None without any."""
+    """Numbers and pixels of the clean images that are stored by default; None without any."""
     found = load_images(evaluator.store.directory, race.evaluation)
     if found is None or not found.ids.size:
         return None

@@ -202,7 +202,7 @@ def test_someone_elses_gated_network_gets_gate_pictures_like_a_native_one(tmp_pa
     assert len(model["gates"]) == 9
     assert {e["gate_policy"] for e in report["evaluations"]} == {"argmax"}, "its own threshold"
     html = (tmp_path / "reports" / "skip" / "report.html").read_text()
-    for part in ("heat-maps", 'aria-label="Unattacked, %"', "Gates that change their mind", 'class="strip"'):
+    for part in ("heat-maps", 'aria-label="Clean, %"', "Gates that change their mind", 'class="strip"'):
         assert part in html
 
 

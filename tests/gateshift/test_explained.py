@@ -99,6 +99,6 @@ def test_only_what_is_asked_for() -> None:
 
 
 def test_an_image_without_a_shift_has_gone_no_way() -> None:
-    """With its own image in the mean, the unattacked image would already lie off its class's mean."""
+    """With its own image in the mean, the clean image would already lie off its class's mean."""
     found = parts(np.zeros((1, GATES)), np.zeros((1, GATES)), np.ones((1, GATES)))
     assert [part.tolist() for part in found] == [[0], [0], [0]]

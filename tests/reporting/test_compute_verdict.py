@@ -73,7 +73,7 @@ def test_the_page_is_about_the_compute_and_shows_every_part(tmp_path: Path) -> N
         "No gated model was attacked",
         "nothing to show",
         "worst case is a union over",
-        "None of these attacks aims at the gates",
+        "None of these attacks is gate-aware",
         "is finished yet",
         'not measured</span></td></tr>\n<tr><th scope="row" class="name">pgd',
     ):

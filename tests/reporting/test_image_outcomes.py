@@ -32,7 +32,7 @@ def by_hand(study: Study, model: str, policy: str, image: int) -> tuple[str, str
         return one["choice_correct"] / max(one["choice_draws"], 1)  # type: ignore[call-overload, no-any-return]
 
     if right(row("clean", None)) < 0.5:
-        return "unattacked", ""
+        return "clean", ""
     for eps in EPSILONS:
         tried = [(name, row(name, eps) if name != "clean" else row("clean", None)) for name in ("clean", "fgsm", "pgd")]
         tried = [(name, one) for name, one in tried if one["status"] != "skipped"]
@@ -61,12 +61,12 @@ def test_every_outcome_is_what_the_rows_say(study: Study, tmp_path: Path, kind: 
             if kind != "failed" or strength == "held":
                 assert (one.strength, one.attack) == (strength, attack)
             assert one.strength == strength
-            assert one.place == ["unattacked", *EPSILONS, "held"].index(strength)
-            assert bool(one.gates) == (model == "aig-digits" and strength != "unattacked")
+            assert one.place == ["clean", *EPSILONS, "held"].index(strength)
+            assert bool(one.gates) == (model == "aig-digits" and strength != "clean")
         seen.add(line.outcome)
         assert (line.outcome == "held by all") == (set(places) == {3})
         assert (line.outcome == "lost by all") == (max(places) < 3 and min(places) > 0)
-        assert line.outcome.startswith("wrong unattacked") == (0 in places)
+        assert line.outcome.startswith("misclassified when clean") == (0 in places)
     assert len(seen) > 2
 
 

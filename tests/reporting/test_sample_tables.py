@@ -34,7 +34,7 @@ def test_a_report_that_does_not_fit_into_memory_is_the_same(
     for name in ("report.json", "report.html"):
         assert (tmp_path / "forgotten" / name).read_bytes() == (tmp_path / "kept" / name).read_bytes()
     assert len(many.rows) > 80
-    assert max(alive) <= 6, "an evaluation, its unattacked rows, two controls; and what is read next"
+    assert max(alive) <= 6, "an evaluation, its clean rows, two controls; and what is read next"
 
 
 def test_what_is_asked_for_again_stays(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ class Mode(ABC):
     """How the gradient is had.
 
     Attributes:
-        needs_clean: whether the problem must hold the pass over the unattacked image.
+        needs_clean: whether the problem must hold the pass over the clean image.
         of_gates: whether it is the plain gradient on a network without gates.
     """
 

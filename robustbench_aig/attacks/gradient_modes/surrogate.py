@@ -92,7 +92,7 @@ class FrozenNoise(Surrogate):
 
 @dataclass(frozen=True)
 class FrozenClean(Surrogate):
-    """The decisions of the unattacked image, held: the target doesn't move while it is attacked."""
+    """The decisions of the clean image, held: the target doesn't move while it is attacked."""
 
     needs_clean: ClassVar[bool] = True
     faithful: ClassVar[bool] = False

@@ -60,7 +60,7 @@ def enter(
         few = few if len(few) > 1 else torch.cat([few, 1 - few])
         logits = _shaped(entered, few)
         if not ruled_out(logits).isfinite().all():
-            raise InputError(f"{name} returns NaN or infinite logits on unattacked images: check its weights")
+            raise InputError(f"{name} returns NaN or infinite logits on clean images: check its weights")
         entered.classes = logits.shape[1]
         entered.restless = _restless(entered, few, logits)
         _try_sizes(entered, images, few, logits, chunk)

@@ -19,7 +19,7 @@ _PATHS = {"majority": "each gate's majority for all images", "static": "the best
 
 
 def measure_choice(_: ChoiceClaim, asked: Question) -> list[Measurement]:
-    """The gaps to one path for all images, and to a plain network of equal mean compute, on unattacked images."""
+    """The gaps to one path for all images, and to a plain network of equal mean compute, on clean images."""
     ours, gated = Side.of(asked.group.gated, asked.policy, CLEAN, asked.results), asked.group.gated
     if ours is None:
         return []
@@ -33,7 +33,7 @@ def measure_choice(_: ChoiceClaim, asked: Question) -> list[Measurement]:
         if rival is not None:
             gap = gap_of(ours, rival, paired=len(ours.share) == len(rival.share), seed=asked.seed)
             ruling = _judged(gap, missing) if ours.ok and rival.ok else Ruling("inconclusive", "images failed")
-            found.append(measurement(f"{asked.policy} gates − {name}, unattacked", gap, ruling))
+            found.append(measurement(f"{asked.policy} gates − {name}, clean", gap, ruling))
     return found
 
 

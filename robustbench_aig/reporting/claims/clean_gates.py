@@ -16,7 +16,7 @@ from robustbench_aig.statistics import clopper_pearson, jackknife, mean_interval
 
 
 def measure_transitions(claim: TransitionClaim, asked: Question) -> list[Measurement]:
-    """The execution rate of the transition block that is open least on unattacked images."""
+    """The execution rate of the transition block that is open least on clean images."""
     opened, group = _decisions(asked), asked.group
     places = [place for place, gate in enumerate(group.gated[0].gates) if gate.transition]
     if opened is None or not places:
@@ -81,7 +81,7 @@ def class_spread(opened: Bools, labels: Ints) -> Floats:
 
 
 def _decisions(asked: Question) -> Bools | None:
-    """(S, N, G) on unattacked images; None where a network hasn't been measured whole."""
+    """(S, N, G) on clean images; None where a network hasn't been measured whole."""
     found = [asked.evidence.clean(model.name, asked.policy) for model in asked.group.gated]
     rows = [one for one in found if one is not None and one.ok.all()]
     return np.stack([one.gates_clean for one in rows]) if len(rows) == len(found) else None

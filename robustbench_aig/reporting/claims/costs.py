@@ -22,7 +22,7 @@ def measure_overhead(claim: OverheadClaim, asked: Question) -> list[Measurement]
 
 
 def measure_pace(claim: PaceClaim, asked: Question) -> list[Measurement]:
-    """The time of each network over a plain one's, by the clock, on unattacked images; closed blocks are skipped."""
+    """The time of each network over a plain one's, by the clock, on clean images; closed blocks are skipped."""
     evidence, names = asked.evidence, [model.name for model in asked.group.gated]
     clean = [e for e in evidence.finished() if (e.role, e.policy) == ("clean", asked.policy) and e.model in names]
     found = []

@@ -83,7 +83,7 @@ def _attacks(claim: RobustnessClaim, asked: Question, threat: ThreatRecord | Non
 
 
 def measure_accuracy(claim: AccuracyClaim, asked: Question) -> list[Measurement]:
-    """The gap on unattacked images."""
+    """The gap on clean images."""
     sides = _sides(asked, asked.policy, CLEAN)
     if sides is None:
         return []

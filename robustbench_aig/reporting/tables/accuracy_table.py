@@ -24,7 +24,7 @@ _CORRUPTION = "corruption"
 def accuracy_table(report: Report) -> Table:
     """A column for each series.
 
-    Rows: unattacked images; at each threat the attacks, their union, and what does not count in it; corruptions.
+    Rows: clean images; at each threat the attacks, their union, and what does not count in it; corruptions.
     """
     series = all_series(report)
     rows = _attacked(report, series) + _corrupted(report, series)

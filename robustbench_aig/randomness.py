@@ -91,6 +91,10 @@ class Stream:
         # 23 bits leave room for the half step in float32's 24, so neither 0 nor 1 can be drawn.
         return ((_shift(bits, 41).to(torch.float32) + 0.5) * 2.0**-23).view(-1, *shape)
 
+    def normal(self, *shape: int) -> Tensor:
+        """(B, *shape) float32, standard normal, at most 5.3 in absolute value."""
+        return (2 * self.uniform(*shape) - 1).erfinv() * 2**0.5
+
     def logistic(self) -> Tensor:
         """(B,) draws from the standard logistic distribution: the difference of two Gumbel draws."""
         u = self.uniform(1)[:, 0]

@@ -16,6 +16,7 @@ from robustbench_aig.commands import with_flag
 from robustbench_aig.errors import RunError, did_you_mean
 from robustbench_aig.files import data_folder, unwritable, write_atomic
 from robustbench_aig.recipes import Family, ModelRecipe
+from robustbench_aig.threat import Shape
 
 RECORD, WEIGHTS, HISTORY = "run.json", "model.safetensors", "history.jsonl"
 CHECKPOINT, PREVIOUS = "last.ckpt", "previous.ckpt"
@@ -34,7 +35,7 @@ class Trained(_Section):
     image_size: int | None = Field(None, description="as asked for; null where the images stayed as they were")
     seed: int = Field(description="cut the validation split")
     classes: list[str]
-    shape: tuple[int, int, int] = Field(description="channels, height, width")
+    shape: Shape = Field(description="channels, height, width")
     mean: list[float] = Field(description="per channel in [0, 1]")
     std: list[float]
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Norm = Literal["linf", "l2"]
+Shape = tuple[int, int, int]
+"""Channels, height and width of an image."""
 TOLERANCE = 1e-6
 """Containment is checked to this tolerance: float32 projection overshoots by about 1e-8 (linf)."""
 _L2_ROUNDING = 1e-6

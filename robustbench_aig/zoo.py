@@ -20,6 +20,7 @@ from robustbench_aig.recipes import (
     read_toml,
     validate,
 )
+from robustbench_aig.threat import Shape
 
 _LARGER = ((96, "imagefolder"), (24, "cifar10"))
 """From how many pixels of the shorter side on images get which recipes."""
@@ -119,7 +120,7 @@ def owners_of(name: str) -> list[str]:
     return [str(base).split("/")[0]] if base in files else []
 
 
-def recipes_for(data: str, shape: tuple[int, int, int]) -> str:
+def recipes_for(data: str, shape: Shape) -> str:
     """The folder of `models/` for a data set: its own where it has one, else that for images of such a size.
 
     Args:

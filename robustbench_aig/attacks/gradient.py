@@ -15,10 +15,10 @@ from robustbench_aig.attacks.gradient_modes import Estimate, Mode, StraightThrou
 from robustbench_aig.attacks.iterate_selection import Keep
 from robustbench_aig.attacks.objectives import CrossEntropy, Objective
 from robustbench_aig.attacks.problem import Problem
-from robustbench_aig.attacks.protocol import Attack, Shape, View
+from robustbench_aig.attacks.protocol import Attack, View
 from robustbench_aig.errors import InputError
 from robustbench_aig.randomness import Stream
-from robustbench_aig.threat import Norm, Threat
+from robustbench_aig.threat import Norm, Shape, Threat
 
 
 def input_gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.attacks.gradient import random_start
-from robustbench_aig.attacks.protocol import Attack, Shape, View
+from robustbench_aig.attacks.protocol import Attack, View
 from robustbench_aig.errors import AttackError
 from robustbench_aig.randomness import Stream
-from robustbench_aig.threat import Norm, Threat
+from robustbench_aig.threat import Norm, Shape, Threat
 
 _PARTNERS = 4
 """Child of an image's stream that decides whose change it is given; gradient attacks use those before it."""
@@ -68,7 +68,7 @@ class NoiseImage(Control):
 
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """The point of the ball next to it; asks nothing of the model."""
-        gaussian = (2 * stream.uniform(*x.shape[1:]) - 1).erfinv() * 2**0.5
+        gaussian = stream.normal(*x.shape[1:])
         return threat.project((0.5 + self.sigma * gaussian).clamp(0, 1), x)
 
 

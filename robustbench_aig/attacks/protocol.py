@@ -9,10 +9,7 @@ from torch import Tensor, nn
 
 from robustbench_aig.gating import Argmax, Gate, Policy
 from robustbench_aig.randomness import Stream
-from robustbench_aig.threat import Norm, Threat
-
-Shape = tuple[int, int, int]
-"""Channels, height, width."""
+from robustbench_aig.threat import Norm, Shape, Threat
 
 
 class View(nn.Module):

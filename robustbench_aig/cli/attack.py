@@ -15,7 +15,7 @@ from robustbench_aig.cli import options
 from robustbench_aig.cli.attack_request import LARGE_EPS, SMALL_EPS, assemble, refuse_early
 from robustbench_aig.cli.leading import leads
 from robustbench_aig.cli.progress import count_images, reading
-from robustbench_aig.cli.run_selection import Request
+from robustbench_aig.cli.run_selection import AttackRequest
 from robustbench_aig.cli.tables import show
 from robustbench_aig.cli.terminal import aside, console
 from robustbench_aig.cli.worker_processes import companions, is_companion
@@ -151,7 +151,7 @@ def attack(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the o
     if chosen["images"] and not _typed("limit"):
         chosen["limit"] = None
     in_balls = _in_balls(corrupted=bool(chosen["corruptions"] or chosen["corruption_files"]))
-    request = Request(**chosen, in_balls=in_balls, command=options.command_line())
+    request = AttackRequest(**chosen, in_balls=in_balls, command=options.command_line())
     carry_out(request, quiet=quiet, as_json=as_json, latency=latency, processes=processes)
 
 
@@ -166,7 +166,7 @@ def _typed(*names: str) -> bool:
     return any(source(name) is not ParameterSource.DEFAULT for name in names)
 
 
-def carry_out(request: Request, *, quiet: bool, as_json: bool, latency: bool, processes: int) -> None:
+def carry_out(request: AttackRequest, *, quiet: bool, as_json: bool, latency: bool, processes: int) -> None:
     """Assemble, evaluate, measure latency where it's wanted, report.
 
     Raises:
@@ -206,7 +206,7 @@ def _refuse_processes(number: int) -> None:
         raise InputError("--processes starts processes of its own: leave it out under torchrun, which sets WORLD_SIZE")
 
 
-def _evaluate(request: Request, *, quiet: bool, processes: int) -> tuple[Evaluator, list[str]] | None:
+def _evaluate(request: AttackRequest, *, quiet: bool, processes: int) -> tuple[Evaluator, list[str]] | None:
     """Carry out the evaluation, and say why images ended as errors; None in a process that only helps."""
     with companions(processes, options.typed()) as meet:
         with _told_once():

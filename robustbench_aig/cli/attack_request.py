@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.image_options import data_of, tested
-from robustbench_aig.cli.run_selection import Choice, Request, Shape, choose
+from robustbench_aig.cli.run_selection import AttackRequest, Choice, choose
 from robustbench_aig.corruptions.names import Corruption
 from robustbench_aig.errors import InputError
 from robustbench_aig.policies import refuse_unknown
 from robustbench_aig.records import EXACT, Asked
-from robustbench_aig.threat import Threat
+from robustbench_aig.threat import Shape, Threat
 from robustbench_aig.zoo import find_attack, find_suite
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ LARGE_EPS = ("0.5/255", "1/255", "2/255", "8/255")
 """Epsilons over which an undefended network goes from intact to lost: images below 24 pixels, and from there on."""
 
 
-def chosen_threats(request: Request, shape: Shape) -> list[Threat]:
+def chosen_threats(request: AttackRequest, shape: Shape) -> list[Threat]:
     """The epsilons asked for, or those that suit images (C, H, W); none where corruptions alone are asked for."""
     if not request.in_balls:
         return []
@@ -35,7 +35,7 @@ def chosen_threats(request: Request, shape: Shape) -> list[Threat]:
     return [Threat.parse(text, request.norm) for text in request.eps or defaults]
 
 
-def refuse_early(request: Request) -> Choice:
+def refuse_early(request: AttackRequest) -> Choice:
     """What the request names, once all that can be refused without importing torch is refused."""
     for option, value in (("--limit", request.limit), ("--chunk", request.chunk), ("--draws", request.draws)):
         if value is not None and value != EXACT and value < 1:
@@ -52,7 +52,7 @@ def refuse_early(request: Request) -> Choice:
 
 
 def assemble(
-    request: Request,
+    request: AttackRequest,
     together: Together,
     device: torch.device,
     progress: Callable[[int, int], None] | None = None,

@@ -34,7 +34,7 @@ _DEFAULT = ("cifar10/resnet20", "cifar10/aig20")
 
 
 @dataclass(frozen=True)
-class Request:
+class BenchTrainRequest:
     """What the user asked for, as typed."""
 
     models: Sequence[str]
@@ -63,13 +63,13 @@ def train(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
     a ratio is formed inside each round, and shown as its median with an exact interval. benchmarks/README.md says
     what the loop that people write is, and what it is spared here.
     """
-    request = Request(**chosen)
+    request = BenchTrainRequest(**chosen)
     find_benchmarks()
     said = console(quiet=request.quiet)
     shown(lambda: _measured(request, options.resolve_device(request.device), said), _table, as_json=request.json)
 
 
-def _measured(request: Request, device: torch.device, said: Console) -> dict[str, Any]:
+def _measured(request: BenchTrainRequest, device: torch.device, said: Console) -> dict[str, Any]:
     """The JSON document; all that can be refused is refused before the measuring begins."""
     import torch  # noqa: PLC0415 - takes seconds to import
 
@@ -87,7 +87,7 @@ def _measured(request: Request, device: torch.device, said: Console) -> dict[str
     return document(device, request.pairs, found)
 
 
-def _jobs(request: Request, device: torch.device, said: Console) -> list[Job]:
+def _jobs(request: BenchTrainRequest, device: torch.device, said: Console) -> list[Job]:
     """The trainings, by the preset that `aigrob train` takes on the device."""
     from benchmarks.train import make_job  # noqa: PLC0415
     from robustbench_aig.training import Hardware  # noqa: PLC0415

@@ -59,7 +59,7 @@ _GRADIENT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(Naming):
+class CheckRequest(Naming):
     """What the user asked for, as typed."""
 
     policy: str | None
@@ -121,7 +121,7 @@ def check(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
     Exit code: 0 no check failed, 1 at least one did, 2 bad usage or input, 3 interrupted.
     """
     runs = [name for name in (chosen.pop("run"),) if name is not None]
-    request = Request(**chosen, runs=runs)
+    request = CheckRequest(**chosen, runs=runs)
     try:
         with aside():
             found = _carry_out(request, console(quiet=request.quiet))
@@ -135,7 +135,7 @@ def check(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
         raise CheckError(f"{len(failed)} of {len(found.findings)} checks failed: {', '.join(failed)}")
 
 
-def _carry_out(request: Request, shown: Console) -> Checkup:
+def _carry_out(request: CheckRequest, shown: Console) -> Checkup:
     """Load, choose the ball, ask; all that can be refused is refused before anything is computed."""
     if request.limit is not None and request.limit < 1:
         raise InputError(f"--limit must be at least 1, got {request.limit}")
@@ -176,7 +176,7 @@ def _carry_out(request: Request, shown: Console) -> Checkup:
     )
 
 
-def _others(request: Request, choice: Choice) -> list[Run]:
+def _others(request: CheckRequest, choice: Choice) -> list[Run]:
     """The networks to transfer from: those named, else the twin beside the run or in the folder of runs."""
     if request.others:
         paths = [find_run(name, request.runs_root) for name in dict.fromkeys(request.others)]
@@ -186,7 +186,7 @@ def _others(request: Request, choice: Choice) -> list[Run]:
 
 
 def _case(
-    request: Request, choice: Choice, others: Sequence[Run], shown: Console
+    request: CheckRequest, choice: Choice, others: Sequence[Run], shown: Console
 ) -> tuple[Case, ModelRecord, DataRecord, str]:
     """What is checked, in the ball that was named or else is chosen; on which images; the attack's name."""
     from robustbench_aig.attacks import build_attack  # noqa: PLC0415 - imports torch

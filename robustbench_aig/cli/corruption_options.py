@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from robustbench_aig.cli.run_selection import Request
+from robustbench_aig.cli.run_selection import AttackRequest
 from robustbench_aig.corruptions.cifar_c import CorruptedFiles
 from robustbench_aig.corruptions.names import ALL, NAMES, Corruption
 from robustbench_aig.corruptions.pixels import corrupt
@@ -17,7 +17,7 @@ Chosen = tuple[list[CorruptionRecord], CorruptedFiles | None, list[str]]
 """The corruptions, the files that they are read from or None, and notes for the user."""
 
 
-def chosen_corruptions(request: Request, images: Images, data: DataRecord) -> Chosen:
+def chosen_corruptions(request: AttackRequest, images: Images, data: DataRecord) -> Chosen:
     """The corruptions that were asked for, each once; those that can't be had of these images are refused.
 
     Raises:
@@ -38,7 +38,7 @@ def chosen_corruptions(request: Request, images: Images, data: DataRecord) -> Ch
     return _records(chosen, digests), files, []
 
 
-def _computed(request: Request, data: DataRecord) -> Chosen:
+def _computed(request: AttackRequest, data: DataRecord) -> Chosen:
     """Those that are computed; of all together those are left out that need other channels."""
     refused = {name: reason for name in NAMES if (reason := _refused(name, data))}
     chosen, left_out = [], {}

@@ -46,7 +46,7 @@ _CANNOT_TELL = (
 
 
 @dataclass(frozen=True)
-class Request:
+class ImportRequest:
     """What the user asked for, as typed."""
 
     file: Path
@@ -103,7 +103,7 @@ def import_(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the 
     Depth and widths are read off its shapes. Nothing in FILE is executed, and nothing is scored. Logits are taken to
     be in the order of the data's classes.
     """
-    request = Request(**chosen)
+    request = ImportRequest(**chosen)
     shown = console(quiet=request.quiet)
     try:
         directory, record = _carry_out(request, shown)
@@ -115,7 +115,7 @@ def import_(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the 
         click.echo(_told(directory, record))
 
 
-def _carry_out(request: Request, shown: Console) -> tuple[Path, RunRecord]:
+def _carry_out(request: ImportRequest, shown: Console) -> tuple[Path, RunRecord]:
     """What takes least time is refused first."""
     moments = _moments(request)
     state = read_state(request.file)
@@ -149,7 +149,7 @@ def _carry_out(request: Request, shown: Console) -> tuple[Path, RunRecord]:
     return directory, record
 
 
-def _moments(request: Request) -> Moments | None:
+def _moments(request: ImportRequest) -> Moments | None:
     """Mean and standard deviation as typed; None for the network's own."""
     if request.mean is None and request.std is None:
         return None

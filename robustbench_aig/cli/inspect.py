@@ -41,7 +41,7 @@ Examples:
 
 
 @dataclass(frozen=True)
-class Request:
+class InspectRequest:
     """What the user asked for, as typed."""
 
     run: str
@@ -70,7 +70,7 @@ def inspect(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the 
     fewest and the most blocks, and a lesion study: the accuracy without each residual block in turn. RUN is the name
     of a run or its directory.
     """
-    request = Request(**chosen)
+    request = InspectRequest(**chosen)
     try:
         inspection, directory = _carry_out(request, console(quiet=request.quiet))
     except KeyboardInterrupt:
@@ -87,7 +87,7 @@ def inspect(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the 
     to.print(f"inspection: {directory / 'inspect.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _carry_out(request: Request, shown: Console) -> tuple[Inspection, Path]:
+def _carry_out(request: InspectRequest, shown: Console) -> tuple[Inspection, Path]:
     """Load, measure, write; all that can be refused is refused before the measuring begins."""
     if request.limit < 1:
         raise InputError(f"--limit must be at least 1, got {request.limit}")

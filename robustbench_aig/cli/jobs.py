@@ -28,7 +28,7 @@ _SMALL = "digits"
 
 
 @dataclass(frozen=True)
-class Request:
+class TrainRequest:
     """What the user asked for, as typed."""
 
     models: Sequence[str]
@@ -55,14 +55,14 @@ class Request:
     json: bool
 
 
-def find_jobs(request: Request, world: World, device: torch.device, shown: Console) -> list[Job]:
+def find_jobs(request: TrainRequest, world: World, device: torch.device, shown: Console) -> list[Job]:
     """The trainings, in order; everything that can be refused is refused here, before the first one begins."""
     if request.sync_bn and device.type != "cuda":
         raise InputError("--sync-bn needs CUDA: torch normalises over several processes there alone")
     return (_ladder_jobs if request.ladder else _jobs)(request, world, device, shown)
 
 
-def _jobs(request: Request, world: World, device: torch.device, shown: Console) -> list[Job]:
+def _jobs(request: TrainRequest, world: World, device: torch.device, shown: Console) -> list[Job]:
     if request.resume and request.overwrite:
         raise InputError("--resume and --overwrite exclude each other: choose one")
     if request.name is not None and len(request.models) != 1:
@@ -111,7 +111,7 @@ def _usual_data(models: Sequence[str]) -> str:
     raise InputError(f"{', '.join(models)}: for {whose}; name the images with --data NAME or --data DIR")
 
 
-def _read(request: Request, source: str, shown: Console) -> DataSet:
+def _read(request: TrainRequest, source: str, shown: Console) -> DataSet:
     with reading(shown) as progress:
         data = load_data(
             source,
@@ -127,12 +127,14 @@ def _read(request: Request, source: str, shown: Console) -> DataSet:
     return data
 
 
-def _hardware(request: Request, world: World, device: torch.device, data: DataSet) -> Hardware:
+def _hardware(request: TrainRequest, world: World, device: torch.device, data: DataSet) -> Hardware:
     amp = options.precision_for(device, data.shape, amp=request.amp)
     return Hardware(device, world, amp=amp, compiled=request.compiled, sync_bn=request.sync_bn)
 
 
-def _recipes(request: Request, data: DataSet, device: torch.device) -> tuple[list[tuple[str, ModelRecipe]], str | None]:
+def _recipes(
+    request: TrainRequest, data: DataSet, device: torch.device
+) -> tuple[list[tuple[str, ModelRecipe]], str | None]:
     """The named recipes, or the pair that suits images and device, as they are to be trained; and why these."""
     family = recipes_for(data.name, data.shape)
     named = [find_model(name, family) for name in request.models]
@@ -149,7 +151,7 @@ def _recipes(request: Request, data: DataSet, device: torch.device) -> tuple[lis
     return [(name, _changed(recipe.chosen(preset), request)) for name, recipe in found], reason
 
 
-def _changed(recipe: ModelRecipe, request: Request) -> ModelRecipe:
+def _changed(recipe: ModelRecipe, request: TrainRequest) -> ModelRecipe:
     """The recipe with what the options say of its training."""
     if recipe.training is None:
         return recipe
@@ -167,7 +169,7 @@ def _changed(recipe: ModelRecipe, request: Request) -> ModelRecipe:
     return recipe.model_copy(update={"training": recipe.training.model_copy(update=changes)})
 
 
-def _asked_name(request: Request, data: DataSet, recipe_name: str) -> str:
+def _asked_name(request: TrainRequest, data: DataSet, recipe_name: str) -> str:
     """Told apart by what was asked for."""
     how = (request.preset, request.adversarial, "init" if request.init else None)
     return run_name(data.name, recipe_name, how, request.seed)
@@ -179,7 +181,7 @@ def run_name(data: str, recipe_name: str, how: Sequence[str | None], seed: int) 
     return safe_name("-".join((data, model, *filter(None, how), f"s{seed}")))
 
 
-def _ladder_jobs(request: Request, world: World, device: torch.device, shown: Console) -> list[Job]:
+def _ladder_jobs(request: TrainRequest, world: World, device: torch.device, shown: Console) -> list[Job]:
     """Trainings of the controls that aren't there yet."""
     assert request.ladder is not None
     changing = (request.models, request.epochs, request.image_size, request.overwrite, request.name, request.preset)

@@ -11,7 +11,7 @@ import click
 import torch
 
 from robustbench_aig.cli.leading import leads
-from robustbench_aig.cli.run_selection import Choice, Naming, Request
+from robustbench_aig.cli.run_selection import AttackRequest, Choice, Naming
 from robustbench_aig.commands import aigrob
 from robustbench_aig.data import ImageSet
 from robustbench_aig.errors import InputError
@@ -60,7 +60,7 @@ class Loaded:
 
 
 def load_networks(
-    request: Request, choice: Choice, images: Images, data: DataRecord, device: torch.device, known: Known
+    request: AttackRequest, choice: Choice, images: Images, data: DataRecord, device: torch.device, known: Known
 ) -> Loaded:
     """Load all that was chosen, every network behind every defence that was asked for."""
     if choice.ladder:
@@ -76,7 +76,7 @@ def load_one(naming: Naming, choice: Choice, images: Images, data: DataRecord, d
 
 
 def _chosen(
-    request: Request, choice: Choice, images: Images, data: DataRecord, device: torch.device, known: Known
+    request: AttackRequest, choice: Choice, images: Images, data: DataRecord, device: torch.device, known: Known
 ) -> Loaded:
     """Runs and networks of the user's own, under the policies that were asked for."""
     policies = list(dict.fromkeys(request.policies))
@@ -109,7 +109,7 @@ def _called(factory: str) -> str:
     return safe_name(factory.rpartition(".")[2].replace(":", "-"))
 
 
-def _ladder(runs: dict[Role, Run | None], request: Request, device: torch.device, known: Known) -> Loaded:
+def _ladder(runs: dict[Role, Run | None], request: AttackRequest, device: torch.device, known: Known) -> Loaded:
     """The networks of a ladder under the policies of its rungs."""
     root = request.runs_root
     loaded = {

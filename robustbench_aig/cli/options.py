@@ -14,6 +14,7 @@ from robustbench_aig.commands import Value, aigrob, spelled
 from robustbench_aig.errors import InputError
 from robustbench_aig.records import EXACT, Draws
 from robustbench_aig.runs import spelled_run
+from robustbench_aig.threat import Shape
 
 if TYPE_CHECKING:
     import torch
@@ -158,14 +159,14 @@ def preset_for(device: torch.device) -> Preset:
     return "long" if device.type == "cuda" else "short"
 
 
-def precision_for(device: torch.device, shape: tuple[int, int, int], *, amp: bool | None) -> bool:
+def precision_for(device: torch.device, shape: Shape, *, amp: bool | None) -> bool:
     """Whether to train on images (C, H, W) in bfloat16: as asked, else where the hardware does and it's worth it."""
     from robustbench_aig.training.hardware import computes_bf16  # noqa: PLC0415 - imports torch
 
     return computes_bf16(device) and min(shape[1:]) >= SMALL_SIDE if amp is None else amp
 
 
-def suit_threads(shape: tuple[int, int, int]) -> None:
+def suit_threads(shape: Shape) -> None:
     """Compute small images (C, H, W) on one thread, unless OMP_NUM_THREADS says otherwise.
 
     Several threads wait for each other after every layer. Where a layer takes microseconds that gains nothing on

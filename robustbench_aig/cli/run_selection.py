@@ -12,8 +12,7 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.ladder import Role, Run
 from robustbench_aig.records import Draws
 from robustbench_aig.runs import Trained, ambiguous, find_run, list_runs, newest_pair, read_run
-
-Shape = tuple[int, int, int]
+from robustbench_aig.threat import Shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +32,7 @@ class Naming:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(Naming):
+class AttackRequest(Naming):
     """What the user asked for, as typed.
 
     `in_balls` is whether attacks in norm balls are among it, or corruptions alone.
@@ -85,7 +84,7 @@ class Choice:
         return self.data.shape if self.data else None
 
 
-def choose(request: Request) -> Choice:
+def choose(request: AttackRequest) -> Choice:
     """Find what the user named, or what they'd expect where they named nothing.
 
     Raises:
@@ -134,7 +133,7 @@ def own_of(request: Naming) -> list[tuple[str, Path | None]]:
     return list(zip(request.factories, weights, strict=True))
 
 
-def _runs(request: Request) -> list[Run]:
+def _runs(request: AttackRequest) -> list[Run]:
     """The named runs, or the newest pair; they must have been trained on the same data."""
     return _named_runs(request) if request.runs else newest_pair(request.runs_root)
 
@@ -151,7 +150,7 @@ def _named_runs(request: Naming) -> list[Run]:
     return runs
 
 
-def _ladder(request: Request) -> Choice:
+def _ladder(request: AttackRequest) -> Choice:
     """A gated run and its controls, by their roles."""
     if len(request.runs) > 1:
         raise InputError("--ladder starts from one gated run: name a single RUN, or none for the newest")

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.interruption import stop_on_signals
-from robustbench_aig.cli.jobs import Request, find_jobs
+from robustbench_aig.cli.jobs import TrainRequest, find_jobs
 from robustbench_aig.cli.progress import follow
 from robustbench_aig.cli.tensorboard import check_tensorboard, logged
 from robustbench_aig.cli.terminal import console, stdout
@@ -97,7 +97,7 @@ def train(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
     Ctrl-C and SIGTERM save the training and exit with status 3; the same command with --resume goes on. Under
     torchrun the processes share every batch; each one normalises its own part of it unless --sync-bn says otherwise.
     """
-    request = Request(**chosen)
+    request = TrainRequest(**chosen)
     with joined(options.resolve_device(request.device)) as (world, device):
         shown = console(quiet=request.quiet or not world.leads)
         try:
@@ -121,7 +121,7 @@ def train(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
         stdout().print(f"next: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _train(job: Job, request: Request, shown: Console) -> RunRecord:
+def _train(job: Job, request: TrainRequest, shown: Console) -> RunRecord:
     world = job.hardware.world
     if request.overwrite and world.leads:
         clear_run(job.directory)

@@ -46,12 +46,12 @@ def corrupt(x: Tensor, corruption: Corruption, stream: Stream) -> Tensor:
 
 
 def _gaussian_noise(x: Tensor, sigma: float, stream: Stream) -> Tensor:
-    return x + sigma * _normal(x, stream)
+    return x + sigma * stream.normal(*x.shape[1:])
 
 
 def _shot_noise(x: Tensor, photons: float, stream: Stream) -> Tensor:
     """A count of so many photons where the image is white, by the normal distribution of the Poisson's variance."""
-    return x + (x / photons).sqrt() * _normal(x, stream)
+    return x + (x / photons).sqrt() * stream.normal(*x.shape[1:])
 
 
 def _impulse_noise(x: Tensor, share: float, stream: Stream) -> Tensor:
@@ -128,11 +128,6 @@ _FIXED: dict[str, tuple[Callable[[Tensor, float], Tensor], _Strengths]] = {
     "pixelate": (_pixelate, (0.85, 0.7, 0.55, 0.45, 0.35)),
     "jpeg": (_jpeg, (80, 60, 40, 25, 15)),
 }
-
-
-def _normal(x: Tensor, stream: Stream) -> Tensor:
-    """Standard normal numbers in the shape of images (B, C, H, W)."""
-    return (2 * stream.uniform(*x.shape[1:]) - 1).erfinv() * 2**0.5
 
 
 def _scale(x: Tensor) -> float:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from robustbench_aig.data.images import Progress
 from robustbench_aig.errors import DataError
+from robustbench_aig.threat import Shape
 
 DENIED = "cannot read {}: permission denied; give yourself the right to read it"
 
@@ -60,7 +61,7 @@ def _opened(path: str) -> Iterator[Image.Image]:
         yield image
 
 
-def decode(files: Sequence[str], shape: tuple[int, int, int], progress: Progress | None) -> Tensor:
+def decode(files: Sequence[str], shape: Shape, progress: Progress | None) -> Tensor:
     """Read images as (N, C, H, W) uint8; other sizes are scaled to cover (H, W) and cropped to its centre."""
     channels, height, width = shape
     mode = "L" if channels == 1 else "RGB"
@@ -77,9 +78,7 @@ def decode(files: Sequence[str], shape: tuple[int, int, int], progress: Progress
     return torch.from_numpy(stacked).permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
 
 
-def decode_blocks(
-    files: Sequence[str], shape: tuple[int, int, int], progress: Progress | None
-) -> Iterator[NDArray[np.uint8]]:
+def decode_blocks(files: Sequence[str], shape: Shape, progress: Progress | None) -> Iterator[NDArray[np.uint8]]:
     """The same in blocks (B, C, H, W), only one of which is in memory at a time."""
     size = max(1, _BLOCK // math.prod(shape))
     for start in range(0, len(files), size):

@@ -19,6 +19,7 @@ from robustbench_aig.data.decoding import DENIED, decode, decode_blocks, measure
 from robustbench_aig.data.images import ImageSet, Progress
 from robustbench_aig.data.stored import Stored, mapping
 from robustbench_aig.errors import DataError
+from robustbench_aig.threat import Shape
 
 _MEASURED = TypeAdapter(tuple[set[tuple[int, int]], bool])
 
@@ -41,7 +42,7 @@ class Folder:
     files: tuple[str, ...]
     labels: tuple[int, ...]
 
-    def image_set(self, shape: tuple[int, int, int], progress: Progress | None, *, keep: bool) -> ImageSet:
+    def image_set(self, shape: Shape, progress: Progress | None, *, keep: bool) -> ImageSet:
         """The split as images of one shape (C, H, W), decoded when they are first used, and then kept or not."""
         ids, labels = torch.arange(len(self.labels)), torch.tensor(self.labels, dtype=torch.int64)
         return ImageSet(ids, labels, Undecoded(self, ids, shape, progress, keep), self.names)
@@ -52,7 +53,7 @@ class Folder:
             return measure(self.files)
         return cache.remembered(cache.path_of(".json", self._fingerprint), _MEASURED, lambda: measure(self.files))
 
-    def mapped(self, shape: tuple[int, int, int], progress: Progress | None, *, make: bool) -> cache.Pixels | None:
+    def mapped(self, shape: Shape, progress: Progress | None, *, make: bool) -> cache.Pixels | None:
         """All images (N, C, H, W), mapped from the cache; None where they aren't there and weren't made."""
         if not self._kept:
             return None
@@ -70,14 +71,14 @@ class Folder:
         warnings.warn(cache.unkept(reason), RuntimeWarning, stacklevel=2)
         return None
 
-    def obstacle(self, shape: tuple[int, int, int]) -> str | None:
+    def obstacle(self, shape: Shape) -> str | None:
         """Why images of a shape (C, H, W) that ought to be kept, can't be; None where nothing is in the way."""
         if not self._kept:
             return None
         path, whole = self.cached(shape), (len(self.files), *shape)
         return None if cache.load_pixels(path, whole) is not None else cache.obstacle(path, prod(whole))
 
-    def cached(self, shape: tuple[int, int, int]) -> Path:
+    def cached(self, shape: Shape) -> Path:
         """The file for images of a shape (C, H, W)."""
         return cache.path_of(".npy", self._fingerprint, shape)
 
@@ -110,7 +111,7 @@ class Undecoded:
 
     folder: Folder
     ids: Tensor
-    shape: tuple[int, int, int]
+    shape: Shape
     progress: Progress | None
     keep: bool
 

@@ -17,6 +17,7 @@ from robustbench_aig.data.cache import path_of, remembered
 from robustbench_aig.data.stored import Source, Stored, images_of, room_on
 from robustbench_aig.errors import DataError
 from robustbench_aig.randomness import seed_of
+from robustbench_aig.threat import Shape
 
 Progress = Callable[[int, int], None]
 """Told now and then how many images of how many are read."""
@@ -164,7 +165,7 @@ class DataSet:
 
     name: str
     source: str
-    shape: tuple[int, int, int]
+    shape: Shape
     classes: tuple[str, ...]
     train: ImageSet
     validation: ImageSet

@@ -14,13 +14,13 @@ import torch
 from robustbench_aig.data.cache import unkept
 from robustbench_aig.data.images import DataSet, ImageSet, Progress, cut_validation, resident
 from robustbench_aig.errors import DataError, did_you_mean
+from robustbench_aig.threat import Shape
 
 if TYPE_CHECKING:
     from robustbench_aig.data.folder import Folder
 
 KNOWN = ("cifar10", "cifar100", "svhn", "digits")
 LARGEST_DEFAULT = 64
-Shape = tuple[int, int, int]
 
 
 def load_data(

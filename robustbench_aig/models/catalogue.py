@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from robustbench_aig.files import write_atomic
-from robustbench_aig.models.network_figures import Shape, measure
+from robustbench_aig.models.network_figures import measure
 from robustbench_aig.recipes import Figures, ModelRecipe
+from robustbench_aig.threat import Shape
 from robustbench_aig.zoo import find_model, model_names
 
 DATA: dict[str, tuple[int, Shape]] = {

@@ -20,6 +20,7 @@ from robustbench_aig.models import counting
 from robustbench_aig.models.adapt import ForeignGate
 from robustbench_aig.models.foreign.wrapper import ForeignNetwork
 from robustbench_aig.records import MacsUnknown
+from robustbench_aig.threat import Shape
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def adapted_blocks(model: nn.Module) -> list[tuple[nn.Module, ...]]:
     return [group for module in model.modules() if isinstance(module, ForeignGate) for group in module.blocks or ()]
 
 
-def profile_macs(model: nn.Module, shape: tuple[int, int, int], images: Tensor | None = None) -> MacProfile:
+def profile_macs(model: nn.Module, shape: Shape, images: Tensor | None = None) -> MacProfile:
     """Count on images one by one; a network that fails on one image is given it twice.
 
     Args:

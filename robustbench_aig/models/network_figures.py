@@ -9,8 +9,7 @@ import torch
 from robustbench_aig.models.macs import MacProfile, profile_macs
 from robustbench_aig.models.network_factory import build_model
 from robustbench_aig.recipes import Figures, GatedResNetRecipe, ModelSettings, ResNetRecipe
-
-Shape = tuple[int, int, int]
+from robustbench_aig.threat import Shape
 
 
 def measure(settings: ModelSettings, classes: int, shape: Shape) -> tuple[Figures, MacProfile]:

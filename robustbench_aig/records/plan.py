@@ -8,6 +8,7 @@ from pydantic import Field
 
 from robustbench_aig.records.base import SCHEMA_VERSION, CorruptionRecord, Draws, Precision, Record, Role, ThreatRecord
 from robustbench_aig.records.networks import ModelRecord
+from robustbench_aig.threat import Shape
 
 
 class DataRecord(Record):
@@ -17,7 +18,7 @@ class DataRecord(Record):
     split: str
     n: int = Field(description="images evaluated")
     available: int = Field(description="images in the split")
-    shape: tuple[int, int, int] = Field(description="channels, height, width")
+    shape: Shape = Field(description="channels, height, width")
     classes: list[str]
     digest: str = Field(description="SHA-256 over the evaluated images and labels")
 

@@ -75,11 +75,11 @@ def test_a_named_preset_is_in_the_name(where: Path) -> None:
     ],
 )
 def test_the_default_pair_suits_the_hardware(made: Path, device: str, pair: Sequence[str], preset: str) -> None:
-    from robustbench_aig.cli.jobs import Request, _recipes
+    from robustbench_aig.cli.jobs import TrainRequest, _recipes
     from robustbench_aig.data import load_data
 
-    nothing: dict[str, Any] = dict.fromkeys(Request.__dataclass_fields__)
-    request = Request(**{**nothing, "models": ()})
+    nothing: dict[str, Any] = dict.fromkeys(TrainRequest.__dataclass_fields__)
+    request = TrainRequest(**{**nothing, "models": ()})
     found, reason = _recipes(request, load_data(str(made / "photos"), seed=0, image_size=32), torch.device(device))
     assert [name for name, _ in found] == pair
     assert {recipe.preset for _, recipe in found} == {preset}

@@ -7,8 +7,8 @@ import pytest
 
 from robustbench_aig.models import measure
 from robustbench_aig.models.catalogue import DATA, figures_of, table, with_figures
-from robustbench_aig.models.network_figures import Shape
 from robustbench_aig.recipes import Figures, GatedResNetRecipe, ResNetRecipe
+from robustbench_aig.threat import Shape
 from robustbench_aig.zoo import default_pair, find_model, model_names, recipes_for
 
 README = Path(__file__).parents[2] / "models" / "README.md"

@@ -104,7 +104,7 @@ class Evolution(Mode):
         gradient, value, margins = torch.zeros_like(adv), adv.new_zeros(len(adv)), adv.new_zeros(len(adv))
         for draw in range(self.draws):
             own = stream.child(draw)
-            direction = (2 * own.child(0).uniform(*adv.shape[1:]) - 1).erfinv() * 2**0.5
+            direction = own.child(0).normal(*adv.shape[1:])
             above, below = (
                 problem.look(point, problem.view.policy.drawn(own.child(1)), "sparse")
                 for point in (adv + sigma * direction, adv - sigma * direction)

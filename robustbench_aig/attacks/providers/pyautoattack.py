@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from robustbench_aig.attacks.protocol import Shape
 from robustbench_aig.attacks.providers.provider_attack import (
     Finite,
     ProviderAttack,
@@ -18,7 +17,7 @@ from robustbench_aig.attacks.providers.provider_attack import (
 )
 from robustbench_aig.attacks.providers.torchattacks import NAMES, TorchattacksSquare
 from robustbench_aig.randomness import Stream
-from robustbench_aig.threat import Norm, Threat
+from robustbench_aig.threat import Norm, Shape, Threat
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.attacks.protocol import Shape
 from robustbench_aig.attacks.providers.provider_attack import (
     Finite,
     ProviderAttack,
@@ -26,7 +25,7 @@ from robustbench_aig.attacks.providers.provider_attack import (
 )
 from robustbench_aig.errors import InputError
 from robustbench_aig.randomness import Stream
-from robustbench_aig.threat import Norm, Threat
+from robustbench_aig.threat import Norm, Shape, Threat
 
 NAMES: dict[Norm, str] = {"linf": "Linf", "l2": "L2"}
 

@@ -80,7 +80,7 @@ def test_released_runs_are_attacked_by_name_on_images_that_the_user_names(tmp_pa
     name = RELEASED[0].name
     result = aigrob_here(tmp_path, "attack", name, "--eps", "1/255")
     refused(result, "the images of cifar10-jpeg are not at cifar10-jpeg", "--data DIR")
-    refused(aigrob_here(tmp_path, "attack", f"{name}1", "--eps", "1/255"), f"did you mean '{name}'")
+    refused(aigrob_here(tmp_path, "attack", f"{name}x", "--eps", "1/255"), f"did you mean '{name}'")
 
 
 @pytest.fixture

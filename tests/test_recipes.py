@@ -30,6 +30,8 @@ def test_shipped_models_validate_and_twins_differ_in_the_gates_alone(name: str) 
     twin = zoo.find_model(recipe.twin)[1]
     assert twin.model.depth == recipe.model.depth
     assert {twin.model.family, recipe.model.family} == {"plain", "gated"}
+    if recipe.training and recipe.training.gates:
+        return  # it begins with the weights of its twin, so that its own training is another
     assert twin.presets.keys() == recipe.presets.keys()
     for preset in PRESETS:
         ours, others = (one.chosen(preset).training for one in (recipe, twin))

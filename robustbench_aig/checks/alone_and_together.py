@@ -40,7 +40,7 @@ class AloneAndTogether(Check):
         together = _logits(case, images)
         by_itself = _apart(together, _logits(case, images))
         if bool(by_itself.all()):
-            return self.unfit("the logits change from pass to pass, see randomness: company can't be told from it")
+            return self.unfit("the logits change from pass to pass (see randomness): this hides what neighbours do")
         try:
             alone = torch.cat([_logits(case, images.pick(slice(one, one + 1))) for one in range(len(images))])
         except Exception as error:  # noqa: BLE001 - foreign networks may fail in any way

@@ -127,7 +127,7 @@ def planted(case: Case, images: Images, inner: int) -> Case | str:
     weights, thresholds, works = separate(features[:, :-1], features[:, -1])
     chosen = works.nonzero()[:, 0]
     if not len(chosen):
-        return "no point could be told from those around it"
+        return "no point could be distinguished from those around it"
     images, weights, thresholds = images.pick(chosen), weights[chosen], thresholds[chosen]
 
     def binarized(model: nn.Module) -> nn.Module:

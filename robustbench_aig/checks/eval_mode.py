@@ -47,7 +47,7 @@ class OneMode(Check):
                 attacked = torch.cat([logits_of(model, part, policy) for part in parts]).flip(0)
         count = int((differs(judged, attacked, SAME) & ~by_itself).sum())
         if bool(by_itself.all()):
-            return self.unfit("the logits change from pass to pass, see randomness: a mode can't be told from it")
+            return self.unfit("the logits change from pass to pass (see randomness), which hides the effect of a mode")
         named = f"; in training mode: {', '.join(sorted(training)[:3])}" if training else ""
         stored = f"; a pass changes what is stored in {', '.join(changed[:3])}" if changed else ""
         evidence = f"{count} of {len(images)} images have other logits in an attack than in the evaluation"

@@ -16,7 +16,6 @@ from robustbench_aig.cli.attack_request import LARGE_EPS, SMALL_EPS, assemble, r
 from robustbench_aig.cli.leading import leads
 from robustbench_aig.cli.progress import count_images, reading
 from robustbench_aig.cli.run_selection import AttackRequest
-from robustbench_aig.cli.tables import show
 from robustbench_aig.cli.terminal import aside, console
 from robustbench_aig.cli.worker_processes import companions, is_companion
 from robustbench_aig.commands import with_flag
@@ -180,6 +179,7 @@ def carry_out(request: AttackRequest, *, quiet: bool, as_json: bool, latency: bo
     if evaluated is None:
         return
     evaluator, reasons = evaluated
+    from robustbench_aig.cli.tables import show  # noqa: PLC0415 - imports what makes a report
     from robustbench_aig.reporting import write_report  # noqa: PLC0415
     from robustbench_aig.study.timing import add_latencies, add_paces  # noqa: PLC0415 - imports torch
 

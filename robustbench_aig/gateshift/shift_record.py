@@ -63,12 +63,12 @@ def _record(
     assert attacked is not None
     corners, permuted = (None if one is None else one.over(images, ways, per_gate=per_gate) for one in controls)
     beyond_corners, beyond_permuted = (None if one is None else beyond(moved, one, images) for one in controls)
-    unattacked = paths.count(before[images])
+    clean = paths.count(before[images])
     return GateStratum(
         by=stratum.by,
         name=stratum.name,
-        clean_paths=unattacked.distinct,
-        clean_path_entropy=unattacked.entropy,
+        clean_paths=clean.distinct,
+        clean_path_entropy=clean.entropy,
         attacked=attacked,
         corners=corners,
         permuted=permuted,

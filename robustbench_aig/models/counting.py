@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -62,6 +63,11 @@ class Counter(TorchDispatchMode):
         self._flops = 0
         self.uncounted: set[str] = set()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: to keep out of torch.compile torch imports its compiler, which takes more than a second."""
+        return False
+
     @property
     def macs(self) -> int:
         """Multiply-accumulates so far."""
@@ -90,13 +96,31 @@ class Counter(TorchDispatchMode):
         return out
 
 
+class _Uncompiled(Counter):  # type: ignore[no-untyped-call]
+    """Kept out of torch.compile, which `torch.cond` calls."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return True
+
+    def __torch_dispatch__(
+        self,
+        func: Any,  # noqa: ANN401 - torch's own
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+
 @contextmanager
 def counting() -> Iterator[Counter]:
     """Count what runs inside, with attention and recurrent layers taken apart into products that can be counted.
 
     Fused kernels differ between devices, and torch knows the cost of some: of none for attention on a CPU.
     """
-    counter = Counter()
+    # Where the compiler isn't imported yet, a pass through `torch.cond` fails and imports it; a second one works.
+    counter = _Uncompiled() if "torch._dynamo" in sys.modules else Counter()
     with ExitStack() as stack:
         stack.enter_context(_taken_apart())
         stack.enter_context(torch.no_grad())

@@ -34,7 +34,7 @@ class Strengths(UnderPolicies):
 
 
 class RobustnessClaim(Strengths):
-    """The gated network keeps more accuracy than the plain one at every strength."""
+    """The gated network has higher robust accuracy than the plain one at every strength."""
 
     about: Literal["robustness"]
     attack: str = Field("union", description="under which; the union is over all attacks on the accuracy")

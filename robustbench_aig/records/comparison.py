@@ -79,7 +79,7 @@ class SeedGroup(Record):
 
 
 class Rival(Record):
-    """Plain networks, and what gated ones keep more than they do, over all images of the report."""
+    """Plain networks, and by how much gated ones are more accurate, over all images of the report."""
 
     networks: SeedGroup
     differences: list[MeanDifference] = Field(

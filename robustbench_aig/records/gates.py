@@ -20,7 +20,7 @@ class ClassPart(Record):
     explained: float = Field(description="mean squared length along that way")
     residual: float = Field(description="mean squared length beside it: the change's own")
     share: float | None = Field(
-        description="explained / (explained + residual); null where their sum isn't told from the noise of draws"
+        description="explained / (explained + residual); null where the noise of draws hides their sum"
     )
 
 

@@ -9,7 +9,6 @@ import re
 from typing import Any
 
 from robustbench_aig.errors import RunError
-from robustbench_aig.statistics import EQUIVALENCE_CONFIDENCE, LEVEL, Interval, equivalence_of, paired_interval
 from robustbench_aig.threat import Threat
 
 Document = dict[str, Any]
@@ -40,6 +39,12 @@ def retold(report: Document) -> Document:
 
 
 def _comparison(one: Document) -> Document:
+    from robustbench_aig.statistics import (  # noqa: PLC0415 - slow, and for old reports alone
+        EQUIVALENCE_CONFIDENCE,
+        equivalence_of,
+        paired_interval,
+    )
+
     if one["p_value"] is None:
         return one
     counts = round(one["only_gated"]), round(one["only_plain"]), one["n"]
@@ -49,6 +54,8 @@ def _comparison(one: Document) -> Document:
 
 
 def _step(one: Document) -> Document:
+    from robustbench_aig.statistics import LEVEL, Interval  # noqa: PLC0415 - as above
+
     chance = one["p_value"] is not None and one["p_value"] >= LEVEL
     if not chance or not Interval(one["low"], one["high"]).excludes(0):
         return one

@@ -88,15 +88,15 @@ def _shelf(series: Series, evaluation: Evaluation, evidence: Evidence, directory
 
 def _card(image: int, pixels: tuple[Pixels, Pixels], factor: float, evidence: Evidence, evaluation: Evaluation) -> Card:
     rows, names = evidence.rows[evaluation.id], evidence.plan.data.classes
-    unattacked = evidence.clean(evaluation.model, evaluation.gate_policy)
-    assert unattacked is not None
+    clean = evidence.clean(evaluation.model, evaluation.gate_policy)
+    assert clean is not None
     row = int(np.searchsorted(rows.image, image))
     gates = zip(evidence.model(evaluation.model).gates, rows.gates_clean[row], rows.gates_adv[row], strict=True)
     before, after = pixels
     return Card(
         image=image,
         label=names[rows.label[row]],
-        before=_said(unattacked, row, names),
+        before=_said(clean, row, names),
         after=_said(rows, row, names),
         clean=png(before),
         change=png(0.5 + factor * (after - before)),

@@ -18,7 +18,7 @@ def looking(report: Report, series: list[Series]) -> list[str]:
 
 def dependence_text(of: Dependence) -> str:
     """How many gates decide by the image, what it explains, and how many paths there are."""
-    unclear = f" ({of.unclear} more cannot be told from so few images)" if of.unclear else ""
+    unclear = f" ({of.unclear} more cannot be decided with so few images)" if of.unclear else ""
     found = [f"{counted(of)} decide{'s' * (of.deciding == 1)} by the image{unclear}"]
     if of.explained and of.explained.low < 1:
         share = f"{percent(of.explained.value)} {bracket(of.explained.low, of.explained.high)}"

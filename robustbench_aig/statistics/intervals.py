@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
-from scipy.stats import binomtest
 
 from robustbench_aig.medians import CONFIDENCE
 
@@ -35,6 +34,8 @@ def wilson(count: int, n: int, *, confidence: float = CONFIDENCE) -> Interval:
     Raises:
         ValueError: if n is 0 or count lies outside [0, n].
     """
+    from scipy.stats import binomtest  # noqa: PLC0415 - takes most of a second to import
+
     low, high = binomtest(count, n).proportion_ci(confidence, method="wilson")
     return Interval(float(low), float(high))
 

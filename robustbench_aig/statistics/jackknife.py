@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from robustbench_aig.statistics.intervals import CONFIDENCE, Interval
 
@@ -30,6 +30,6 @@ def jackknife(statistic: Callable[[NDArray[np.int64]], float], n: int, *, groups
     positions = np.arange(n)
     left_out = np.array([statistic(positions[positions % groups != group]) for group in range(groups)])
     variance = (groups - 1) / groups * ((left_out - left_out.mean()) ** 2).sum()
-    half = float(t.ppf((1 + CONFIDENCE) / 2, groups - 1) * np.sqrt(variance))
+    half = float(stdtrit(groups - 1, (1 + CONFIDENCE) / 2) * np.sqrt(variance))
     value = statistic(positions)
     return Interval(value - half, value + half)

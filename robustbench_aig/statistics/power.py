@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import bdtr, ndtr, ndtri
-from scipy.stats import binom
 
 from robustbench_aig.statistics.intervals import Floats
 
@@ -59,6 +58,8 @@ def _rejections(n: int, discordant: float, level: float) -> tuple[Pairs, Floats,
 
     Numbers that allow no rejection are left out, and those in the tails, which together are rarer than 1e-9.
     """
+    from scipy.stats import binom  # noqa: PLC0415 - takes most of a second to import
+
     few, many = binom.ppf(1e-10, n, discordant), binom.isf(1e-10, n, discordant)
     pairs = np.arange(int(few), int(many) + 1)
     pairs = pairs[0.5**pairs <= level / 2]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from robustbench_aig.statistics.intervals import CONFIDENCE, Floats, Interval
 from robustbench_aig.statistics.means import mean_interval
@@ -113,7 +113,7 @@ def _student(value: float, groups: Sequence[Floats]) -> Interval:
     parts = [(group.mean(axis=1).var(ddof=1) / len(group), len(group) - 1) for group in groups]
     variance = sum(part for part, _ in parts)
     freedom = variance**2 / sum(part**2 / freedom for part, freedom in parts)
-    half = float(t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance))
+    half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2) * np.sqrt(variance))
     return Interval(max(value - half, -1.0), min(value + half, 1.0))
 
 

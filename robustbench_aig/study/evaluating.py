@@ -15,9 +15,7 @@ from robustbench_aig.evaluation import Evaluator, Images, Network, network_of_mo
 from robustbench_aig.models.foreign import Defaults, enter, neutral
 from robustbench_aig.policies import refuse_unknown
 from robustbench_aig.records import DataRecord, Report
-from robustbench_aig.reporting import write_report
 from robustbench_aig.study.preparing import prepare
-from robustbench_aig.study.timing import add_latencies, add_paces
 from robustbench_aig.study.wanted import Wanted
 from robustbench_aig.threat import Threat
 
@@ -104,6 +102,10 @@ def _carried_out(evaluator: Evaluator, progress: Callable[[int, int], None] | No
     for done in evaluator:
         if progress is not None:
             progress(done.done, done.total)
+    # Imported at the end: `aigrob attack` makes its report by itself, and most of its processes make none.
+    from robustbench_aig.reporting import write_report  # noqa: PLC0415
+    from robustbench_aig.study.timing import add_latencies, add_paces  # noqa: PLC0415
+
     if clocks:
         add_latencies(evaluator, lambda _: None)
         add_paces(evaluator, lambda _: None)

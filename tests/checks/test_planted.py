@@ -237,7 +237,7 @@ def test_the_docs_name_what_finds_every_defect() -> None:
 
 
 def test_the_readme_says_how_many_checks_there_are() -> None:
-    assert f"over {len(ALL)} questions" in (Path(__file__).parents[2] / "README.md").read_text()
+    assert f"runs {len(ALL)} tests" in (Path(__file__).parents[2] / "README.md").read_text()
 
 
 def test_every_check_is_named_once() -> None:

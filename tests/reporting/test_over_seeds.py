@@ -45,7 +45,7 @@ def test_every_policy_and_strength_has_its_means_and_difference(directory: Path)
             assert re.findall(r"([\d.]+) %", sentence) == [f"{value:.1f}" for value in keeps]
             assert "over 3 training seeds" in sentence
             assert f"{abs(100 * one.value):.1f} points" in sentence
-            assert (one.n == report.data.n) == ("that all of them get right" not in sentence)
+            assert (one.n == report.data.n) == ("that all of them classify right" not in sentence)
             if one.n == report.data.n:
                 assert 100 * one.value == pytest.approx(keeps[0] - keeps[1])
 

@@ -41,7 +41,9 @@ $(READY): pyproject.toml hatch_build.py docs/requirements.txt
 demo: $(READY)
 	$(BIN)/aigrob demo
 
-test: lint type unit
+# Types are checked while the tests run: mypy has one core to itself, and tests that start processes leave some free.
+test: lint
+	@$(MAKE) --no-print-directory -j2 type unit
 
 lint: $(READY)
 	$(BIN)/ruff check .

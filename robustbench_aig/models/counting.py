@@ -103,14 +103,7 @@ class _Uncompiled(Counter):  # type: ignore[no-untyped-call]
     def _should_skip_dynamo(cls) -> bool:
         return True
 
-    def __torch_dispatch__(
-        self,
-        func: Any,  # noqa: ANN401 - torch's own
-        types: Any,  # noqa: ANN401
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401
-        return super().__torch_dispatch__(func, types, args, kwargs)
+    __torch_dispatch__ = Counter.__torch_dispatch__  # torch looks for it in the class itself
 
 
 @contextmanager

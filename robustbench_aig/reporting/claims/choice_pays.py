@@ -7,7 +7,7 @@ from robustbench_aig.recipes import ChoiceClaim
 from robustbench_aig.records import Measurement, ModelRecord
 from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.robustness import Side, gap_of
-from robustbench_aig.reporting.claims.verdicts import HOLDS, Estimate, Ruling, measurement, too_few
+from robustbench_aig.reporting.claims.verdicts import HOLDS, Estimate, Ruling, measurement, no_advantage, too_few
 from robustbench_aig.reporting.gated_vs_plain import CLEAN
 from robustbench_aig.reporting.gates import dependence_of
 from robustbench_aig.reporting.gates_look_words import counted
@@ -70,18 +70,9 @@ def _judged(gap: Estimate, missing: list[str]) -> Ruling:
     """Supported above 0; unsupported below it, or within a point of it."""
     if few := too_few(gap, MARGIN):
         return few
-    if gap.above(0):
-        also = f", but it has to be compared with {listing(missing)}, too"
-        return (
-            Ruling("inconclusive", f"argmax gates minus the others: {gap}{also}")
-            if missing
-            else Ruling("supported", f"argmax gates minus the others: {gap}")
-        )
-    if gap.high < 0:
-        return Ruling("unsupported", f"argmax gates minus the others: {gap}")
-    if gap.low > -MARGIN and gap.high < MARGIN:
-        return Ruling("unsupported", f"argmax gates minus the others: {gap}: the same to within a point")
-    return Ruling(
-        "inconclusive",
-        f"argmax gates minus the others: {gap}; {gap.needed} images would show a difference of one point",
-    )
+    said = f"argmax gates minus the others: {gap}"
+    if not gap.above(0):
+        return no_advantage(gap, 0, said)
+    if missing:
+        return Ruling("inconclusive", f"{said}, but it has to be compared with {listing(missing)}, too")
+    return Ruling("supported", said)

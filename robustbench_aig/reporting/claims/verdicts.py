@@ -106,21 +106,28 @@ def _none(found: Contest, margin: float) -> Ruling:
     gap = found.gap
     if found.fgsm is not None and found.fgsm.above(margin) and gap.high < found.fgsm.value:
         return Ruling("explained by masking", f"{found.fgsm} under FGSM, but {gap} here")
+    return no_advantage(gap, margin, _said(gap))
+
+
+def no_advantage(gap: Estimate, margin: float, said: str) -> Ruling:
+    """Of a gap that isn't above the margin: below it, equal to it within a point, or too few images to tell."""
     if gap.high < margin:
-        return Ruling("unsupported", f"gated minus plain: {gap}")
+        return Ruling("unsupported", said)
     if margin - MARGIN < gap.low and gap.high < margin + MARGIN:
-        return Ruling("unsupported", f"gated minus plain: {gap}: the same to within a point")
-    return Ruling("inconclusive", f"gated minus plain: {gap}; {gap.needed} images would show a difference of one point")
+        return Ruling("unsupported", f"{said}: the same to within a point")
+    return Ruling("inconclusive", f"{said}; {gap.needed} images would show a difference of one point")
+
+
+def _said(gap: Estimate) -> str:
+    return f"gated minus plain: {gap}"
 
 
 def _advantage(found: Contest, margin: float) -> Ruling:
     """Where gates are random: does choosing blocks make it, or drawing them?"""
     if not found.random:
-        return Ruling("supported", f"gated minus plain: {found.gap}")
+        return Ruling("supported", _said(found.gap))
     if found.argmax is None or found.carried is None:
-        return Ruling(
-            "inconclusive", f"gated minus plain: {found.gap}, but whether noise does that takes argmax gates beside it"
-        )
+        return Ruling("inconclusive", f"{_said(found.gap)}, but whether noise does that takes argmax gates beside it")
     seen = f"{found.gap} with random gates, {found.argmax} without randomness"
     if found.carried.above(0):
         return Ruling("explained by randomness", seen)

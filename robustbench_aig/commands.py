@@ -73,7 +73,10 @@ def _last_part(text: str) -> str:
 
 def without_option(line: str, flag: str) -> str:
     """A command line without an option that takes a value, given as `FLAG VALUE` or `FLAG=VALUE`."""
-    words, kept = iter(shlex.split(line)), list[str]()
+    try:
+        words, kept = iter(shlex.split(line)), list[str]()
+    except ValueError:  # a record may hold what no shell reads
+        return line
     for word in words:
         if word == flag:
             next(words, None)

@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 import numpy as np
+import scipy  # scipy.stats takes most of a second, and is imported when it's used
 from scipy.optimize import brentq
 from scipy.special import gammaincinv, ndtri, stdtrit
 
@@ -87,11 +88,9 @@ def spread_factors(seeds: int) -> tuple[float, float]:
 
 def detectable_spreads(seeds: int) -> float:
     """The true difference that the paired t test sees with 80 % power, in standard deviations of the seeds."""
-    from scipy.stats import nct  # noqa: PLC0415 - takes most of a second to import
-
     critical = stdtrit(seeds - 1, 1 - LEVEL / 2)
 
     def lacking(spreads: float) -> float:
-        return float(nct.sf(critical, seeds - 1, spreads * math.sqrt(seeds))) - POWER
+        return float(scipy.stats.nct.sf(critical, seeds - 1, spreads * math.sqrt(seeds))) - POWER
 
     return float(brentq(lacking, 0.0, 50.0))

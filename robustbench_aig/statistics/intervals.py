@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # scipy.stats takes most of a second, and is imported when it's used
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
@@ -34,9 +35,7 @@ def wilson(count: int, n: int, *, confidence: float = CONFIDENCE) -> Interval:
     Raises:
         ValueError: if n is 0 or count lies outside [0, n].
     """
-    from scipy.stats import binomtest  # noqa: PLC0415 - takes most of a second to import
-
-    low, high = binomtest(count, n).proportion_ci(confidence, method="wilson")
+    low, high = scipy.stats.binomtest(count, n).proportion_ci(confidence, method="wilson")
     return Interval(float(low), float(high))
 
 

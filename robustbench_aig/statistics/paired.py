@@ -6,6 +6,8 @@ import math
 from functools import lru_cache
 from typing import Final
 
+import scipy  # scipy.stats takes most of a second, and is imported when it's used
+
 from robustbench_aig.statistics.intervals import CONFIDENCE, Interval, clopper_pearson
 
 _SQUARED: Final = 0.99
@@ -22,10 +24,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     Source: Q. McNemar, "Note on the sampling error of the difference between correlated proportions or
     percentages", Psychometrika 1947; exact form: a fair coin over the discordant pairs.
     """
-    from scipy.stats import binomtest  # noqa: PLC0415 - takes most of a second to import
-
     discordant = only_first + only_second
-    return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
+    return float(scipy.stats.binomtest(only_first, discordant).pvalue) if discordant else 1.0
 
 
 @lru_cache(maxsize=65536)

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
+import scipy  # scipy.stats takes most of a second, and is imported when it's used
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import bdtr, ndtr, ndtri
@@ -58,14 +59,12 @@ def _rejections(n: int, discordant: float, level: float) -> tuple[Pairs, Floats,
 
     Numbers that allow no rejection are left out, and those in the tails, which together are rarer than 1e-9.
     """
-    from scipy.stats import binom  # noqa: PLC0415 - takes most of a second to import
-
-    few, many = binom.ppf(1e-10, n, discordant), binom.isf(1e-10, n, discordant)
+    few, many = scipy.stats.binom.ppf(1e-10, n, discordant), scipy.stats.binom.isf(1e-10, n, discordant)
     pairs = np.arange(int(few), int(many) + 1)
     pairs = pairs[0.5**pairs <= level / 2]
-    critical = np.asarray(binom.ppf(level / 2, pairs, 0.5))
+    critical = np.asarray(scipy.stats.binom.ppf(level / 2, pairs, 0.5))
     critical = critical - (bdtr(critical, pairs, 0.5) > level / 2)
-    return pairs, np.asarray(binom.pmf(pairs, n, discordant)), critical
+    return pairs, np.asarray(scipy.stats.binom.pmf(pairs, n, discordant)), critical
 
 
 def connor_power(n: int, discordant: float, difference: float, *, level: float = LEVEL) -> float:

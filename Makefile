@@ -76,11 +76,11 @@ wheelhouse: $(READY)
 	$(BIN)/python -m benchmarks.wheelhouse --python $(PYTHON_VERSION) --out "$(WHEELHOUSE)" $(if $(ALL),--all)
 
 figures: $(READY)
-	$(BIN)/python -m robustbench_aig.models.catalogue
+	$(BIN)/python -m tools.recipe_figures
 
 # Puts finished runs, named by their directories, into models/released/.
 release: $(READY)
-	$(BIN)/python -m robustbench_aig.releasing $(RUNS)
+	$(BIN)/python -m tools.releasing $(RUNS)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

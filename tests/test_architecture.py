@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from robustbench_aig.cli.app import COMMANDS
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "robustbench_aig"
 
@@ -32,7 +34,6 @@ LAYERS = {
     "gating": 3,
     "inspections": 4,
     "ladder": 4,
-    "releasing": 4,
     "models": 4,
     "attacks": 4,
     "corruptions": 5,
@@ -63,7 +64,6 @@ NO_TORCH = [
     "runs",
     "inspections",
     "ladder",
-    "releasing",
     "reporting",
     "gateshift",
 ]
@@ -96,6 +96,34 @@ def test_imports_go_one_way(path: Path) -> None:
     own = LAYERS[room(path)]
     wrong = {other for other in imported_rooms(path) if LAYERS[other] >= own}
     assert not wrong, f"{room(path)} must not import {wrong}"
+
+
+def reached(module: str) -> set[str]:
+    """Modules that one imports, wherever the import stands, and the commands that `aigrob` loads by name."""
+    text = path_of(module).read_text()
+    found = {command.partition(":")[0] for command, _ in COMMANDS.values()} if module.endswith("cli.app") else set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    above = {module.rpartition(".")[0]} if "." in module else set()
+    return {name for name in found | above if name.startswith(PACKAGE.name) and path_of(name).exists()}
+
+
+def path_of(module: str) -> Path:
+    path = ROOT.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def test_the_package_holds_nothing_that_users_cannot_reach() -> None:
+    """What only a checkout needs is in tools/ and benchmarks/, and not in the wheel."""
+    seen, waiting = set[str](), {PACKAGE.name, f"{PACKAGE.name}.cli.__main__"}
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        waiting |= reached(module) - seen
+    assert {path_of(module) for module in seen} == {*modules(), PACKAGE / "__init__.py"}
 
 
 def test_only_cli_knows_click_and_rich() -> None:

@@ -3,7 +3,7 @@
 import itertools
 import json
 import multiprocessing
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -179,9 +179,12 @@ def test_fewer_than_nine_pairs_are_refused(where: Path) -> None:
     refused(ran, "--pairs", "9")
 
 
-def test_without_a_checkout_it_says_what_to_do(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("arguments", [(), ("train",), ("--help",), ("nothing",)])
+def test_without_a_checkout_it_says_what_to_do(
+    where: Path, monkeypatch: pytest.MonkeyPatch, arguments: Sequence[str]
+) -> None:
     monkeypatch.setattr(robustbench_aig, "__file__", str(where / "site-packages" / "robustbench_aig" / "__init__.py"))
-    refused(aigrob_here(where, "bench", "train"), "clone the repository", "pip install -e .")
+    refused(aigrob_here(where, "bench", *arguments), "clone the repository", "pip install -e .")
 
 
 def test_alone_it_says_what_can_be_measured() -> None:

@@ -10,13 +10,13 @@ from robustbench_aig.attacks import Pgd, run_attack
 from robustbench_aig.data import DataSet
 from robustbench_aig.data.images import resident
 from robustbench_aig.evaluation import judge, network_of_run
-from robustbench_aig.models.catalogue import DATA
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import ModelRecipe, ResNetRecipe, WideResNetRecipe
 from robustbench_aig.runs import read_run
 from robustbench_aig.threat import Threat
 from robustbench_aig.training import Job, load_model, train
 from robustbench_aig.zoo import find_model, model_names
+from tools.recipe_figures import DATA
 
 
 def small(channels: int, side: int) -> DataSet:

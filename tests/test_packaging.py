@@ -5,15 +5,18 @@ import sys
 import venv
 from importlib.metadata import version
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from packaging.version import Version
+
+from tests.command import refused
 
 ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.slow
-def test_wheel_works_from_any_directory(tmp_path: Path) -> None:
+def test_wheel_works_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Built, installed into an environment of its own, and run where there is no checkout.
 
     The environment sees this one's libraries through a .pth file that leaves out the editable install's.
@@ -22,6 +25,8 @@ def test_wheel_works_from_any_directory(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(wheels), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = wheels.glob("*.whl")
+    carried = {name.split("/")[0] for name in ZipFile(wheel).namelist()}
+    assert {name for name in carried if not name.endswith(".dist-info")} == {"robustbench_aig"}
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
     install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
@@ -30,13 +35,17 @@ def test_wheel_works_from_any_directory(tmp_path: Path) -> None:
     libraries = next(Path(path) for path in sys.path if path.endswith("site-packages"))
     (site / "libraries.pth").write_text(f"import sys; sys.path.append({str(libraries)!r})\n")
 
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     where = [str(python), "-c", "import robustbench_aig; print(robustbench_aig.__file__)"]
-    out = subprocess.run(where, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+    out = subprocess.run(where, check=True, capture_output=True, text=True).stdout
     assert out.startswith(str(tmp_path))
     aigrob = tmp_path / "env" / "bin" / "aigrob"
     for command, expected in (("models", "digits/aig14"), ("attacks", "pgd-foolbox")):
-        shown = subprocess.run([aigrob, command], check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+        shown = subprocess.run([aigrob, command], check=True, capture_output=True, text=True).stdout
         assert expected in shown
+    alone = subprocess.run([aigrob, "bench", "train"], check=False, capture_output=True, text=True)
+    refused(alone, "isn't part of the installed package", "clone the repository")
 
 
 @pytest.mark.parametrize(("package", "at_least"), [("requests", "2.33"), ("urllib3", "2.7"), ("idna", "3.15")])

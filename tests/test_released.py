@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from robustbench_aig import releasing, runs
+from robustbench_aig import runs
 from robustbench_aig.errors import RunError
-from robustbench_aig.releasing import card, release, table
 from robustbench_aig.runs import HISTORY, RECORD, WEIGHTS, find_run, list_runs, read_history, read_run
 from robustbench_aig.training import load_model, train
 from tests.command import aigrob_here, refused, start
 from tests.tiny import job
+from tools import releasing
+from tools.releasing import card, release, table
 
 RELEASED = sorted(path.parent for path in runs.released().glob(f"*/{RECORD}"))
 README = runs.released() / "README.md"

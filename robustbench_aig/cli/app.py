@@ -9,11 +9,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
-from robustbench_aig import __version__
+import robustbench_aig
 from robustbench_aig.cli.leading import leads
 from robustbench_aig.errors import AigrobError, InputError, Interrupted, did_you_mean
 from robustbench_aig.files import unwritable
@@ -31,7 +32,7 @@ COMMANDS = {
     "leaderboard": (f"{_CLI}.leaderboard:leaderboard", "Rank the networks of many reports on one page."),
     "models": (f"{_CLI}.models:models", "List the networks that can be trained."),
     "attacks": (f"{_CLI}.attacks:attacks", "List the attacks and suites."),
-    "bench": (f"{_CLI}.bench:bench", "Measure speed beside what others do; in a checkout."),
+    "bench": ("benchmarks.bench:bench", "Measure speed beside what others do; in a checkout."),
 }
 """Name to target and help, so that `aigrob --help` needn't import what takes seconds."""
 
@@ -50,6 +51,8 @@ class App(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute = COMMANDS[cmd_name][0].split(":")
+        if not module.startswith(_CLI):
+            _reach_checkout(cmd_name, module)
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
@@ -103,6 +106,21 @@ class App(click.Group):
             raise Interrupted("interrupted; what was finished is on disk") from None
 
 
+def _reach_checkout(command: str, module: str) -> None:
+    """Make a module that the wheel doesn't carry importable, from whatever directory, before anything of its name.
+
+    Raises:
+        InputError: aigrob wasn't installed from a checkout that is still there.
+    """
+    root = Path(robustbench_aig.__file__).parent.parent
+    if not root.joinpath(*module.split(".")).with_suffix(".py").is_file():
+        raise InputError(
+            f"aigrob {command} isn't part of the installed package: clone the repository, pip install -e . in it, "
+            "try again"
+        )
+    sys.path.insert(0, str(root))
+
+
 def _told(error: Exception) -> tuple[str, int]:
     """An error's line and exit code."""
     match error:
@@ -134,7 +152,7 @@ Examples:
   aigrob train --help             all that a command can do
 """,
 )
-@click.version_option(__version__, prog_name="aigrob")
+@click.version_option(robustbench_aig.__version__, prog_name="aigrob")
 @click.pass_context
 def app(ctx: click.Context) -> None:
     """Measure networks that choose their own computation, and their plain twins, under attack."""

@@ -14,8 +14,8 @@ from robustbench_aig.models import GatedResNet, ResNet, build_model, matched_dep
 from robustbench_aig.models.resnet import Projection
 from robustbench_aig.recipes import GatedResNetRecipe, ModelSettings, PreActResNetRecipe, ResNetRecipe, WideResNetRecipe
 from robustbench_aig.zoo import find_model
-from tests.models.test_catalogue import close
 from tests.networks import CHANNELS, Channels, blocks, images
+from tests.tools.test_recipe_figures import close
 
 PHOTO, CIFAR = (3, 224, 224), (3, 32, 32)
 SMALL: dict[str, Any] = {"stages": [1, 2, 2, 1], "widths": [4, 6, 6, 8], "bottleneck": True, "stem": "imagenet"}

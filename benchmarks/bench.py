@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from robustbench_aig.cli.bench_attack import attack
-from robustbench_aig.cli.bench_inference import inference
-from robustbench_aig.cli.bench_train import train
+from benchmarks.attack_command import attack
+from benchmarks.inference_command import inference
+from benchmarks.train_command import train
 
 
 @click.group(invoke_without_command=True)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm, t
 
-from robustbench_aig.statistics import Floats, Interval, simulation, wilson
-from robustbench_aig.statistics.simulation import (
+from robustbench_aig.statistics import Floats, Interval, wilson
+from tools import interval_coverage
+from tools.interval_coverage import (
     IMAGES,
     SCORES,
     SHARES,
@@ -48,7 +49,7 @@ def test_an_interval_that_covers_too_seldom_would_be_caught(monkeypatch: pytest.
         half = norm.ppf((1 + confidence) / 2) * np.sqrt(((first + second) / n - value**2) / n)
         return Interval(value - half, value + half)
 
-    monkeypatch.setattr(simulation, "paired_interval", wald)
+    monkeypatch.setattr(interval_coverage, "paired_interval", wald)
     assert worst_paired(60) < 0.9
 
 
@@ -68,7 +69,7 @@ def test_it_would_not_without_the_unseen(monkeypatch: pytest.MonkeyPatch) -> Non
         half = t.ppf(0.975, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size)
         return Interval(values.mean() - half, values.mean() + half)
 
-    monkeypatch.setattr(simulation, "mean_interval", student)
+    monkeypatch.setattr(interval_coverage, "mean_interval", student)
     assert draws_coverage(20, "rare losses", trials=500) < 0.6
 
 
@@ -94,12 +95,14 @@ def test_hierarchical_bootstrap_covers() -> None:
 
 
 def test_tables_are_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(simulation, "image_table", lambda: [["500", "0.5", "95.1", "94.9"]])
-    monkeypatch.setattr(simulation, "worst_wilson", lambda _: (0.93, 0.96))
-    monkeypatch.setattr(simulation, "worst_table", lambda: [["5", "95.0", "96.0"]])
-    monkeypatch.setattr(simulation, "draws_table", lambda: [["10", "99.0", "98.0", "97.0", "96.0"]])
-    monkeypatch.setattr(simulation, "seed_table", lambda: [["3", "0.5", "paired", "95.0", "94.0", "96.0", "93.0"]])
-    simulation.main()
+    monkeypatch.setattr(interval_coverage, "image_table", lambda: [["500", "0.5", "95.1", "94.9"]])
+    monkeypatch.setattr(interval_coverage, "worst_wilson", lambda _: (0.93, 0.96))
+    monkeypatch.setattr(interval_coverage, "worst_table", lambda: [["5", "95.0", "96.0"]])
+    monkeypatch.setattr(interval_coverage, "draws_table", lambda: [["10", "99.0", "98.0", "97.0", "96.0"]])
+    monkeypatch.setattr(
+        interval_coverage, "seed_table", lambda: [["3", "0.5", "paired", "95.0", "94.0", "96.0", "93.0"]]
+    )
+    interval_coverage.main()
     printed = capsys.readouterr().out
     assert "| 500 | 0.5 | 95.1 | 94.9 |" in printed
     assert "500 images, over p = 0.05, 0.051, ..., 0.95: 93.0 to 96.0" in printed
@@ -111,7 +114,7 @@ def test_tables_are_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 @pytest.mark.evidence
 @pytest.mark.timeout(3600)
 def test_all_tables(capsys: pytest.CaptureFixture[str]) -> None:
-    simulation.main()
+    interval_coverage.main()
     printed = capsys.readouterr().out
     with capsys.disabled():
         sys.stdout.write(f"\n{printed}")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
+from benchmarks.command_parts import document, measuring, shown, table_of, with_interval
 from robustbench_aig.cli import options
-from robustbench_aig.cli.bench_common import document, find_benchmarks, measuring, shown, table_of, with_interval
 from robustbench_aig.cli.image_options import images_of
 from robustbench_aig.cli.progress import counting
 from robustbench_aig.cli.terminal import console
@@ -92,11 +92,10 @@ def attack(
     the network's own predictions, and which gates are open is given. A RUN has its trained weights, argmax gates that
     decide by themselves, and test images with their labels. benchmarks/README.md says what is compared.
     """
-    find_benchmarks()
     threats = [Threat.parse(eps) for eps in dict.fromkeys(radii)]
 
     def measured() -> dict[str, Any]:
-        from benchmarks.attack import measure  # noqa: PLC0415 - there in a checkout alone
+        from benchmarks.attack import measure  # noqa: PLC0415 - imports torch
 
         where, said, found = options.resolve_device(device), console(quiet=quiet), []
         settings = [
@@ -114,7 +113,7 @@ def attack(
 
 def _random(names: Sequence[str], batch: int, rate: float, device: torch.device) -> list[Setting]:
     """Recipes, all checked before the first one is built."""
-    from benchmarks.attacked import random_setting  # noqa: PLC0415 - there in a checkout alone
+    from benchmarks.attacked import random_setting  # noqa: PLC0415 - imports torch
     from benchmarks.forced import check  # noqa: PLC0415
 
     recipes = [find_model(name, "cifar10") for name in names]
@@ -125,7 +124,7 @@ def _random(names: Sequence[str], batch: int, rate: float, device: torch.device)
 
 def _trained(names: Sequence[str], root: Path, data: str | None, limit: int, device: torch.device) -> list[Setting]:
     """Runs, each with the first test images of the order that `aigrob attack` has."""
-    from benchmarks.attacked import trained_setting  # noqa: PLC0415 - there in a checkout alone
+    from benchmarks.attacked import trained_setting  # noqa: PLC0415 - imports torch
     from robustbench_aig.training import load_model  # noqa: PLC0415 - imports torch
 
     runs = [(path, read_run(path)) for path in (find_run(name, root) for name in names)]

@@ -1,21 +1,18 @@
-"""What the benchmarks' commands have in common."""
+"""What the commands of `aigrob bench` have in common."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-import robustbench_aig
 from robustbench_aig.cli import options
 from robustbench_aig.cli.terminal import stdout
-from robustbench_aig.errors import InputError, Interrupted
+from robustbench_aig.errors import Interrupted
 from robustbench_aig.medians import coverage, interval_rank
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,20 +47,6 @@ def measuring(command: F) -> F:
     ):
         command = option(command)
     return command
-
-
-def find_benchmarks() -> None:
-    """Make benchmarks/ importable, from whatever directory, before anything else of that name.
-
-    Raises:
-        InputError: aigrob wasn't installed from a checkout that is still there.
-    """
-    root = Path(robustbench_aig.__file__).parent.parent
-    if not (root / "benchmarks" / "pairs.py").is_file():
-        raise InputError(
-            "benchmarks aren't part of the installed package: clone the repository, pip install -e . in it, try again"
-        )
-    sys.path.insert(0, str(root))
 
 
 def shown(measured: Callable[[], dict[str, Any]], table: Callable[[dict[str, Any]], Table], *, as_json: bool) -> None:

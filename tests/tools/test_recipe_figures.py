@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from robustbench_aig.models import measure
-from robustbench_aig.models.catalogue import DATA, figures_of, table, with_figures
 from robustbench_aig.recipes import Figures, GatedResNetRecipe, ResNetRecipe
 from robustbench_aig.threat import Shape
 from robustbench_aig.zoo import default_pair, find_model, model_names, recipes_for
+from tools.recipe_figures import DATA, figures_of, table, with_figures
 
 README = Path(__file__).parents[2] / "models" / "README.md"
 UNITS = {"k": 1e3, "M": 1e6, "G": 1e9}

@@ -7,8 +7,8 @@ from typing import Any
 import click
 from rich.table import Table
 
+from benchmarks.command_parts import document, measuring, shown, table_of, with_interval
 from robustbench_aig.cli import options
-from robustbench_aig.cli.bench_common import document, find_benchmarks, measuring, shown, table_of, with_interval
 from robustbench_aig.cli.progress import counting
 from robustbench_aig.cli.terminal import console
 from robustbench_aig.zoo import find_model
@@ -58,10 +58,9 @@ def inference(
     MODEL is the name of a recipe (aigrob models lists them) or a path to one; weights and images are random, and which
     gates are open is given, because speed depends on neither. benchmarks/README.md says what is compared.
     """
-    find_benchmarks()
 
     def measured() -> dict[str, Any]:
-        from benchmarks.forced import check  # noqa: PLC0415 - there in a checkout alone
+        from benchmarks.forced import check  # noqa: PLC0415 - imports torch
         from benchmarks.inference import measure  # noqa: PLC0415
 
         where, said, found = options.resolve_device(device), console(quiet=quiet), []

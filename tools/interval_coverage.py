@@ -1,6 +1,6 @@
 """How often the intervals hold the truth: counted over all outcomes where that can be done, drawn where it cannot.
 
-`python -m robustbench_aig.statistics.simulation` prints the tables of docs/statistics.md; they take some minutes.
+`python -m tools.interval_coverage` prints the tables of docs/statistics.md; they take some minutes.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.command_parts import document, measuring, shown, table_of, with_interval
 from robustbench_aig.cli import options
-from robustbench_aig.cli.bench_common import document, find_benchmarks, measuring, shown, table_of, with_interval
 from robustbench_aig.cli.progress import counting, reading
 from robustbench_aig.cli.terminal import console
 from robustbench_aig.zoo import find_model
@@ -64,7 +64,6 @@ def train(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
     what the loop that people write is, and what it is spared here.
     """
     request = BenchTrainRequest(**chosen)
-    find_benchmarks()
     said = console(quiet=request.quiet)
     shown(lambda: _measured(request, options.resolve_device(request.device), said), _table, as_json=request.json)
 
@@ -73,7 +72,7 @@ def _measured(request: BenchTrainRequest, device: torch.device, said: Console) -
     """The JSON document; all that can be refused is refused before the measuring begins."""
     import torch  # noqa: PLC0415 - takes seconds to import
 
-    from benchmarks.train import measure  # noqa: PLC0415 - there in a checkout alone
+    from benchmarks.train import measure  # noqa: PLC0415 - imports torch
 
     jobs = _jobs(request, device, said)
     found = []

@@ -1,0 +1,1 @@
+"""What a checkout needs and a wheel doesn't carry."""

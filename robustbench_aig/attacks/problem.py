@@ -109,6 +109,9 @@ class Problem:
 
 
 def margin(logits: Tensor, y: Tensor) -> Tensor:
-    """(B,) logit of the label minus the highest other, for logits (B, classes)."""
-    label = logits.gather(1, y[:, None])[:, 0]
-    return label - logits.scatter(1, y[:, None], -torch.inf).amax(1)
+    """(…, B) logit of the label minus the highest other, for logits (…, B, classes) and labels (B,).
+
+    A tie is a mistake, and a NaN compares as one.
+    """
+    label = y.expand(logits.shape[:-1]).unsqueeze(-1)
+    return logits.gather(-1, label).squeeze(-1) - logits.scatter(-1, label, -torch.inf).amax(-1)

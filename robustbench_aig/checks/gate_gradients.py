@@ -18,7 +18,7 @@ from robustbench_aig.checks.case import Case, over
 from robustbench_aig.checks.check import OnNoise, OnRight
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
-from robustbench_aig.checks.passes import cosine, gradient, margin
+from robustbench_aig.checks.passes import cosine, gradient, margin_loss
 from robustbench_aig.checks.single_gates import masked_gates
 from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.eval_mode import frozen_in_eval_mode
@@ -73,7 +73,9 @@ class GatePath(OnRight):
 def _both(case: Case, images: Images) -> Tensor:
     """(N, 2) length of the gradient's part that came through the decisions, over the whole, and the rest's cosine."""
     policy, model = case.policy(images, "gradient"), case.subject.model
-    whole, rest = (gradient(model, images.pixels, images.labels, way, margin) for way in (policy, Detached(policy)))
+    whole, rest = (
+        gradient(model, images.pixels, images.labels, way, margin_loss) for way in (policy, Detached(policy))
+    )
     share = (whole - rest).flatten(1).norm(dim=1) / whole.flatten(1).norm(dim=1)
     return torch.stack([share.nan_to_num(0.0).double(), cosine(whole, rest)], 1)
 

@@ -13,7 +13,7 @@ from robustbench_aig.checks.case import Case, over, whole
 from robustbench_aig.checks.check import OnRight
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
-from robustbench_aig.checks.passes import Loss, cosine, cross_entropy, gradient, held, logits_of, margin, zero
+from robustbench_aig.checks.passes import Loss, cosine, cross_entropy, gradient, held, logits_of, margin_loss, zero
 from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.evaluation import Images
 
@@ -38,7 +38,7 @@ class ZeroGradient(OnRight):
 
     def look(self, case: Case, images: Images) -> Finding:
         """Count the images whose margin has no gradient."""
-        found = gradients(case, case.subject.model, images, margin)
+        found = gradients(case, case.subject.model, images, margin_loss)
         dead, zeros = zero(found), (found == 0).flatten(1).double().mean(1)
         evidence = (
             f"the margin of {int(dead.sum())} of {len(images)} images has no gradient; "
@@ -76,7 +76,7 @@ class Underflow(OnRight):
     def look(self, case: Case, images: Images) -> Finding:
         """Count the images whose gradient is lost or another one."""
         single = gradients(case, case.subject.model, images, cross_entropy)
-        live = ~zero(gradients(case, case.subject.model, images, margin))
+        live = ~zero(gradients(case, case.subject.model, images, margin_loss))
         lost = zero(single) & live
         other = ~zero(single) & self._is_another(case, images, single)
         evidence = (

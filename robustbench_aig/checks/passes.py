@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robustbench_aig.attacks.gradient_modes.attacker_policies import Detached
-from robustbench_aig.attacks.problem import look
-from robustbench_aig.attacks.problem import margin as margin_of
+from robustbench_aig.attacks.problem import look, margin
 from robustbench_aig.eval_mode import frozen_in_eval_mode
 from robustbench_aig.gating import Execution, Expected, Open, Policy
 
@@ -23,9 +22,9 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(logits, y, reduction="none")
 
 
-def margin(logits: Tensor, y: Tensor) -> Tensor:
+def margin_loss(logits: Tensor, y: Tensor) -> Tensor:
     """(B,) highest other logit minus the label's: in float32 it doesn't saturate."""
-    return -margin_of(logits, y)
+    return -margin(logits, y)
 
 
 def logits_of(model: nn.Module, x: Tensor, policy: Policy) -> Tensor:

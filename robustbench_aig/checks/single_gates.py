@@ -7,7 +7,7 @@ from torch import Tensor
 
 from robustbench_aig.attacks.problem import look
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.passes import margin
+from robustbench_aig.checks.passes import margin_loss
 from robustbench_aig.eval_mode import frozen_in_eval_mode
 from robustbench_aig.evaluation import Images
 from robustbench_aig.gating import Policy
@@ -58,7 +58,7 @@ def masked_gates(case: Case, images: Images) -> Tensor:
         look(model, model, corner, there, "dense")
     leaf = x.detach().requires_grad_()
     with frozen_in_eval_mode(model), torch.enable_grad():
-        value = margin(look(model, model, leaf, here, "dense").logits, images.labels).sum()
+        value = margin_loss(look(model, model, leaf, here, "dense").logits, images.labels).sum()
         onward = _gradients(value, here.logits)
         masked = [
             _moves(logits, elsewhere) & (_unforetold(logits, elsewhere, leaf, threat) | _dead(logits, after))

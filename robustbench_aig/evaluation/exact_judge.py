@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from robustbench_aig.attacks.problem import margin
 from robustbench_aig.gating import Policy, at_once, every_pattern
 from robustbench_aig.models import MacProfile
 
@@ -47,7 +48,7 @@ def _of_few(model: nn.Module, profile: MacProfile, policy: Policy, x: Tensor, y:
     size = every.logits.shape[:2]
     # The probabilities add up to 1 but for rounding, which the softmax divides out.
     weight = every.log_probability.double().softmax(0).expand(size)
-    margins = margins_of(every.logits, y)
+    margins = margin(every.logits, y)
     votes = F.one_hot(every.logits.argmax(2), every.logits.shape[2])
     macs = profile.executed(every.decisions.flatten(0, 1)).view(size)
     right, wrong = ((weight * of).sum(0) for of in (margins > 0, ~(margins > 0)))
@@ -59,10 +60,3 @@ def _of_few(model: nn.Module, profile: MacProfile, policy: Policy, x: Tensor, y:
         macs=(weight * macs).sum(0),
         probabilities=(weight[..., None] * every.probabilities).sum(0).to(x.dtype),
     )
-
-
-def margins_of(logits: Tensor, y: Tensor) -> Tensor:
-    """(K, B) logit of the label minus the highest other; a tie is a mistake, a NaN compares as one."""
-    index = y.expand(len(logits), -1).unsqueeze(2)
-    label = logits.gather(2, index).squeeze(2)
-    return label - logits.scatter(2, index, -torch.inf).amax(2)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.evaluation.exact_judge import expect, margins_of
+from robustbench_aig.attacks.problem import margin
+from robustbench_aig.evaluation.exact_judge import expect
 from robustbench_aig.gating import Policy, Restless, deployed_policy, gating
 from robustbench_aig.models import MacProfile, shares_draws
 from robustbench_aig.precision import float32
@@ -150,7 +151,7 @@ def judge(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, dra
 
 def _by_draws(subject: Subject, x: Tensor, y: Tensor, stream: Stream, scoring: int) -> Judgement:
     passes = _forward(subject, x, stream, 2 * scoring if subject.random else 1)
-    margins = margins_of(passes.logits, y)
+    margins = margin(passes.logits, y)
     score, choice = margins[:scoring], margins[-scoring:]
     classes = passes.logits.shape[2]
     votes = torch.nn.functional.one_hot(passes.logits[:scoring].argmax(2), classes).sum(0)

@@ -180,16 +180,11 @@ def carry_out(request: AttackRequest, *, quiet: bool, as_json: bool, latency: bo
         return
     evaluator, reasons = evaluated
     from robustbench_aig.cli.tables import show  # noqa: PLC0415 - imports what makes a report
-    from robustbench_aig.reporting import write_report  # noqa: PLC0415
-    from robustbench_aig.study.timing import add_latencies, add_paces  # noqa: PLC0415 - imports torch
+    from robustbench_aig.study.timing import finish  # noqa: PLC0415
 
-    if latency:  # by now the other processes have left the device alone
-        with _resumable(request.command), aside():
-            add_latencies(evaluator, console(quiet=quiet).print)
-            add_paces(evaluator, console(quiet=quiet).print)
-    directory = evaluator.store.directory
-    report = write_report(directory, evaluator.images.originals)
-    show(report, directory, as_json=as_json)
+    with _resumable(request.command), aside():  # by now the other processes have left the device alone
+        report = finish(evaluator, console(quiet=quiet).print, clocks=latency)
+    show(report, evaluator.store.directory, as_json=as_json)
     failed = [e for e in report.evaluations if e.errors]
     if failed:
         raise AttackError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -43,13 +44,31 @@ def aggregate(directory: Path) -> Report:
     Raises:
         RunError: if a file is missing, damaged or foreign.
     """
-    return summarise(load_evidence(directory))
+    return conclude(count(load_evidence(directory)))
 
 
-def summarise(evidence: Evidence) -> Report:
-    """The report of loaded evidence."""
-    plan = evidence.plan
-    evaluations = [_evaluation(evidence, planned) for planned in evidence.finished()]
+@dataclass(frozen=True)
+class Counted:
+    """What needs no clock: it says which attacks deserve one, and a report is made of it when the clocks have spoken.
+
+    Attributes:
+        evidence: what was counted.
+        evaluations: the finished ones, in the plan's order, without latency and pace.
+    """
+
+    evidence: Evidence
+    evaluations: list[Evaluation]
+
+
+def count(evidence: Evidence) -> Counted:
+    """The numbers of each finished evaluation by itself."""
+    return Counted(evidence, [_evaluation(evidence, planned) for planned in evidence.finished()])
+
+
+def conclude(counted: Counted) -> Report:
+    """The report: the evaluations with what the clocks say of them, and all that is concluded from several."""
+    evidence = counted.evidence
+    plan, evaluations = evidence.plan, [_timed(e, evidence) for e in counted.evaluations]
     united, corrupted = unions(evidence), means(evidence)
     results = results_of(evidence, united, corrupted)
     share = commonest(evidence.rows[evaluations[0].id].label) if evaluations else None
@@ -151,9 +170,15 @@ def _compute(rows: Rows, clean: Rows, planned: EvaluationPlan, evidence: Evidenc
             clean_expected=_expected(clean, rows.ok & clean.ok, model) if sampled else None,
             adversarial_expected=_expected(rows, rows.ok & clean.ok, model) if sampled else None,
         ),
-        pace=evidence.pace.get(planned.id),
-        latency=evidence.latency.get(planned.id),
     )
+
+
+def _timed(evaluation: Evaluation, evidence: Evidence) -> Evaluation:
+    """An evaluation with what the clocks say of its compute."""
+    if evaluation.compute is None:
+        return evaluation
+    clocks = {"pace": evidence.pace.get(evaluation.id), "latency": evidence.latency.get(evaluation.id)}
+    return evaluation.model_copy(update={"compute": evaluation.compute.model_copy(update=clocks)})
 
 
 def _expected(rows: Rows, of: Bools, model: ModelRecord) -> float | None:

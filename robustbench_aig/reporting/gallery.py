@@ -58,7 +58,7 @@ def shelves(report: Report, evidence: Evidence, directory: Path, series: list[Se
     Raises:
         RunError: if an image file is damaged.
     """
-    found = [(one, headline(report, one)) for one in series if one.chooses]
+    found = [(one, headline(report.evaluations, one.model, one.policy)) for one in series if one.chooses]
     return [_shelf(one, e, evidence, directory) for one, e in found if e is not None]
 
 

@@ -145,7 +145,7 @@ def render(report: Report, evidence: Evidence, directory: Path, table: ImageOutc
 
 
 def _headlines(report: Report, series: list[Series]) -> list[Evaluation]:
-    found = [headline(report, one) for one in series if one.chooses]
+    found = [headline(report.evaluations, one.model, one.policy) for one in series if one.chooses]
     return [e for e in found if e is not None and e.gates is not None]
 
 
@@ -214,7 +214,7 @@ def _leads(report: Report, comparison: Comparison) -> bool:
 def _movements(report: Report, evidence: Evidence, series: list[Series]) -> list[Movement]:
     movements = []
     for one in series:
-        evaluation = headline(report, one) if one.chooses else None
+        evaluation = headline(report.evaluations, one.model, one.policy) if one.chooses else None
         if evaluation is None:
             continue
         model = evidence.model(one.model)

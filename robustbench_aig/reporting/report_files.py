@@ -10,7 +10,7 @@ import numpy as np
 from robustbench_aig.errors import RunError
 from robustbench_aig.files import write_atomic
 from robustbench_aig.records import Report, report_json_schema
-from robustbench_aig.reporting.aggregation import summarise
+from robustbench_aig.reporting.aggregation import Counted, conclude, count
 from robustbench_aig.reporting.evidence import Evidence, load_evidence
 from robustbench_aig.reporting.image_outcomes import image_outcomes
 from robustbench_aig.reporting.optional_parts import Contained, plain_page
@@ -31,8 +31,14 @@ def write_report(directory: Path, originals: Originals | None = None, *, picture
         RunError: if the evidence is missing, damaged or foreign, or a number is not finite.
         InputError: if the folder cannot be written.
     """
-    evidence = load_evidence(directory)
-    report = summarise(evidence)
+    return write_counted(count(load_evidence(directory)), directory, originals, pictures=pictures)
+
+
+def write_counted(
+    counted: Counted, directory: Path, originals: Originals | None = None, *, pictures: Path | None = None
+) -> Report:
+    """As `write_report`, of what was counted in `directory` already."""
+    evidence, report = counted.evidence, conclude(counted)
     write_atomic(directory / "report.json", _json(report.model_dump(), directory))
     write_atomic(directory / "report.schema.json", _json(report_json_schema(), directory))
     page = Contained()

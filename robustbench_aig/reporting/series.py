@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from robustbench_aig.policies import traits
@@ -41,7 +42,7 @@ class Series(NamedTuple):
     @property
     def chooses(self) -> bool:
         """Whether an attack can change which blocks run: gates look at the image, and decide by what they see."""
-        return self.gated and traits(self.policy).chooses
+        return can_be_misled(self.family, self.policy)
 
     @property
     def label(self) -> str:
@@ -77,6 +78,11 @@ class Series(NamedTuple):
         return _DASHES[self.place % len(_DASHES)]
 
 
+def can_be_misled(family: Family, policy: str) -> bool:
+    """Whether an attack can change which blocks run, of a network of some family under a policy."""
+    return family == "gated" and traits(policy).chooses
+
+
 def all_series(report: Report) -> list[Series]:
     """Every (model, policy) that was measured; plain ones first and gated ones last, else in the report's order."""
     family = {model.name: model.family for model in report.models}
@@ -92,7 +98,11 @@ def all_series(report: Report) -> list[Series]:
 
 def threats(report: Report) -> list[ThreatRecord]:
     """Every threat, by norm and then by size."""
-    found = {e.threat for e in report.evaluations if e.threat is not None}
+    return _threats(report.evaluations)
+
+
+def _threats(evaluations: Sequence[Evaluation]) -> list[ThreatRecord]:
+    found = {e.threat for e in evaluations if e.threat is not None}
     return sorted(found, key=lambda threat: (threat.norm != "linf", threat.value, threat.eps))
 
 
@@ -153,17 +163,17 @@ def before(report: Report, evaluation: Evaluation) -> list[str]:
     return names
 
 
-def headline(report: Report, series: Series) -> Evaluation | None:
-    """The attack at the largest epsilon (of the first norm) that cost a series most; None if none finished.
+def headline(evaluations: Sequence[Evaluation], model: str, policy: str) -> Evaluation | None:
+    """The attack at the largest epsilon (of the first norm) that cost a network most; None if none finished.
 
     An attack that failed on some images is taken only where no other is there. In a cascade it's the one that saw most
     images, since the others' costs are those of the images that it left. Where no attack was on the accuracy, it's the
     one that raised the executed compute most.
     """
-    of_series = [e for e in report.evaluations if (e.model, e.gate_policy) == (series.model, series.policy)]
+    of_series = [e for e in evaluations if (e.model, e.gate_policy) == (model, policy)]
     by_role = ([e for e in of_series if e.role == role and e.threat] for role in ("attack", "compute"))
     mine = next((found for found in by_role if found), [])
-    order = threats(report)
+    order = _threats(evaluations)
     first = [e for e in mine if e.threat and e.threat.norm == order[0].norm]
     return min(
         first or mine,

@@ -72,7 +72,7 @@ def shift_of(evaluation: Evaluation) -> float | None:
 def _strongest(report: Report, series: Series, threat: ThreatRecord) -> Evaluation | None:
     """The attack of the union that cost a series most at one epsilon, of those that measured any image."""
     at = [e for e in report.evaluations if e.threat == threat and e.gates is not None]
-    return headline(report.model_copy(update={"evaluations": at}), series)
+    return headline(at, series.model, series.policy)
 
 
 def _shown(evaluation: Evaluation | None) -> list[GateStratum]:

@@ -102,14 +102,10 @@ def _carried_out(evaluator: Evaluator, progress: Callable[[int, int], None] | No
     for done in evaluator:
         if progress is not None:
             progress(done.done, done.total)
-    # Imported at the end: `aigrob attack` makes its report by itself, and most of its processes make none.
-    from robustbench_aig.reporting import write_report  # noqa: PLC0415
-    from robustbench_aig.study.timing import add_latencies, add_paces  # noqa: PLC0415
+    # Imported at the end: most processes of `aigrob attack`, which need this module, make no report.
+    from robustbench_aig.study.timing import finish  # noqa: PLC0415
 
-    if clocks:
-        add_latencies(evaluator, lambda _: None)
-        add_paces(evaluator, lambda _: None)
-    return write_report(evaluator.store.directory, evaluator.images.originals)
+    return finish(evaluator, lambda _: None, clocks=clocks)
 
 
 def _checked(images: object, labels: object) -> Images:

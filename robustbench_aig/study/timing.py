@@ -1,12 +1,14 @@
 """Clocks: what attacks cost the networks that skip blocks, and whether skipped blocks save time beside a plain network.
 
-What they say is kept in `latency.json` and `pace.json`. One process asks them, when the others have ended.
+What they say is kept in `latency.json` and `pace.json`, and goes into the report, which is written when they are done.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -23,36 +25,61 @@ from robustbench_aig.evaluation.latency import (
 from robustbench_aig.files import write_atomic
 from robustbench_aig.models import fused
 from robustbench_aig.policies import PLAIN, traits
-from robustbench_aig.records import Evaluation, Report
-from robustbench_aig.reporting.aggregation import summarise
+from robustbench_aig.records import Clocked, Evaluation, Latency, Pace, Report
+from robustbench_aig.reporting.aggregation import Counted, count
 from robustbench_aig.reporting.claims import groups
 from robustbench_aig.reporting.evidence import load_evidence, load_images, load_paces
-from robustbench_aig.reporting.series import all_series, headline
+from robustbench_aig.reporting.report_files import write_counted
+from robustbench_aig.reporting.series import can_be_misled, headline
 
 
-def add_latencies(evaluator: Evaluator, tell: Callable[[str], object]) -> None:
-    """Measure what deserves a clock and has no latency yet; each is kept at once.
+def finish(evaluator: Evaluator, tell: Callable[[str], object], *, clocks: bool = True) -> Report:
+    """Write the report of an evaluation that has finished, with clocks where they are wanted. Rows are counted once.
 
-    One process does that, when the others have ended. Networks that compute every block whatever their gates say are
-    left out, and so are evaluations of which no image was kept.
+    One process does that, when the others have ended.
 
     Args:
-        evaluator: that has finished; its store holds the evaluations.
-        tell: is told before the first is measured.
+        evaluator: its store holds the evaluations.
+        tell: is told before the first of a kind of clock.
+        clocks: whether to measure what has not been measured yet.
 
     Raises:
         RunError: a file of the report directory is damaged.
     """
-    evidence = load_evidence(evaluator.store.directory)
-    report = summarise(evidence)
-    wanted = [e for e in clocked(report) if e.id not in evidence.latency]
+    directory = evaluator.store.directory
+    counted = count(load_evidence(directory))
+    if clocks:
+        latency, pace = add_latencies(evaluator, counted, tell), add_paces(evaluator, tell)
+        counted = replace(counted, evidence=replace(counted.evidence, latency=latency, pace=pace))
+    return write_counted(counted, directory, evaluator.images.originals)
+
+
+def add_latencies(evaluator: Evaluator, counted: Counted, tell: Callable[[str], object]) -> dict[str, Latency]:
+    """Measure what deserves a clock and has no latency yet; each is kept at once.
+
+    Networks that compute every block whatever their gates say are left out, and so are evaluations of which no image
+    was kept.
+
+    Args:
+        evaluator: that has finished.
+        counted: what is in its store.
+        tell: is told before the first is measured.
+
+    Returns:
+        Every latency that is known now, by evaluation.
+
+    Raises:
+        RunError: a file of the report directory is damaged.
+    """
+    evidence = counted.evidence
+    wanted = [e for e in clocked(counted) if e.id not in evidence.latency]
     models = {e.model: evaluator.subjects[e.model, e.gate_policy].model for e in wanted}
     copies = {name: sparse_copy(model) for name, model in models.items()}
-    known = {name: latency.model_dump() for name, latency in evidence.latency.items()}
+    known = dict(evidence.latency)
     told = False
     for e in wanted:
         copy = copies[e.model]
-        clean = next(c for c in report.evaluations if (c.model, c.gate_policy, c.role) == _clean_of(e))
+        clean = next(c for c in counted.evaluations if (c.model, c.gate_policy, c.role) == _clean_of(e))
         rows = evidence.rows[e.id]
         pictures = _pictures(evaluator, clean.id, e.id, set(rows.image[rows.ok].tolist()))
         if copy is None or pictures is None:
@@ -62,15 +89,23 @@ def add_latencies(evaluator: Evaluator, tell: Callable[[str], object]) -> None:
             told = True
         found = measure_latency(copy, evaluator.subjects[e.model, e.gate_policy], pictures, seed=evaluator.plan.seed)
         if found is not None:
-            known[e.id] = found.model_dump()
-            write_atomic(evaluator.store.directory / "latency.json", json.dumps(known, indent=1, sort_keys=True))
+            known[e.id] = found
+            _keep(evaluator.store.directory / "latency.json", known)
+    return known
 
 
-def clocked(report: Report) -> list[Evaluation]:
-    """The attacks on the compute, and of every series whose gates can be misled the attack that cost it most."""
-    strongest = [headline(report, series) for series in all_series(report) if series.chooses]
-    ids = {e.id for e in strongest if e is not None}
-    return [e for e in report.evaluations if e.role == "compute" or e.id in ids]
+def _keep(path: Path, known: Mapping[str, Clocked]) -> None:
+    content = {name: found.model_dump() for name, found in known.items()}
+    write_atomic(path, json.dumps(content, indent=1, sort_keys=True))
+
+
+def clocked(counted: Counted) -> list[Evaluation]:
+    """The attacks on the compute, and the one that cost most of every network whose gates can be misled by a policy."""
+    evaluations = counted.evaluations
+    pairs = dict.fromkeys((e.model, e.gate_policy) for e in evaluations)
+    misled = [pair for pair in pairs if can_be_misled(counted.evidence.model(pair[0]).family, pair[1])]
+    ids = {e.id for pair in misled if (e := headline(evaluations, *pair)) is not None}
+    return [e for e in evaluations if e.role == "compute" or e.id in ids]
 
 
 def _clean_of(evaluation: Evaluation) -> tuple[str, str, str]:
@@ -100,21 +135,23 @@ class _Race(NamedTuple):
     plain: str
 
 
-def add_paces(evaluator: Evaluator, tell: Callable[[str], object]) -> None:
+def add_paces(evaluator: Evaluator, tell: Callable[[str], object]) -> dict[str, Pace]:
     """Measure, on clean images that were kept, what has no pace yet; each is kept at once.
 
-    Networks that compute every block whatever their gates say are left out. One process does that, when the others have
-    ended.
+    Networks that compute every block whatever their gates say are left out.
 
     Args:
         evaluator: that has finished; its store holds the evaluations.
         tell: is told before the first is measured.
 
+    Returns:
+        Every pace that is known now, by evaluation.
+
     Raises:
         RunError: a file of the report directory is damaged.
     """
     directory, subjects = evaluator.store.directory, evaluator.subjects
-    known = {name: pace.model_dump() for name, pace in load_paces(directory).items()}
+    known = load_paces(directory)
     told = False
     for race in [race for race in _races(evaluator) if race.evaluation not in known]:
         gated, plain = subjects[race.gated, race.policy], subjects[race.plain, PLAIN]
@@ -127,8 +164,9 @@ def add_paces(evaluator: Evaluator, tell: Callable[[str], object]) -> None:
         runners = Runner(copy, gated), Runner(fused(plain.model), plain)
         found = measure_pace(*runners, *kept, seed=evaluator.plan.seed)
         if found is not None:
-            known[race.evaluation] = found.model_dump()
-            write_atomic(directory / "pace.json", json.dumps(known, indent=1, sort_keys=True))
+            known[race.evaluation] = found
+            _keep(directory / "pace.json", known)
+    return known
 
 
 def _races(evaluator: Evaluator) -> Iterator[_Race]:

@@ -16,7 +16,8 @@ from robustbench_aig.gating import Argmax, Gate, gating
 from robustbench_aig.models import GatedResNet, defended, profile_macs
 from robustbench_aig.records import Latency
 from robustbench_aig.reporting import aggregate
-from robustbench_aig.reporting.evidence import Evidence, load_evidence, load_images
+from robustbench_aig.reporting.aggregation import Counted, count
+from robustbench_aig.reporting.evidence import load_evidence, load_images
 from robustbench_aig.study import timing
 from robustbench_aig.study.timing import add_latencies, clocked
 from tests.evaluation.conftest import COUNT, SHAPE, evaluator, make
@@ -200,6 +201,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Subject, Pictures]]:
     return seen
 
 
+def counted(done: Evaluator) -> Counted:
+    return count(load_evidence(done.store.directory))
+
+
 def kept(done: Evaluator) -> dict[str, object]:
     found: dict[str, object] = json.loads((done.store.directory / "latency.json").read_text())
     return found
@@ -209,7 +214,7 @@ def test_compute_attacks_and_the_strongest_one_get_a_clock(
     done: Evaluator, asked: list[tuple[Subject, Pictures]]
 ) -> None:
     told: list[str] = []
-    add_latencies(done, told.append)
+    add_latencies(done, counted(done), told.append)
     report = aggregate(done.store.directory)
     expected = {e.id for e in report.evaluations if e.role == "compute"}
     assert len(expected) == 4
@@ -220,7 +225,7 @@ def test_compute_attacks_and_the_strongest_one_get_a_clock(
             if (e.model, e.gate_policy, e.role) == ("gated", policy, "attack") and e.threat and e.threat.eps == "8/255"
         ]
         expected.add(min(rivals, key=lambda e: e.robust_accuracy.value).id)
-    assert set(kept(done)) == expected == {e.id for e in clocked(report)}
+    assert set(kept(done)) == expected == {e.id for e in clocked(counted(done))}
     assert told == ["measuring latency"]
     assert {of.policy for of, _ in asked} == {"argmax", "sampled"}
     for e in report.evaluations:
@@ -232,18 +237,13 @@ def test_it_is_measured_on_the_stored_images_that_did_not_fail(
     done: Evaluator, asked: list[tuple[Subject, Pictures]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pixels, _, ids = images(COUNT)
-    attack = next(e for e in aggregate(done.store.directory).evaluations if e.role == "compute")
+    found = counted(done)
+    attack = next(e for e in found.evaluations if e.role == "compute")
     failed = int(ids[3])
-
-    def with_a_failure(directory: Path) -> Evidence:
-        evidence = load_evidence(directory)
-        rows = evidence.rows[attack.id]
-        failing = replace(rows, ok=rows.image != failed)
-        return replace(evidence, rows={**evidence.rows, attack.id: failing})
-
-    monkeypatch.setattr(timing, "load_evidence", with_a_failure)
+    rows = found.evidence.rows[attack.id]
+    failing = {**found.evidence.rows, attack.id: replace(rows, ok=rows.image != failed)}
     monkeypatch.setattr(timing, "clocked", lambda _: [attack])
-    add_latencies(done, lambda _: None)
+    add_latencies(done, replace(found, evidence=replace(found.evidence, rows=failing)), lambda _: None)
     (_, shown) = asked[0]
     stored = load_images(done.store.directory, attack.id)
     assert stored is not None
@@ -255,14 +255,14 @@ def test_it_is_measured_on_the_stored_images_that_did_not_fail(
 
 
 def test_what_has_a_latency_is_not_measured_again(done: Evaluator, asked: list[tuple[Subject, Pictures]]) -> None:
-    add_latencies(done, lambda _: None)
+    add_latencies(done, counted(done), lambda _: None)
     before, told = kept(done), list[str]()
     asked.clear()
-    add_latencies(done, told.append)
+    add_latencies(done, counted(done), told.append)
     assert (asked, told, kept(done)) == ([], [], before)
     lost = min(before)
     (done.store.directory / "latency.json").write_text(json.dumps({k: v for k, v in before.items() if k != lost}))
-    add_latencies(done, told.append)
+    add_latencies(done, counted(done), told.append)
     assert len(asked) == len(told) == 1
     assert kept(done) == before
 
@@ -276,7 +276,7 @@ def test_nothing_is_said_or_written_where_nothing_can_be_measured(
     else:
         done = replace(done, subjects={key: replace(one, model=plain(8)) for key, one in done.subjects.items()})
     told: list[str] = []
-    add_latencies(done, told.append)
+    add_latencies(done, counted(done), told.append)
     assert (asked, told) == ([], [])
     assert not (done.store.directory / "latency.json").exists()
 
@@ -284,7 +284,7 @@ def test_nothing_is_said_or_written_where_nothing_can_be_measured(
 @pytest.mark.usefixtures("_single_passes")
 def test_all_at_once(done: Evaluator) -> None:
     """Nothing is replaced but the length of a turn."""
-    add_latencies(done, lambda _: None)
+    add_latencies(done, counted(done), lambda _: None)
     found = [
         e.compute.latency for e in aggregate(done.store.directory).evaluations if e.role == "compute" and e.compute
     ]

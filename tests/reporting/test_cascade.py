@@ -146,7 +146,7 @@ def test_what_an_attack_kept_of_its_remainder_is_compared_with_nothing(report: R
 
 def test_the_headline_is_what_saw_most_images(report: Report) -> None:
     for series in all_series(report):
-        e = headline(report, series)
+        e = headline(report.evaluations, series.model, series.policy)
         assert e is not None
         assert (e.attack, e.threat) == ("fgsm", threat("8/255"))
 

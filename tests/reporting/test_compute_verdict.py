@@ -83,7 +83,7 @@ def test_the_page_is_about_the_compute_and_shows_every_part(tmp_path: Path) -> N
         if one.chooses:
             changes = [e.compute.change for e in report.evaluations if e.compute and e.role == "compute"
                        and e.threat and e.threat.eps == EPSILONS[-1] and e.gate_policy == one.policy]  # fmt: skip
-            found = headline(report, one)
+            found = headline(report.evaluations, one.model, one.policy)
             assert found is not None
             assert found.compute is not None
             assert found.compute.change == max(changes)

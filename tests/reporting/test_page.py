@@ -199,7 +199,7 @@ def test_names_are_escaped(study: Study, tmp_path: Path) -> None:
 
 def test_headline_is_the_costliest_attack_at_the_largest_epsilon(report: Report) -> None:
     for series in all_series(report):
-        found = headline(report, series)
+        found = headline(report.evaluations, series.model, series.policy)
         assert found is not None
         rivals = [
             e.robust_accuracy.value

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from robustbench_aig.evaluation import Evaluator, Store, latency, network_of_run
 from robustbench_aig.evaluation.latency import Runner, measure_pace, sparse_copy
 from robustbench_aig.evaluation.plan import make_plan
-from robustbench_aig.records import Pace, TrainingRecord
-from robustbench_aig.reporting import aggregate
-from robustbench_aig.reporting.evidence import load_images
+from robustbench_aig.records import Evaluation, EvaluationPlan, Pace, TrainingRecord
+from robustbench_aig.records.documents import load_report
+from robustbench_aig.reporting import aggregate, aggregation
+from robustbench_aig.reporting.evidence import Evidence, load_images
 from robustbench_aig.runs import EpochRecord, Init, RunRecord, read_history, read_run
 from robustbench_aig.study import timing
-from robustbench_aig.study.timing import add_paces
+from robustbench_aig.study.timing import add_paces, finish
 from robustbench_aig.training import load_model, train
 from tests.evaluation.conftest import evaluator, make
 from tests.evaluation.test_latency import SIX, not_black, subject
@@ -111,6 +112,31 @@ def test_every_gated_network_runs_against_its_plain_one(done: Evaluator, monkeyp
     add_paces(done, told.append)
     assert len(seen) == 2, "what is known isn't measured again"
     assert len(told) == 1
+
+
+def test_the_report_has_the_clocks_and_rows_are_counted_once(done: Evaluator, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def spied(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
+        seen.append(planned.id)
+        return one_evaluation(evidence, planned)
+
+    one_evaluation = aggregation._evaluation
+    monkeypatch.setattr(aggregation, "_evaluation", spied)
+    told: list[str] = []
+    report = finish(done, told.append)
+    assert seen == [e.id for e in done.plan.evaluations]
+    assert told == ["measuring latency", "measuring pace beside plain networks"]
+    computed = [e.compute for e in report.evaluations if e.compute]
+    assert sum(one.pace is not None for one in computed) == 2
+    assert sum(one.latency is not None for one in computed) == 2
+    assert any(claim.id == "saves-time" for claim in report.claims)
+    assert report == aggregate(done.store.directory) == load_report(done.store.directory)
+
+
+def test_without_clocks_none_is_asked(done: Evaluator) -> None:
+    report = finish(done, pytest.fail, clocks=False)
+    assert report == load_report(done.store.directory)
 
 
 def test_what_is_kept_decides_on_the_claim(done: Evaluator) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustbench_aig.attacks.attack_loop import Ascent, climb
+from robustbench_aig.attacks.attack_loop import Ascent
 from robustbench_aig.attacks.gradient import GradientAttack, random_start
 from robustbench_aig.attacks.gradient_modes import Estimate
 from robustbench_aig.attacks.iterate_selection import Keep
@@ -40,11 +40,9 @@ class Apgd(GradientAttack):
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """The iterate that `keep` says."""
         problem = Problem(model, x, y, threat, stream)
-        return climb(
+        return self._climb(
             problem,
             lambda own: _Adaptive(random_start(own.x, threat, own.stream), 2 * threat.value, checkpoints(self.steps)),
-            self.mode,
-            self.objective,
             steps=self.steps,
             restarts=self.restarts,
             keep=self.keep,

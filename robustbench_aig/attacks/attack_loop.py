@@ -1,4 +1,4 @@
-"""The loop of a gradient attack: estimate, keep, drop, step; over restarts."""
+"""The loop of every gradient attack, on accuracy, on compute and inside training: estimate, select, step; restarts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.attacks.gradient_modes import Estimate, Mode, StraightThrough
-from robustbench_aig.attacks.iterate_selection import Keep, Kept, shortfall
+from robustbench_aig.attacks.gradient_modes import Estimate, Mode
 from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import STEPS, Problem
-from robustbench_aig.randomness import Stream
 
 _AT_ONCE, _AT_ONCE_HALF = 43, 64
 """Images that a CPU takes through a network at once, in float32 and in bfloat16: more fall out of its caches."""
@@ -53,69 +51,102 @@ class Ascent(ABC):
                 setattr(self, name, value[index])
 
 
+class Selection(ABC):
+    """Which iterates are returned, and which images need no more of them.
+
+    Attributes:
+        images: (B, C, H, W), what is to be returned now.
+    """
+
+    images: Tensor
+
+    def start(self, restart: int) -> Tensor | None:  # noqa: B027 - most begin with all of them
+        """Begin a restart; positions (b,) of the images that it is for, None for all."""
+
+    @abstractmethod
+    def see(self, problem: Problem, adv: Tensor, margins: Tensor) -> Tensor | None:
+        """Note an iterate that a step is about to leave.
+
+        Args:
+            problem: the images that are still attacked.
+            adv: (b, C, H, W), where the attack is.
+            margins: (b,), those that the attack's own pass had there.
+
+        Returns:
+            Which of them (b',) to go on with; None for all.
+        """
+
+    @abstractmethod
+    def finish(self, problem: Problem, adv: Tensor) -> None:
+        """Note the last iterate (b, C, H, W) of a restart, on the images that are still attacked."""
+
+
+Watch = Callable[[Tensor, Estimate], None]
+"""Told of every iterate (b, C, H, W) and what was estimated there."""
+
+
 def climb(
     problem: Problem,
     begin: Callable[[Problem], Ascent],
     mode: Mode,
     objective: Objective,
+    selection: Selection,
     *,
     steps: int,
-    restarts: int,
-    keep: Keep,
+    restarts: int = 1,
+    in_parts: bool = True,
+    watch: Watch | None = None,
 ) -> Tensor:
     """Attacked images (B, C, H, W).
 
     Args:
         problem: the images.
         begin: a method at its starting point, for the images of a restart.
-        mode: how gradients are had; where there are no gates, one that is about them is the plain gradient,
-            over as many draws.
+        mode: how gradients are had.
         objective: what is raised.
+        selection: which iterate to return, and which images to leave alone.
         steps: number of gradient steps.
-        restarts: runs from different starting points, of which the best result counts.
-        keep: which iterate to return.
+        restarts: runs from different starting points.
+        in_parts: whether some images go through at a time where a CPU is faster so; it rounds differently.
+        watch: looks on.
     """
-    if mode.of_gates and not problem.view.gated:
-        mode = StraightThrough(getattr(mode, "draws", 1))
-    if objective.needs_clean or mode.needs_clean:
+    if (objective.needs_clean or mode.needs_clean) and problem.clean is None:
         problem = problem.with_clean(objective.clean_draws)
-    judge = shortfall if objective.moves else mode.deployed_margin
-    kept = Kept(problem, keep, judge, judged=mode.judges(problem.view.policy), moves=objective.moves)
+
+    def estimate(left: Problem, adv: Tensor, number: int) -> Estimate:
+        stream = left.stream.child(STEPS).child(number)
+        several = parts(len(adv), left.view.model, adv.device) if in_parts else [slice(None)]
+        found = [mode(left[part], objective, adv[part], stream[part], number / steps) for part in several]
+        whole = found[0] if len(found) == 1 else Estimate(*map(torch.cat, zip(*found, strict=True)))
+        if watch is not None:
+            watch(adv, whole)
+        return whole
+
     for restart in range(restarts):
-        left = problem.again(restart)
-        if restart and kept.how == "first":
-            places = kept.open()
+        left, places = problem.again(restart), selection.start(restart)
+        if places is not None:
             if not len(places):
                 break
-            kept.start(places)
             left = left[places]
-        elif restart:
-            kept.start(torch.arange(len(problem.x), device=problem.x.device))
-        _run(left, begin(left), kept, mode, objective, steps, compare=restarts > 1)
-    return kept.images
-
-
-def _in_parts(
-    mode: Mode, problem: Problem, objective: Objective, adv: Tensor, stream: Stream, progress: float
-) -> Estimate:
-    """The estimate of a mode, some images at a time; those that are left when others are dropped share their passes."""
-    several = parts(len(adv), problem.view.model, adv.device)
-    found = [mode(problem[part], objective, adv[part], stream[part], progress) for part in several]
-    return found[0] if len(found) == 1 else Estimate(*map(torch.cat, zip(*found, strict=True)))
+        _run(left, begin(left), estimate, selection, steps)
+    return selection.images
 
 
 def _run(
-    problem: Problem, ascent: Ascent, kept: Kept, mode: Mode, objective: Objective, steps: int, *, compare: bool
+    problem: Problem,
+    ascent: Ascent,
+    estimate: Callable[[Problem, Tensor, int], Estimate],
+    selection: Selection,
+    steps: int,
 ) -> None:
     """One restart."""
     for number in range(steps):
-        stream = problem.stream.child(STEPS).child(number)
-        estimate = _in_parts(mode, problem, objective, ascent.adv, stream, number / steps)
-        left = kept.see(problem, ascent.adv, estimate.margin)
+        found = estimate(problem, ascent.adv, number)
+        left = selection.see(problem, ascent.adv, found.margin)
         if left is not None:
             if not len(left):
                 return
-            problem, estimate = problem[left], estimate.of(left)
+            problem, found = problem[left], found.of(left)
             ascent.take(left)
-        ascent.step(problem, estimate)
-    kept.finish(problem, ascent.result, compare=compare or kept.how != "last")
+        ascent.step(problem, found)
+    selection.finish(problem, ascent.result)

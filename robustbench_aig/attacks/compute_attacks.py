@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from robustbench_aig.attacks.attack_loop import Selection, climb
 from robustbench_aig.attacks.compute_objectives import Anchored, ComputeObjective, ExpectedCompute
-from robustbench_aig.attacks.gradient import GradientAttack, move, random_start
+from robustbench_aig.attacks.gradient import FixedSteps, GradientAttack, random_start
 from robustbench_aig.attacks.gradient_modes import ENOUGH
-from robustbench_aig.attacks.problem import CLEAN, JUDGE, STEPS, Pass, Problem, look
+from robustbench_aig.attacks.problem import CLEAN, JUDGE, Pass, Problem, look
 from robustbench_aig.attacks.protocol import View
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
@@ -49,25 +50,25 @@ class ComputeAttack(GradientAttack):
         clean = Pass(found.logits.detach(), found.probabilities.detach(), found.decisions.detach())
         problem = replace(problem, clean=clean)
         del found  # and the graph that it holds
-        furthest = _Furthest(problem, self)
-        for restart in range(self.restarts):
-            self._climb(problem.again(restart), furthest)
-        return furthest.images
-
-    def _climb(self, problem: Problem, furthest: _Furthest) -> None:
-        """One restart."""
         anchored = self.keep_prediction and self.anchor > 0
-        objective = Anchored(self.objective, self.anchor) if anchored else self.objective
-        x, threat = problem.x, problem.threat
-        adv = random_start(x, threat, problem.stream) if problem.restart else x
-        for number in range(self.steps):
-            stream = problem.stream.child(STEPS).child(number)
-            estimate = self.mode(problem, objective, adv, stream, number / self.steps)
-            adv = move(adv, estimate.gradient, x, threat, self.step)
-            furthest.see(adv)
+
+        def begin(own: Problem) -> FixedSteps:
+            return FixedSteps(random_start(own.x, threat, own.stream) if own.restart else own.x, self.step)
+
+        return climb(
+            problem,
+            begin,
+            self.mode,
+            Anchored(self.objective, self.anchor) if anchored else self.objective,
+            _Furthest(problem, self),
+            steps=self.steps,
+            restarts=self.restarts,
+            in_parts=False,
+            watch=self.watch,
+        )
 
 
-class _Furthest:
+class _Furthest(Selection):
     """For each image of a problem the iterate that went furthest; the image itself until one did.
 
     Args:
@@ -81,9 +82,20 @@ class _Furthest:
         self._sign = 1 if attack.objective.direction == "up" else -1
         self._keep = attack.keep_prediction
         self._classes, self._reached = self._measure(problem.x)
+        self._begun = False
 
-    def see(self, adv: Tensor) -> None:
-        """Note an iterate (B, C, H, W)."""
+    def start(self, restart: int) -> None:
+        """With all images."""
+        self._begun = False
+
+    def see(self, problem: Problem, adv: Tensor, margins: Tensor) -> None:
+        """Compare it, unless it is where a restart begins, which is the image itself or nothing but noise."""
+        if self._begun:
+            self.finish(problem, adv)
+        self._begun = True
+
+    def finish(self, problem: Problem, adv: Tensor) -> None:
+        """Compare it."""
         classes, reached = self._measure(adv)
         further = reached > self._reached
         if self._keep:

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from robustbench_aig.attacks.attack_loop import Ascent, climb
-from robustbench_aig.attacks.gradient_modes import Estimate, Mode, StraightThrough
-from robustbench_aig.attacks.iterate_selection import Keep
+from robustbench_aig.attacks.attack_loop import Ascent, Watch, climb
+from robustbench_aig.attacks.gradient_modes import Estimate, Mode, StraightThrough, suited
+from robustbench_aig.attacks.iterate_selection import Keep, Kept
 from robustbench_aig.attacks.objectives import CrossEntropy, Objective
 from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.attacks.protocol import Attack, View
@@ -21,45 +19,27 @@ from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Norm, Shape, Threat
 
 
-def input_gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Gradient (B, C, H, W) of each image's cross-entropy; summed, so that no image's is scaled by the batch."""
-    x = x.detach().requires_grad_()
-    loss = F.cross_entropy(model(x), y, reduction="sum")
-    (gradient,) = torch.autograd.grad(loss, x)
-    return gradient
-
-
 def random_start(x: Tensor, threat: Threat, stream: Stream) -> Tensor:
     """A uniformly random point of the threat's ball around each image (B, C, H, W)."""
     radius = stream.child(1).uniform(1)[:, 0]
     return threat.random_start(x, stream.child(0).uniform(*x.shape[1:]), radius)
 
 
-def ascend(
-    gradient: Callable[[Tensor], Tensor], x: Tensor, start: Tensor, threat: Threat, steps: int, step: float
-) -> Tensor:
-    """Projected gradient ascent, as adversarial training needs it.
+class FixedSteps(Ascent):
+    """Projected steps of one size.
 
     Args:
-        gradient: of what is to rise, at images (B, C, H, W).
-        x: the images around which the ball lies.
-        start: where to begin.
-        threat: the ball.
-        steps: number of them.
-        step: size of one as a share of epsilon.
-
-    Returns:
-        The last iterate.
+        start: (B, C, H, W).
+        size: as a share of epsilon.
     """
-    adv = start
-    for _ in range(steps):
-        adv = move(adv, gradient(adv), x, threat, step)
-    return adv
 
+    def __init__(self, start: Tensor, size: float) -> None:
+        self.adv, self._size = start, size
 
-def move(adv: Tensor, gradient: Tensor, x: Tensor, threat: Threat, step: float) -> Tensor:
-    """One projected step (B, C, H, W) along the gradient; its size as a share of epsilon."""
-    return threat.project(adv + step * threat.value * threat.steepest(gradient), x)
+    def step(self, problem: Problem, estimate: Estimate) -> None:
+        """Along the steepest direction."""
+        threat = problem.threat
+        self.adv = threat.project(self.adv + self._size * threat.value * threat.steepest(estimate.gradient), problem.x)
 
 
 @dataclass(frozen=True)
@@ -69,10 +49,12 @@ class GradientAttack(Attack):
     Attributes:
         mode: how the gradient gets past the gates.
         objective: what is raised.
+        watch: looks on at every step.
     """
 
     mode: Mode = field(default_factory=StraightThrough)
     objective: Objective = field(default_factory=CrossEntropy)
+    watch: Watch | None = field(default=None, compare=False, kw_only=True)
 
     provider: ClassVar[str] = "aigrob"
     own_noise: ClassVar[bool] = True
@@ -83,15 +65,19 @@ class GradientAttack(Attack):
             name = type(self.objective).__name__
             raise InputError(f"objective {name} needs {self.objective.classes} classes, the network has {classes}")
 
-
-class _Fixed(Ascent):
-    """Steps of one size."""
-
-    def __init__(self, start: Tensor, size: float) -> None:
-        self.adv, self._size = start, size
-
-    def step(self, problem: Problem, estimate: Estimate) -> None:
-        self.adv = move(self.adv, estimate.gradient, problem.x, problem.threat, self._size)
+    def _climb(
+        self,
+        problem: Problem,
+        begin: Callable[[Problem], Ascent],
+        *,
+        steps: int = 1,
+        restarts: int = 1,
+        keep: Keep = "last",
+    ) -> Tensor:
+        """The iterate (B, C, H, W) that `keep` says; a mode that is about gates needs some."""
+        mode = suited(self.mode, problem.view)
+        kept = Kept(problem, keep, mode, self.objective, several=restarts > 1)
+        return climb(problem, begin, mode, self.objective, kept, steps=steps, restarts=restarts, watch=self.watch)
 
 
 @dataclass(frozen=True)
@@ -101,9 +87,7 @@ class Fgsm(GradientAttack):
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """`x` + eps · the steepest unit step, clipped."""
         problem = Problem(model, x, y, threat, stream)
-        return climb(
-            problem, lambda own: _Fixed(own.x, 1.0), self.mode, self.objective, steps=1, restarts=1, keep="last"
-        )
+        return self._climb(problem, lambda own: FixedSteps(own.x, 1.0))
 
 
 @dataclass(frozen=True)
@@ -127,11 +111,9 @@ class Pgd(GradientAttack):
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """The iterate that `keep` says."""
         problem = Problem(model, x, y, threat, stream)
-        return climb(
+        return self._climb(
             problem,
-            lambda own: _Fixed(random_start(own.x, threat, own.stream) if self.random_start else own.x, self.step),
-            self.mode,
-            self.objective,
+            lambda own: FixedSteps(random_start(own.x, threat, own.stream) if self.random_start else own.x, self.step),
             steps=self.steps,
             restarts=self.restarts,
             keep=self.keep,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from robustbench_aig.attacks.objectives import GateFlip, moved
-from robustbench_aig.attacks.problem import Problem, look, margin
+from robustbench_aig.attacks.attack_loop import Selection
+from robustbench_aig.attacks.gradient_modes import Mode
+from robustbench_aig.attacks.objectives import GateFlip, Objective, moved
+from robustbench_aig.attacks.problem import Problem, deployed_margin, look, margin
 
 Keep = Literal["last", "best", "first"]
 """The last iterate; the best one; or the first that is lost, which then isn't attacked any more.
@@ -21,79 +22,59 @@ SURE = 1e-3
 """A margin must be this far below zero before an image is dropped: rounding must not decide."""
 
 
-class Kept:
-    """For each image of a problem the iterate to return.
+class Kept(Selection):
+    """For each image of a problem the last iterate, the best, or the first that is lost.
 
     An image is lost where the deployed network, if it is deterministic, is wrong about it; a random one is wrong about
     any image now and then, and what is lost by one lucky draw isn't lost.
 
+    For an objective about gates alone everything that is called a margin here is how far they have moved, times -1.
+
     Args:
         problem: all of the images.
         how: which iterate to keep.
-        judge: (B,) margin of the deployed network at the last iterate (B, C, H, W).
-        judged: whether the margins that `see` gets are those of the deployed network.
-        moves: whether the best is what moves gates most. Then everything that is called a margin here is how far they
-            have moved, times -1.
+        mode: says whether the margins that `see` gets are those of the deployed network, and which these are.
+        objective: says whether it is about gates alone.
+        several: whether there are restarts to compare with each other.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        how: Keep,
-        judge: Callable[[Problem, Tensor], Tensor],
-        *,
-        judged: bool,
-        moves: bool = False,
-    ) -> None:
-        random = problem.view.policy.random
-        if moves:
+    def __init__(self, problem: Problem, how: Keep, mode: Mode, objective: Objective, *, several: bool = False) -> None:
+        random, judged = problem.view.policy.random, mode.judges(problem.view.policy)
+        if objective.moves:
             self.how: Keep = "best" if how == "first" else how
         else:
             self.how = "last" if random and not judged else "best" if random and how == "first" else how
-        self._judge, self._judged, self._moves = judge, judged and not moves, moves
+        self._moves, self._judged = objective.moves, judged and not objective.moves
+        self._judge = shortfall if objective.moves else mode.deployed_margin
+        self._compare = several or self.how != "last"
         self.images = problem.x
         self.margins = torch.full_like(problem.x[:, 0, 0, 0], torch.inf)
-        self._places = torch.arange(len(problem.x), device=problem.x.device)
+        self._places = self._all = torch.arange(len(problem.x), device=problem.x.device)
 
-    def start(self, places: Tensor) -> None:
-        """Begin a restart with the images at these positions (b,)."""
-        self._places = places
+    def start(self, restart: int) -> Tensor | None:
+        """After the first all images again, or those that aren't lost where the others need no more iterates."""
+        if restart and self.how == "first":
+            self._places = (self.margins >= -SURE).nonzero()[:, 0]
+            return self._places
+        self._places = self._all
+        return None
 
-    def open(self) -> Tensor:
-        """Positions (b,) of the images that aren't lost."""
-        return (self.margins >= -SURE).nonzero()[:, 0]
-
-    def see(self, problem: Problem, adv: Tensor, found: Tensor) -> Tensor | None:
-        """Note an iterate.
-
-        Args:
-            problem: the images that are still attacked.
-            adv: (b, C, H, W), where the attack is.
-            found: (b,) margins that the attack's own pass had there.
-
-        Returns:
-            Which of them (b',) to go on with; None for all.
-        """
+    def see(self, problem: Problem, adv: Tensor, margins: Tensor) -> Tensor | None:
+        """Compare it, unless the last counts, and drop what is lost where the first counts."""
         if self.how == "last":
             return None
-        margins = found if self._judged else self._margin(problem, adv)
+        margins = margins if self._judged else self._margin(problem, adv)
         self._improve(adv, margins)
         if self.how == "best":
             return None
         return self._drop(problem, adv, margins)
 
-    def finish(self, problem: Problem, adv: Tensor, *, compare: bool) -> None:
-        """Note the last iterate of a restart.
-
-        Args:
-            problem: the images that are still attacked.
-            adv: (b, C, H, W).
-            compare: whether there are other restarts to compare it with.
-        """
-        if self.how == "last" and not compare:
+    def finish(self, problem: Problem, adv: Tensor) -> None:
+        """Compare it where there is anything to compare it with."""
+        if self._compare:
+            self._improve(adv, self._judge(problem, adv))
+        else:
             self.images = self.images.index_copy(0, self._places, adv)
-            return
-        self._improve(adv, self._judge(problem, adv))
 
     def _margin(self, problem: Problem, adv: Tensor) -> Tensor:
         """(b,) of the deployed network at an iterate on the way."""
@@ -124,11 +105,6 @@ class Kept:
         go_on = left.nonzero()[:, 0]
         self._places = self._places[go_on]
         return go_on
-
-
-def deployed_margin(problem: Problem, adv: Tensor, draws: int) -> Tensor:
-    """(B,) margin of the deployed network; over so many draws where it is random."""
-    return torch.stack([margin(each.logits, problem.y) for each in problem.deployed(adv, draws)]).mean(0)
 
 
 def shortfall(problem: Problem, adv: Tensor) -> Tensor:

@@ -115,3 +115,8 @@ def margin(logits: Tensor, y: Tensor) -> Tensor:
     """
     label = y.expand(logits.shape[:-1]).unsqueeze(-1)
     return logits.gather(-1, label).squeeze(-1) - logits.scatter(-1, label, -torch.inf).amax(-1)
+
+
+def deployed_margin(problem: Problem, adv: Tensor, draws: int) -> Tensor:
+    """(B,) margin of the deployed network at images in place of a problem's; over so many draws where it is random."""
+    return torch.stack([margin(each.logits, problem.y) for each in problem.deployed(adv, draws)]).mean(0)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from robustbench_aig.attacks.gradient import GradientAttack
-from robustbench_aig.attacks.gradient_modes import Estimate, FrozenNoise, Mode, StraightThrough
-from robustbench_aig.attacks.objectives import Objective
-from robustbench_aig.attacks.problem import Problem
+from robustbench_aig.attacks.gradient_modes import Estimate, FrozenNoise
 from robustbench_aig.checks.case import AT_ONCE, ITSELF, Case, whole
 from robustbench_aig.checks.check import OnRight
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.evaluation import Images
-from robustbench_aig.gating import Policy
-from robustbench_aig.randomness import Stream
 
 
 @dataclass(frozen=True)
@@ -97,70 +93,29 @@ class SilentSuccess(OnRight):
         return Cost(2 * one.forwards, ITSELF * one.gradients)
 
 
-@dataclass
 class Notes:
-    """What a mode said over the steps of an attack, which asks it about the images part by part.
+    """What is estimated over the steps of an attack on n images.
 
     Attributes:
-        values, margins: of each step, those of its parts (b,).
-        best: of each part (b, C, H, W) the iterates with the lowest margins.
-        lowest: of each part (b,) these margins.
+        values, margins: of each step, (n,).
+        best: (n, C, H, W), the iterates with the lowest margins.
     """
 
-    values: list[list[Tensor]] = field(default_factory=list)
-    margins: list[list[Tensor]] = field(default_factory=list)
-    best: list[Tensor] = field(default_factory=list)
-    lowest: list[Tensor] = field(default_factory=list)
-    _progress: float = -1.0
+    def __init__(self) -> None:
+        self.values: list[Tensor] = []
+        self.margins: list[Tensor] = []
+        self.best = torch.empty(0)
+        self._lowest = torch.empty(0)
 
-    def add(self, adv: Tensor, found: Estimate, progress: float) -> None:
-        """One more part (b, C, H, W) of the step that `progress` tells from the others."""
-        if progress != self._progress:
-            self._progress = progress
-            self.values.append([])
-            self.margins.append([])
-        place = len(self.values[-1])
-        self.values[-1].append(found.value)
-        self.margins[-1].append(found.margin)
-        if place == len(self.best):
-            self.best.append(adv.detach())
-            self.lowest.append(found.margin)
-        better = found.margin < self.lowest[place]
-        self.best[place] = torch.where(better.view(-1, 1, 1, 1), adv.detach(), self.best[place])
-        self.lowest[place] = torch.minimum(found.margin, self.lowest[place])
-
-
-@dataclass(frozen=True)
-class Recorded(Mode):
-    """Another mode, and notes of what it says.
-
-    Attributes:
-        mode: that one.
-        notes: taken.
-    """
-
-    mode: Mode
-    notes: Notes = field(default_factory=Notes, compare=False)
-    of_gates: ClassVar[bool] = False
-
-    def judges(self, deployed: Policy) -> bool:
-        """As the other."""
-        return self.mode.judges(deployed)
-
-    def deployed_margin(self, problem: Problem, adv: Tensor) -> Tensor:
-        """As the other."""
-        return self.mode.deployed_margin(problem, adv)
-
-    def __call__(
-        self, problem: Problem, objective: Objective, adv: Tensor, stream: Stream, progress: float
-    ) -> Estimate:
-        """The other's."""
-        mode = StraightThrough() if self.mode.of_gates and not problem.view.gated else self.mode
-        if mode.needs_clean and problem.clean is None:
-            problem = problem.with_clean()
-        found = mode(problem, objective, adv, stream, progress)
-        self.notes.add(adv, found, progress)
-        return found
+    def add(self, adv: Tensor, found: Estimate) -> None:
+        """One more step, from images (n, C, H, W)."""
+        if not self.values:
+            self.best, self._lowest = adv, found.margin
+        self.values.append(found.value)
+        self.margins.append(found.margin)
+        better = found.margin < self._lowest
+        self.best = torch.where(better.view(-1, 1, 1, 1), adv, self.best)
+        self._lowest = torch.minimum(found.margin, self._lowest)
 
 
 @dataclass(frozen=True)
@@ -191,14 +146,16 @@ def tracked(attack: object) -> GradientAttack | str:
 
 def way_of(case: Case, attack: GradientAttack, images: Images) -> Way:
     """The way of an attack on the network itself; what it says of a lower precision would be another one."""
-    values, margins, best, returned = [], [], [], []
+    all_notes, returned = [], []
     for start in range(0, len(images), AT_ONCE):
-        recorded = Recorded(attack.mode)
+        notes = Notes()
+        watched = replace(attack, watch=notes.add)
         some = images.pick(slice(start, start + AT_ONCE))
-        wired = replace(attack, mode=recorded)
-        returned.append(whole(wired, case.results(wired, some, case.threat, copy=False)))
-        notes = recorded.notes
-        values.append(torch.stack([torch.cat(step) for step in notes.values]))
-        margins.append(torch.stack([torch.cat(step) for step in notes.margins]))
-        best += notes.best
-    return Way(torch.cat(values, 1), torch.cat(margins, 1), torch.cat(best), torch.cat(returned))
+        returned.append(whole(watched, case.results(watched, some, case.threat, copy=False)))
+        all_notes.append(notes)
+    return Way(
+        torch.cat([torch.stack(notes.values) for notes in all_notes], 1),
+        torch.cat([torch.stack(notes.margins) for notes in all_notes], 1),
+        torch.cat([notes.best for notes in all_notes]),
+        torch.cat(returned),
+    )

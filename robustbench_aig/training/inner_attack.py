@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import ClassVar
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robustbench_aig.attacks.gradient import ascend, input_gradient, random_start
+from robustbench_aig.attacks.attack_loop import climb
+from robustbench_aig.attacks.gradient import FixedSteps, random_start
+from robustbench_aig.attacks.gradient_modes import Surrogate
+from robustbench_aig.attacks.iterate_selection import Kept
+from robustbench_aig.attacks.objectives import CrossEntropy, Objective
+from robustbench_aig.attacks.problem import Pass, Problem
+from robustbench_aig.attacks.protocol import View
 from robustbench_aig.eval_mode import in_eval_mode
-from robustbench_aig.gating import deployed_policy, gating
+from robustbench_aig.gating import Policy, deployed_policy
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import Adversarial
 from robustbench_aig.training.batches import Batch
 from robustbench_aig.training.hardware import precision
-from robustbench_aig.training.losses import divergence
 
 _TRADES_START = 0.001
 """Standard deviation of the noise from which the official code of TRADES starts, in units of the pixel range."""
@@ -24,43 +33,63 @@ def inner_attack(model: nn.Module, batch: Batch, settings: Adversarial, *, amp: 
     Batch-norm uses its running statistics, so that an image is attacked on its own and not with its neighbours'
     help, and every gradient is taken under the same noise of the gates.
     """
-    view = _View(model, settings, batch.gates, amp=amp)
-    x, threat = batch.x, settings.threat
+    trades = settings.method == "trades"
+    view = View(_InPrecision(model, amp=amp), deployed_policy(settings.gates, batch.gates))
+    problem, mode = Problem(view, batch.x, batch.labels, settings.threat, batch.attack), _OneDraw()
+    objective: Objective = _Divergence() if trades else CrossEntropy()
+    start = _near(problem) if trades else random_start(problem.x, problem.threat, problem.stream)
     with in_eval_mode(model):
-        if settings.method == "trades":
+        if trades:
             with torch.no_grad():
-                clean = view(x)
-            noise = (2 * batch.attack.uniform(*x.shape[1:]) - 1).erfinv() * (2**0.5 * _TRADES_START)
-            start = threat.project(x + noise, x)
-        else:
-            clean = None
-            start = random_start(x, threat, batch.attack)
-
-        def gradient(adv: Tensor) -> Tensor:
-            return input_gradient(view, adv, batch.labels) if clean is None else _rise(view, adv, clean)
-
-        return ascend(gradient, x, start, threat, settings.steps, settings.step).detach()
-
-
-def _rise(view: nn.Module, x: Tensor, clean: Tensor) -> Tensor:
-    """Gradient (B, C, H, W) of each image's divergence from its clean logits (B, classes)."""
-    x = x.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(divergence(view(x), clean) * len(x), x)
-    return gradient
+                problem = replace(problem, clean=problem.look(problem.x, view.policy))
+        return climb(
+            problem,
+            lambda _: FixedSteps(start, settings.step),
+            mode,
+            objective,
+            Kept(problem, "last", mode, objective),
+            steps=settings.steps,
+            in_parts=False,
+        ).detach()
 
 
-class _View(nn.Module):
-    """The network as the inner attack sees it: in the precision of the training, under one draw of the gates."""
+def _near(problem: Problem) -> Tensor:
+    """Points (B, C, H, W) next to the images, where the divergence has a slope."""
+    noise = (2 * problem.stream.uniform(*problem.x.shape[1:]) - 1).erfinv() * (2**0.5 * _TRADES_START)
+    return problem.threat.project(problem.x + noise, problem.x)
 
-    def __init__(self, model: nn.Module, settings: Adversarial, noise: Stream, *, amp: bool) -> None:
+
+class _OneDraw(Surrogate):
+    """The gates under the noise of the update that follows, which every pass repeats."""
+
+    of_gates: ClassVar[bool] = False
+
+    def policy(self, problem: Problem, stream: Stream) -> Policy:
+        """The view's own."""
+        return problem.view.policy
+
+
+class _Divergence(Objective):
+    """KL(clean || attacked), as `losses.divergence`, of each image."""
+
+    needs_clean: ClassVar[bool] = True
+
+    def __call__(self, found: Pass, problem: Problem, progress: float) -> Tensor:
+        """(B,)."""
+        assert problem.clean is not None
+        attacked, clean = found.logits.log_softmax(1), problem.clean.logits.log_softmax(1)
+        return F.kl_div(attacked, clean, reduction="none", log_target=True).sum(1)
+
+
+class _InPrecision(nn.Module):
+    """The network in the precision of the training."""
+
+    def __init__(self, model: nn.Module, *, amp: bool) -> None:
         super().__init__()
-        self._model, self._gates, self._noise, self._amp = model, settings.gates, noise, amp
+        self._model, self._amp = model, amp
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (B, C, H, W) to logits (B, classes); a new context each time repeats the first draw."""
-        with (
-            precision(x.device, amp=self._amp),
-            gating(self._model, deployed_policy(self._gates, self._noise)),
-        ):
+        """Images (B, C, H, W) to logits (B, classes)."""
+        with precision(x.device, amp=self._amp):
             logits: Tensor = self._model(x)
         return logits.to(x.dtype)

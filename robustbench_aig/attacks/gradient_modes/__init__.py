@@ -19,6 +19,7 @@ from robustbench_aig.attacks.gradient_modes.surrogate import (
     SoftExpected,
     StraightThrough,
     Surrogate,
+    suited,
 )
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "SoftExpected",
     "StraightThrough",
     "Surrogate",
+    "suited",
 ]

@@ -7,9 +7,8 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
-from robustbench_aig.attacks.iterate_selection import deployed_margin
 from robustbench_aig.attacks.objectives import Objective
-from robustbench_aig.attacks.problem import Problem
+from robustbench_aig.attacks.problem import Problem, deployed_margin
 from robustbench_aig.gating import Policy
 from robustbench_aig.randomness import Stream
 

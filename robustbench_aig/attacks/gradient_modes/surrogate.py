@@ -13,6 +13,7 @@ from robustbench_aig.attacks.gradient_modes import attacker_policies
 from robustbench_aig.attacks.gradient_modes.base import ENOUGH, Estimate, Mode
 from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import START, Problem, margin
+from robustbench_aig.attacks.protocol import View
 from robustbench_aig.gating import Execution, Expected, Frozen, Open, Policy, Sampled
 from robustbench_aig.randomness import Stream
 
@@ -64,6 +65,11 @@ class StraightThrough(Surrogate):
     def policy(self, problem: Problem, stream: Stream) -> Policy:
         """The deployed one, with fresh noise at every step."""
         return problem.view.policy.drawn(stream)
+
+
+def suited(mode: Mode, view: View) -> Mode:
+    """The mode; where it is about gates and a network has none, the plain gradient, over as many draws."""
+    return mode if view.gated or not mode.of_gates else StraightThrough(getattr(mode, "draws", 1))
 
 
 @dataclass(frozen=True)

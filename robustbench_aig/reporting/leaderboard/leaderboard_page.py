@@ -16,5 +16,4 @@ def board_page(board: Leaderboard) -> str:
         title=lambda group: title(group, board),
         report_name=report_name,
         upper_bound=UPPER_BOUND,
-        heat_css="",
     )

@@ -1,0 +1,118 @@
+"""What a report's page puts together of several records: verdicts, what gates did, and charts of accuracy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from robustbench_aig.policies import traits
+from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Plan, Report
+from robustbench_aig.reporting import charts, words
+from robustbench_aig.reporting.claims.groups import groups
+from robustbench_aig.reporting.evidence import Evidence
+from robustbench_aig.reporting.series import Series, accuracy_of, before, headline, threats
+
+
+class Verdict(NamedTuple):
+    """Gated against plain on clean images, under the union at one epsilon, or over all corruptions."""
+
+    comparison: Comparison
+    gated: tuple[Series, Accuracy]
+    plain: tuple[Series, Accuracy]
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words."""
+        gated, plain = self.gated, self.plain
+        return words.verdict(self.comparison, (gated[0].phrase, gated[1]), (plain[0].phrase, plain[1]))
+
+
+class Movement(NamedTuple):
+    """What the gates of one series did under the attack that cost it most."""
+
+    series: Series
+    evaluation: Evaluation
+    model: ModelRecord
+    flips: str | None
+    compute: str | None
+    before: list[str]
+
+    @property
+    def sentence(self) -> str:
+        """The movement in words."""
+        return words.movement(self.series.phrase, self.evaluation, self.model, self.before)
+
+    @property
+    def over(self) -> str:
+        """Which images it is over, where not all."""
+        return f", over {words.left(self.evaluation, self.before)}" if self.evaluation.skipped else ""
+
+
+class Panel(NamedTuple):
+    """One chart of accuracy against epsilon."""
+
+    title: str
+    svg: str
+
+
+def verdicts(report: Report, plan: Plan, series: list[Series]) -> list[Verdict]:
+    """Those of the first screen; against the usual twins first, in whatever order networks were named.
+
+    Those nearest in clean accuracy have a table of their own, beside the twins.
+    """
+    by_name = {(one.model, one.policy): one for one in series}
+    twins = {(gated.name, plain.name) for group in groups(plan) for gated in group.gated for plain in group.plain}
+    nearest = {
+        (gated, match.gate_policy, plain)
+        for match in report.clean_matches
+        if match.nearest
+        for gated in match.gated.names
+        for plain in match.nearest.networks.names
+    }
+    told = []
+    for comparison in sorted(report.comparisons, key=lambda one: (one.gated, one.plain) not in twins):
+        if comparison.attack not in {"clean", *words.SUMMARIES} or not _leads(report, comparison):
+            continue
+        if (comparison.gated, comparison.gate_policy, comparison.plain) in nearest:
+            continue
+        gated = by_name[comparison.gated, comparison.gate_policy]
+        plain = next(one for one in series if one.model == comparison.plain)
+        found = [accuracy_of(report, one, comparison.attack, comparison.threat) for one in (gated, plain)]
+        if found[0] and found[1]:
+            told.append(Verdict(comparison, (gated, found[0][0]), (plain, found[1][0])))
+    return told
+
+
+def _leads(report: Report, comparison: Comparison) -> bool:
+    """Whether a comparison belongs on the first screen: all, or the published claim's where a ladder has its own."""
+    if report.ladder is None:
+        return True
+    models = {rung.key: rung.model for rung in report.ladder.rungs}
+    return comparison.plain == models.get("R0") and traits(comparison.gate_policy).chooses
+
+
+def movements(report: Report, evidence: Evidence, series: list[Series]) -> list[Movement]:
+    """What the gates of every series did that can be misled."""
+    found = []
+    for one in series:
+        evaluation = headline(report.evaluations, one.model, one.policy) if one.chooses else None
+        if evaluation is None:
+            continue
+        model = evidence.model(one.model)
+        rows = evidence.rows.get(evaluation.id)
+        flips, compute = charts.flips(evaluation), None if rows is None else charts.compute(rows, model)
+        found.append(Movement(one, evaluation, model, flips, compute, before(report, evaluation)))
+    return found
+
+
+def panels(report: Report, series: list[Series], drawn: list[str]) -> list[Panel]:
+    """Accuracy against epsilon under the union and each of the drawn attacks, a norm at a time."""
+    norms = list(dict.fromkeys(threat.norm for threat in threats(report)))
+    drawings = []
+    for norm in norms:
+        suffix = f" ({'L∞' if norm == 'linf' else 'L2'})" if len(norms) > 1 else ""
+        for attack in ["union", *drawn]:
+            svg = charts.accuracy(report, series, attack, norm)
+            if svg is not None:
+                title = "worst case (union)" if attack == "union" else attack
+                drawings.append(Panel(title + suffix, svg))
+    return drawings

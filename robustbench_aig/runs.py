@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from robustbench_aig.commands import with_flag
 from robustbench_aig.errors import RunError, did_you_mean
 from robustbench_aig.files import data_folder, unwritable, write_atomic
+from robustbench_aig.norms import Norm
 from robustbench_aig.recipes import Family, ModelRecipe
 from robustbench_aig.threat import Shape
 
@@ -63,7 +64,7 @@ class RobustScore(_Section):
     """How a network did on attacked validation images, while it was trained on attacked ones."""
 
     policy: str = Field(description="of the gates")
-    norm: str
+    norm: Norm
     eps: str
     n: int = Field(description="images")
     steps: int = Field(description="of the iterated attack")

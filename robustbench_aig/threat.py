@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import TYPE_CHECKING
 
 from robustbench_aig.errors import ThreatError, did_you_mean
+from robustbench_aig.norms import BALLS, DEFAULT, Ball, Norm
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Norm = Literal["linf", "l2"]
+__all__ = ["TOLERANCE", "Norm", "Shape", "Threat"]
+
 Shape = tuple[int, int, int]
 """Channels, height and width of an image."""
 TOLERANCE = 1e-6
 """Containment is checked to this tolerance: float32 projection overshoots by about 1e-8 (linf)."""
-_L2_ROUNDING = 1e-6
-"""An L2 norm summed in float32 carries a relative error of this order on top."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Threat:
     """The set of images an attacker may choose: a ball of radius `eps` around the image, within [0, 1].
 
     Attributes:
-        norm: "linf" (largest change of one pixel) or "l2" (Euclidean length of the change).
+        norm: one of `norms.BALLS`, such as "linf".
         eps: radius in units of the [0, 1] pixel range, exact.
         text: the spelling the user gave, kept for reports.
     """
@@ -35,22 +35,21 @@ class Threat:
     text: str
 
     @classmethod
-    def parse(cls, text: str, norm: str = "linf") -> Threat:
+    def parse(cls, text: str, norm: str = DEFAULT) -> Threat:
         """Read `4/255`, `0.5/255` or `0.03`; refuse what cannot be meant.
 
         Raises:
             ThreatError: naming what is wrong and what to write instead.
         """
-        if norm not in get_args(Norm):
-            raise ThreatError(f"unknown norm '{norm}': {did_you_mean(norm, get_args(Norm))}")
         eps = _exact(text)
         if eps <= 0:
             raise ThreatError(f"epsilon '{text}' must be above 0, like 4/255 (clean accuracy is always measured too)")
-        if norm == "linf" and (eps > 1 or text.strip() == "1"):
+        threat = cls(known_norm(norm), eps, text.strip())
+        if threat.ball.pixelwise and (eps > 1 or threat.text == "1"):
             raise ThreatError(
-                f"epsilon '{text}' spans more than the pixel range [0, 1]: did you mean {text.strip()}/255?"
+                f"epsilon '{text}' spans more than the pixel range [0, 1]: did you mean {threat.text}/255?"
             )
-        return cls(cast("Norm", norm), eps, text.strip())
+        return threat
 
     @property
     def value(self) -> float:
@@ -62,39 +61,41 @@ class Threat:
         """Identifies the threat whatever its spelling: "linf 4/255"; part of every seed."""
         return f"{self.norm} {self.eps}"
 
+    @property
+    def rank(self) -> tuple[int, Fraction]:
+        """Where readers see it among others: by norm, and then by size."""
+        return list(BALLS).index(self.norm), self.eps
+
     def __str__(self) -> str:
         return f"{self.norm} {self.text}"
 
+    @property
+    def ball(self) -> Ball:
+        """What the norm decides."""
+        return BALLS[self.norm]
+
     def distance(self, x: Tensor, clean: Tensor) -> Tensor:
         """Size (B,) of the change from `clean` to `x`, both (B, C, H, W), in this threat's norm."""
-        delta = (x - clean).flatten(1)
-        return delta.abs().amax(1) if self.norm == "linf" else delta.norm(dim=1)
+        return self.ball.length(x - clean)
 
     def contains(self, x: Tensor, clean: Tensor) -> Tensor:
         """Whether each image (B,) lies in the ball and in [0, 1], to the tolerance; NaN does not."""
-        slack = TOLERANCE + (_L2_ROUNDING * self.value if self.norm == "l2" else 0.0)
+        slack = TOLERANCE + self.ball.rounding * self.value
         flat = x.flatten(1)
         in_box = (flat >= -TOLERANCE).all(1) & (flat <= 1 + TOLERANCE).all(1)
         return in_box & (self.distance(x, clean) <= self.value + slack)
 
     def project(self, x: Tensor, clean: Tensor) -> Tensor:
-        """The nearest point (B, C, H, W) of the ball, then clipped to [0, 1].
-
-        Clipping after an L2 projection cannot leave the ball, because `clean` lies in the box too.
-        """
-        delta = x - clean
-        if self.norm == "linf":
-            delta = delta.clamp(-self.value, self.value)
-        else:
-            # In a ball there is nothing to do where the change has no length: eps / 0 is infinite, and clamped.
-            delta = delta * (self.value / _length(delta)).clamp_max(1.0)
-        return (clean + delta).clamp(0, 1)
+        """The nearest point (B, C, H, W) of the ball, then clipped to [0, 1]."""
+        return self.ball.project(x, clean, self.value)
 
     def steepest(self, gradient: Tensor) -> Tensor:
-        """The unit step (B, C, H, W) that raises a loss most: its gradient's sign, or its direction."""
-        if self.norm == "linf":
-            return gradient.sign()
-        return unit(gradient)
+        """The step (B, C, H, W) of length 1 that raises a loss most."""
+        return self.ball.steepest(gradient)
+
+    def step(self, x: Tensor, gradient: Tensor, clean: Tensor, size: float | Tensor) -> Tensor:
+        """The steepest step from `x`, projected (B, C, H, W); its size or sizes (B, 1, 1, 1) are shares of epsilon."""
+        return self.project(self.ball.step(x, gradient, size * self.value), clean)
 
     def random_start(self, clean: Tensor, uniform: Tensor, radius: Tensor) -> Tensor:
         """A uniformly random point of the ball, clipped to [0, 1].
@@ -102,45 +103,25 @@ class Threat:
         Args:
             clean: (B, C, H, W) in [0, 1].
             uniform: (B, C, H, W) in (0, 1), the randomness of the direction.
-            radius: (B,) in (0, 1), the randomness of an L2 ball's radius; unused for linf.
+            radius: (B,) in (0, 1), the randomness of its length; unused for linf.
         """
-        if self.norm == "linf":
-            delta = (2 * uniform - 1) * self.value
-        else:
-            # A Gaussian direction (by the inverse of the error function) and radius u^(1/d) fill the ball evenly.
-            direction = (2 * uniform - 1).erfinv()
-            share = radius.view(-1, 1, 1, 1) ** (1 / clean[0].numel())
-            delta = unit(direction) * share * self.value
-        return self.project(clean + delta, clean)
+        return self.project(clean + self.ball.inside(uniform, radius) * self.value, clean)
 
     def corner(self, clean: Tensor, uniform: Tensor) -> Tensor:
-        """A change of full size in a random direction: every pixel ±eps, or an L2 change of length eps."""
+        """A change of full size in a random direction: every pixel by the same, up or down."""
         signs = (uniform > 0.5).to(clean.dtype) * 2 - 1
-        scale = self.value if self.norm == "linf" else self.value / clean[0].numel() ** 0.5
-        return (clean + signs * scale).clamp(0, 1)
+        return (clean + signs * self.per_pixel(clean[0].numel())).clamp(0, 1)
+
+    def per_pixel(self, pixels: int) -> float:
+        """The change of each of so many pixels where it is the same for all and of full size."""
+        return self.value / self.ball.diagonal(pixels)
 
 
-def unit(vectors: Tensor) -> Tensor:
-    """Each of B vectors (B, …) over its Euclidean length, however short it is; zeros where all of it is zero."""
-    brought = of_order_one(vectors)
-    length = _length(brought)
-    return brought / length.where(length > 0, length + 1)
-
-
-def of_order_one(vectors: Tensor) -> Tensor:
-    """Each of B vectors (B, …) times the power of two that brings its largest entry between 1/2 and 1.
-
-    Nothing is rounded by that, and no square of what counts underflows afterwards.
-    """
-    shape = (-1, *[1] * (vectors.dim() - 1))
-    exponent = vectors.detach().abs().flatten(1).amax(1).frexp().exponent.view(shape)
-    # In two halves, because 2^148, by which the smallest float32 is to be multiplied, is none itself.
-    return vectors.ldexp(-(exponent // 2)).ldexp(exponent // 2 - exponent)
-
-
-def _length(delta: Tensor) -> Tensor:
-    length: Tensor = delta.flatten(1).norm(dim=1)
-    return length.view(-1, *[1] * (delta.dim() - 1))
+def known_norm(text: str) -> Norm:
+    """The norm of that name; ThreatError where there is none."""
+    if text not in BALLS:
+        raise ThreatError(f"unknown norm '{text}': {did_you_mean(text, BALLS)}")
+    return text
 
 
 def _exact(text: str) -> Fraction:

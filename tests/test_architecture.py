@@ -14,6 +14,7 @@ PACKAGE = ROOT / "robustbench_aig"
 
 LAYERS = {
     "errors": 0,
+    "norms": 0,
     "threat": 1,
     "randomness": 1,
     "files": 1,
@@ -50,6 +51,7 @@ LAYERS = {
 
 NO_TORCH = [
     "errors",
+    "norms",
     "threat",
     "files",
     "commands",

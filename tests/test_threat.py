@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustbench_aig.errors import ThreatError
+from robustbench_aig.norms import BALLS
 from robustbench_aig.threat import Threat
 
 sizes = st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 6), st.integers(1, 6))
-norms = st.sampled_from(["linf", "l2"])
+norms = st.sampled_from(list(BALLS))
 epsilons = st.fractions(Fraction(1, 1000), 1)
 
 
@@ -47,10 +48,10 @@ def test_epsilon_that_cannot_be_meant_is_refused(text: str, hint: str) -> None:
         Threat.parse(text)
 
 
-def test_large_epsilon_is_fine_in_l2_only() -> None:
-    assert Threat.parse("2", "l2").value == 2
-    with pytest.raises(ThreatError, match="unknown norm 'l1': did you mean 'l2'"):
-        Threat.parse("2", "l1")
+def test_large_epsilon_is_fine_where_it_bounds_no_single_pixel() -> None:
+    assert Threat.parse("2", "l2").value == Threat.parse("2", "l1").value == 2
+    with pytest.raises(ThreatError, match="unknown norm 'l3': did you mean 'l2'"):
+        Threat.parse("2", "l3")
 
 
 @settings(deadline=None, max_examples=60)
@@ -74,7 +75,7 @@ def test_steepest_step_beats_every_other_unit_step(shape: tuple[int, int, int, i
     threat = Threat.parse("0.1", norm)
     _, gradient = batch(shape, seed)
     gain = (threat.steepest(gradient) * gradient).flatten(1).sum(1)
-    dual = gradient.flatten(1).abs().sum(1) if norm == "linf" else gradient.flatten(1).norm(dim=1)
+    dual = torch.linalg.vector_norm(gradient.flatten(1), {"linf": 1, "l2": 2, "l1": torch.inf}[norm], dim=1)
     torch.testing.assert_close(gain, dual)
 
 

@@ -38,8 +38,7 @@ class FixedSteps(Ascent):
 
     def step(self, problem: Problem, estimate: Estimate) -> None:
         """Along the steepest direction."""
-        threat = problem.threat
-        self.adv = threat.project(self.adv + self._size * threat.value * threat.steepest(estimate.gradient), problem.x)
+        self.adv = problem.threat.step(self.adv, estimate.gradient, problem.x, self._size)
 
 
 @dataclass(frozen=True)

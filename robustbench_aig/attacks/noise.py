@@ -87,7 +87,7 @@ class Permuted(Control):
 
     def refuse(self, classes: int, shape: Shape, norm: Norm) -> None:
         """Whatever the attack does."""
-        self.attack.refuse(classes, shape, norm)
+        self.attack.refuse_unfit(classes, shape, norm)
 
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """Every image with another one's change, projected, and every change used once.

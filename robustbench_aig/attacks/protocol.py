@@ -7,9 +7,11 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Argmax, Gate, Policy
+from robustbench_aig.norms import BALLS, Norm
 from robustbench_aig.randomness import Stream
-from robustbench_aig.threat import Norm, Shape, Threat
+from robustbench_aig.threat import Shape, Threat
 
 
 class View(nn.Module):
@@ -74,8 +76,14 @@ class Attack(ABC):
 
     provider: ClassVar[str]
     own_noise: ClassVar[bool]
-    norms: tuple[Norm, ...] = ("linf", "l2")
+    norms: tuple[Norm, ...] = tuple(BALLS)
     exact: bool = False
+
+    def refuse_unfit(self, classes: int, shape: Shape, norm: Norm) -> None:
+        """InputError where it can't search balls of that norm, or as `refuse` says."""
+        if norm not in self.norms:
+            raise InputError(f"cannot search an {norm} ball")
+        self.refuse(classes, shape, norm)
 
     def refuse(self, classes: int, shape: Shape, norm: Norm) -> None:  # noqa: B027 - most refuse nothing
         """Say why this attack can't work on a network of so many classes, on images (C, H, W), in a norm.

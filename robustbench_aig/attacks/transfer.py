@@ -11,7 +11,7 @@ from robustbench_aig.attacks.protocol import Attack, View
 from robustbench_aig.eval_mode import frozen_in_eval_mode
 from robustbench_aig.gating import Policy, gating
 from robustbench_aig.randomness import Stream
-from robustbench_aig.threat import Threat
+from robustbench_aig.threat import Norm, Shape, Threat
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,10 @@ class Transfer(Attack):
 
     provider: ClassVar[str] = "aigrob"
     own_noise: ClassVar[bool] = True
+
+    def refuse(self, classes: int, shape: Shape, norm: Norm) -> None:
+        """Whatever the attack on the other network does."""
+        self.attack.refuse_unfit(classes, shape, norm)
 
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """What the attack makes; asks nothing of `model`, and its passes are those over the other network."""

@@ -25,6 +25,7 @@ from robustbench_aig.checks.passes import logits_of
 from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.evaluation import Images, Subject
 from robustbench_aig.gating import Argmax, Open, gating
+from robustbench_aig.norms import Ball
 from robustbench_aig.policies import traits
 from robustbench_aig.threat import Threat
 
@@ -88,7 +89,7 @@ class Binarized(nn.Module):
     Args:
         model: the network.
         clean: (N, C, H, W), the centres of balls that do not meet.
-        norm: of the balls.
+        ball: what their norm decides.
         weights: (N, features) of the layers.
         thresholds: (N,) scores above which a point is of class 1.
     """
@@ -97,16 +98,16 @@ class Binarized(nn.Module):
     weights: Tensor
     thresholds: Tensor
 
-    def __init__(self, model: nn.Module, clean: Tensor, norm: str, weights: Tensor, thresholds: Tensor) -> None:
+    def __init__(self, model: nn.Module, clean: Tensor, ball: Ball, weights: Tensor, thresholds: Tensor) -> None:
         super().__init__()
         self.model = model
-        self._norm = norm
+        self._ball = ball
         for name, value in (("clean", clean), ("weights", weights), ("thresholds", thresholds)):
             self.register_buffer(name, value)
 
     def forward(self, x: Tensor) -> Tensor:
         """Points (B, C, H, W) of any of the balls to logits (B, 2)."""
-        owner = distances(x.detach(), self.clean, self._norm).argmin(1)
+        owner = distances(x.detach(), self.clean, self._ball).argmin(1)
         score = (features_of(self.model, x) * self.weights[owner]).sum(1) - self.thresholds[owner]
         return torch.stack([torch.zeros_like(score), score], 1)
 
@@ -118,7 +119,7 @@ def planted(case: Case, images: Images, inner: int) -> Case | str:
     subject = replace(case.subject, policy=steady if does.draws else case.subject.policy)
     if head_of(subject, images.pixels[:1]) is None:
         return "the network doesn't end with a linear layer"
-    apart = distances(images.pixels, images.pixels, case.threat.norm).fill_diagonal_(torch.inf)
+    apart = distances(images.pixels, images.pixels, case.threat.ball).fill_diagonal_(torch.inf)
     images = images.pick((apart.amin(1) > 2.1 * case.threat.value).nonzero()[:, 0])
     if not len(images):
         return f"the balls of {case.threat} around the images meet"
@@ -131,7 +132,7 @@ def planted(case: Case, images: Images, inner: int) -> Case | str:
     images, weights, thresholds = images.pick(chosen), weights[chosen], thresholds[chosen]
 
     def binarized(model: nn.Module) -> nn.Module:
-        return Binarized(model, images.pixels, case.threat.norm, weights, thresholds).eval()
+        return Binarized(model, images.pixels, case.threat.ball, weights, thresholds).eval()
 
     made = replace(
         subject,
@@ -143,9 +144,9 @@ def planted(case: Case, images: Images, inner: int) -> Case | str:
     return replace(case, subject=made, images=zeros, others=(), recorded=None)
 
 
-def distances(x: Tensor, others: Tensor, norm: str) -> Tensor:
-    """(B, N) from each of B images to each of N others, in a norm."""
-    return torch.cdist(x.flatten(1), others.flatten(1), p=torch.inf if norm == "linf" else 2.0)
+def distances(x: Tensor, others: Tensor, ball: Ball) -> Tensor:
+    """(B, N) from each of B images to each of N others, in the norm of a ball."""
+    return torch.cdist(x.flatten(1), others.flatten(1), p=ball.p)
 
 
 def separate(inside: Tensor, planted: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -153,14 +153,13 @@ class EightBit(OnRight):
 
 
 def scaled(threat: Threat, factor: Fraction) -> Threat:
-    """A ball so many times as large, at most the whole pixel range in Linf."""
+    """A ball so many times as large, at most the whole pixel range where epsilon bounds each pixel."""
     eps = threat.eps * factor
-    eps = min(eps, Fraction(1)) if threat.norm == "linf" else eps
-    return Threat(threat.norm, eps, f"{float(eps * _STEPS):.4g}/255" if threat.norm == "linf" else f"{float(eps):.4g}")
+    eps = min(eps, Fraction(1)) if threat.ball.pixelwise else eps
+    return Threat(threat.norm, eps, threat.ball.spelled(eps))
 
 
 def wide(case: Case, radius: float) -> Threat:
     """The ball in which every pixel may change by `radius`, in the norm of the case."""
-    norm = case.threat.norm
-    pixels = case.images.pixels[0].numel() ** 0.5 if norm == "l2" else 1.0
-    return Threat(norm, Fraction(radius * pixels), f"{radius * pixels:.4g}")
+    eps = radius * case.threat.ball.diagonal(case.images.pixels[0].numel())
+    return Threat(case.threat.norm, Fraction(eps), f"{eps:.4g}")

@@ -187,7 +187,7 @@ class Case:
             copy: whether ours works on the faster copy of the network, where there is one.
         """
         channels, height, width = images.pixels.shape[1:]
-        attack.refuse(self.classes, (channels, height, width), threat.norm)
+        attack.refuse_unfit(self.classes, (channels, height, width), threat.norm)
         parts = [images.pick(slice(start, start + AT_ONCE)) for start in range(0, len(images), AT_ONCE)]
         return [
             run_attack(

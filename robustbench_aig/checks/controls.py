@@ -20,6 +20,7 @@ from robustbench_aig.checks.rivals import varied
 from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.evaluation import Images, Subject
 from robustbench_aig.models import profile_macs
+from robustbench_aig.norms import Ball
 from robustbench_aig.randomness import seed_of
 from robustbench_aig.threat import Threat
 
@@ -42,15 +43,14 @@ class Linear(nn.Module):
         logits: Tensor = (x.flatten(1) - 0.5) @ self.weights.T
         return logits
 
-    def reach(self, x: Tensor, y: Tensor, norm: str) -> Tensor:
+    def reach(self, x: Tensor, y: Tensor, ball: Ball) -> Tensor:
         """(B,) the smallest change that makes an image (B, C, H, W) of class y another: min over j of margin / |w|*.
 
         |w|* is the dual norm of the difference of two classes' weights. No pixel may meet an end of its range.
         """
         apart = self.weights[y][:, None] - self.weights[None]  # (B, classes, pixels)
-        dual = apart.abs().sum(2) if norm == "linf" else apart.norm(dim=2)
         logits: Tensor = self(x)
-        distance = (logits.gather(1, y[:, None]) - logits) / dual
+        distance = (logits.gather(1, y[:, None]) - logits) / ball.dual(apart)
         nearest: Tensor = distance.scatter(1, y[:, None], torch.inf).amin(1)
         return nearest
 
@@ -97,7 +97,7 @@ class PositiveControl(Check):
         model = Linear(weights).to(pixels.device).eval()
         with torch.no_grad():
             labels = model(pixels).argmax(1)
-            reach = model.reach(pixels, labels, case.threat.norm)
+            reach = model.reach(pixels, labels, case.threat.ball)
         images = Images(pixels, labels, case.images.ids[: self.images])
         shape = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
         subject = Subject("linear", model, profile_macs(model, shape), "none")

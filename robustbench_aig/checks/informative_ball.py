@@ -8,12 +8,7 @@ from robustbench_aig.attacks import Pgd
 from robustbench_aig.checks.case import Case
 from robustbench_aig.checks.gate_gradients import parts_of
 from robustbench_aig.errors import AttackError
-from robustbench_aig.threat import Norm, Threat
-
-_BALLS: dict[Norm, list[str]] = {
-    "linf": ["0.25/255", "0.5/255", "1/255", "2/255", "4/255", "8/255", "16/255", "32/255", "64/255"],
-    "l2": ["0.03125", "0.0625", "0.125", "0.25", "0.5", "1", "2", "4", "8"],
-}
+from robustbench_aig.threat import Threat
 
 
 def informative(case: Case, images: int = 48) -> Threat:
@@ -26,7 +21,7 @@ def informative(case: Case, images: int = 48) -> Threat:
     mode, objective = parts_of(case)
     attack, sample = Pgd(steps=10, step=0.25, mode=mode, objective=objective), case.sample(images)
     best, nearest = case.threat, Fraction(2)
-    for text in _BALLS[case.threat.norm]:
+    for text in case.threat.ball.radii:
         threat = Threat.parse(text, case.threat.norm)
         try:
             lost = int(case.outcome(attack, sample, threat).lost.sum())

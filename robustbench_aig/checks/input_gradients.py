@@ -171,9 +171,8 @@ class Shattered(FiniteDifferences):
     limits: ClassVar[Limits] = Limits(0.2, 0.5)
 
     def width(self, case: Case) -> float:
-        """A sixteenth of epsilon, or of what it is per pixel in L2."""
-        pixels = case.images.pixels[0].numel() ** 0.5 if case.threat.norm == "l2" else 1.0
-        return case.threat.value / pixels / 16
+        """A sixteenth of what epsilon is per pixel."""
+        return case.threat.per_pixel(case.images.pixels[0].numel()) / 16
 
 
 @dataclass(frozen=True)
@@ -195,8 +194,8 @@ class StepSaturation(OnRight):
     def look(self, case: Case, images: Images) -> Finding:
         """Count the images whose step is too short."""
         threat = case.threat
-        if threat.norm != "linf":
-            return self.unfit("a step in L2 is as long as its gradient makes it")
+        if not threat.ball.pixelwise:
+            return self.unfit(f"a step in {threat.ball.symbol} moves each pixel as its gradient says")
         change = (whole(Fgsm(), case.results(Fgsm(), images, threat)) - images.pixels).abs()
         room = (images.pixels >= threat.value) & (images.pixels <= 1 - threat.value)
         inner = room.flatten(1).any(1)

@@ -79,7 +79,7 @@ def _gradients(value: Tensor, of: list[Tensor]) -> list[Tensor]:
 def _unforetold(logits: Tensor, elsewhere: Tensor, leaf: Tensor, threat: Threat) -> Tensor:
     """(B,) bool: whether a gate's logits move far more than its gradient allows anywhere in the ball; NaN does."""
     slope = _gradients(_difference(logits).sum(), [leaf])[0].flatten(1)
-    farthest = threat.value * (slope.abs().sum(1) if threat.norm == "linf" else slope.norm(dim=1))
+    farthest = threat.value * threat.ball.dual(slope)
     unforetold: Tensor = ~(farthest > _FORETOLD * _change(logits, elsewhere))
     return unforetold
 

@@ -57,12 +57,14 @@ Examples:
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option(
     "--eps",
+    "threats",
+    type=options.ball,
     multiple=True,
     metavar="E",
     help="Radius of the ball, repeatable: 4/255, 0.5/255, 0.03.  "
-    f"[default: {', '.join(LARGE_EPS)}; below 24 pixels {', '.join(SMALL_EPS)}]",
+    f"[default: {options.radii(LARGE_EPS)}; below 24 pixels {options.radii(SMALL_EPS)}]",
 )
-@click.option("--norm", default="linf", show_default=True, metavar="NORM", help="linf or l2.")
+@options.norm_option
 @click.option(
     "--attack",
     "attacks",
@@ -156,7 +158,7 @@ def attack(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the o
 
 def _in_balls(*, corrupted: bool) -> bool:
     """Whether attacks in norm balls are wanted: always without corruptions, else where something of them was typed."""
-    return _typed("attacks", "suite", "eps", "norm") or not corrupted
+    return _typed("attacks", "suite", "threats", "norm") or not corrupted
 
 
 def _typed(*names: str) -> bool:

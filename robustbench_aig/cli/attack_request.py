@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from robustbench_aig.cli import options
@@ -10,6 +10,7 @@ from robustbench_aig.cli.image_options import data_of, tested
 from robustbench_aig.cli.run_selection import AttackRequest, Choice, choose
 from robustbench_aig.corruptions.names import Corruption
 from robustbench_aig.errors import InputError
+from robustbench_aig.norms import BALLS, DEFAULT
 from robustbench_aig.policies import refuse_unknown
 from robustbench_aig.records import EXACT, Asked
 from robustbench_aig.threat import Shape, Threat
@@ -20,19 +21,21 @@ if TYPE_CHECKING:
 
     from robustbench_aig.evaluation import Evaluator, Together
 
-SMALL_EPS = ("4/255", "8/255", "16/255", "32/255")
-LARGE_EPS = ("0.5/255", "1/255", "2/255", "8/255")
+SMALL_EPS = tuple(map(Threat.parse, ("4/255", "8/255", "16/255", "32/255")))
+LARGE_EPS = tuple(map(Threat.parse, ("0.5/255", "1/255", "2/255", "8/255")))
 """Epsilons over which an undefended network goes from intact to lost: images below 24 pixels, and from there on."""
 
 
-def chosen_threats(request: AttackRequest, shape: Shape) -> list[Threat]:
+def chosen_threats(request: AttackRequest, shape: Shape) -> Sequence[Threat]:
     """The epsilons asked for, or those that suit images (C, H, W); none where corruptions alone are asked for."""
     if not request.in_balls:
         return []
-    defaults = SMALL_EPS if min(shape[1:]) < options.SMALL_SIDE else LARGE_EPS
-    if not request.eps and request.norm != "linf":
-        raise InputError(f"name the epsilons for --norm {request.norm}, like --eps 0.25 --eps 0.5")
-    return [Threat.parse(text, request.norm) for text in request.eps or defaults]
+    if request.threats:
+        return request.threats
+    if request.norm != DEFAULT:
+        usual = BALLS[request.norm].usual
+        raise InputError(f"name the epsilons for --norm {request.norm}, like --eps {usual}")
+    return SMALL_EPS if min(shape[1:]) < options.SMALL_SIDE else LARGE_EPS
 
 
 def refuse_early(request: AttackRequest) -> Choice:
@@ -46,7 +49,7 @@ def refuse_early(request: AttackRequest) -> Choice:
     for text in request.corruptions if request.corruption_files is None else ():
         Corruption.parse(text)
     choice = choose(request)
-    # Threats that are wrong are refused now; whether the defaults are those of small images is known with the data.
+    # Whether the defaults are those of small images is known with the data; that there are some is asked now.
     chosen_threats(request, choice.shape or (1, 1, 1))
     return choice
 

@@ -22,11 +22,12 @@ from robustbench_aig.cli.terminal import aside, console
 from robustbench_aig.defences import defended_name
 from robustbench_aig.errors import CheckError, InputError, Interrupted
 from robustbench_aig.ladder import Run
+from robustbench_aig.norms import BALLS
 from robustbench_aig.recipes.attacks import TransferRecipe
 from robustbench_aig.records import Checkup, DataRecord, FindingRecord, ModelRecord, ThreatRecord
 from robustbench_aig.reporting.checkups import add_checkup, refuse_foreign
 from robustbench_aig.runs import find_run, read_run, twin_of
-from robustbench_aig.threat import Norm, Threat
+from robustbench_aig.threat import Threat
 from robustbench_aig.zoo import find_attack
 
 if TYPE_CHECKING:
@@ -51,9 +52,6 @@ Examples:
 """
 
 IMAGES, QUICK_IMAGES = 1000, 300
-_UNATTACKABLE: dict[Norm, str] = {"linf": "8/255", "l2": "0.5"}
-"""The ball where no other can be chosen, since the network can't be attacked at all."""
-
 _GRADIENT = 2
 """A pass with a gradient takes about as long as so many without."""
 
@@ -64,7 +62,7 @@ class CheckRequest(Naming):
 
     policy: str | None
     attack: str | None
-    eps: str | None
+    threat: Threat | None
     others: Sequence[str]
     into: Path | None
     limit: int | None
@@ -84,8 +82,14 @@ class CheckRequest(Naming):
     metavar="NAME[:KEY=VALUE,…]",
     help="The attack that is examined.  [default: apgd; over 5 draws of random gates]",
 )
-@click.option("--eps", metavar="E", help="Radius of the ball.  [default: chosen so that about half of the images hold]")
-@click.option("--norm", default="linf", show_default=True, metavar="NORM", help="linf or l2.")
+@click.option(
+    "--eps",
+    "threat",
+    type=options.ball,
+    metavar="E",
+    help="Radius of the ball.  [default: chosen so that about half of the images hold]",
+)
+@options.norm_option
 @click.option(
     "--other",
     "others",
@@ -139,7 +143,6 @@ def _carry_out(request: CheckRequest, shown: Console) -> Checkup:
     """Load, choose the ball, ask; all that can be refused is refused before anything is computed."""
     if request.limit is not None and request.limit < 1:
         raise InputError(f"--limit must be at least 1, got {request.limit}")
-    threat = Threat.parse(request.eps, request.norm) if request.eps else None
     if request.attack and isinstance(find_attack(request.attack)[1].attack, TransferRecipe):
         raise InputError("a transfer attacks another network: name an --attack on RUN itself, and that one as --other")
     choice = choose_one(request)
@@ -157,7 +160,7 @@ def _carry_out(request: CheckRequest, shown: Console) -> Checkup:
     if request.into:
         refuse_foreign(request.into, record.name, record.weights_digest, case.subject.policy)
     checks = QUICK if request.quick else ALL
-    if threat is None:
+    if request.threat is None:
         shown.print(f"chosen ball: {case.threat}", markup=False)
     return Checkup(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -167,7 +170,7 @@ def _carry_out(request: CheckRequest, shown: Console) -> Checkup:
         policy=case.subject.policy,
         attack=attack,
         threat=ThreatRecord.of(case.threat),
-        chosen_threat=threat is None,
+        chosen_threat=request.threat is None,
         others=[other.name for other in case.others],
         data=data,
         seed=request.seed,
@@ -210,13 +213,13 @@ def _case(
     name, recipe = find_attack(request.attack or reference_name(random=subject.random))
     attack = build_attack(recipe.attack)
     networks = [_with_copy(network_of_run(record, load_model(path, device))) for path, record in others]
-    norm: Norm = Threat.parse("1/255", request.norm).norm
     # Of a network behind a defence nothing is recorded; images that were named are no sample of the test set.
     recorded = {} if network.record.defence or request.images else _recorded(choice, policy)
+    threat = request.threat or Threat.parse(BALLS[request.norm].usual, request.norm)
     case = Case(
         subject=subject,
         images=images.chunk(0, len(test), device),
-        threat=Threat.parse(request.eps or _UNATTACKABLE[norm], norm),
+        threat=threat,
         attack=attack,
         seed=request.seed,
         others=tuple(other.subject(other.policies([])[0]) for other in networks),
@@ -224,8 +227,8 @@ def _case(
         training=(known.train, known.validation),
         validation=recorded.get("validation"),
     )
-    attack.refuse(case.classes, data.shape, norm)
-    return (case if request.eps else replace(case, threat=informative(case))), network.record, data, name
+    attack.refuse_unfit(case.classes, data.shape, threat.norm)
+    return (case if request.threat else replace(case, threat=informative(case))), network.record, data, name
 
 
 def _refuse_others(others: Sequence[Run], data: DataRecord) -> None:

@@ -24,6 +24,6 @@ def demo(ctx: click.Context, *, quiet: bool) -> None:
     trained = tuple(run_name("digits", name, (), 0) for name, _ in default_pair("digits", "cpu"))
     try:
         ctx.invoke(train, resume=True, quiet=quiet)
-        ctx.invoke(attack, runs=trained, resume=True, quiet=quiet, eps=SMALL_EPS)
+        ctx.invoke(attack, runs=trained, resume=True, quiet=quiet, threats=SMALL_EPS)
     except Interrupted:
         raise Interrupted("interrupted; what was finished is kept, go on with: aigrob demo") from None

@@ -17,6 +17,7 @@ from robustbench_aig.data import KNOWN, DataSet, load_data
 from robustbench_aig.distributed import World
 from robustbench_aig.errors import InputError
 from robustbench_aig.files import safe_name
+from robustbench_aig.norms import DEFAULT
 from robustbench_aig.recipes import Adversarial, ModelRecipe, Preset
 from robustbench_aig.runs import RunRecord, find_run, read_run, released
 from robustbench_aig.threat import Threat
@@ -163,7 +164,7 @@ def _changed(recipe: ModelRecipe, request: TrainRequest) -> ModelRecipe:
         kept = before.model_dump() if before is not None and before.method == request.adversarial else {}
         given = {"method": request.adversarial}
         if request.eps is not None:
-            Threat.parse(request.eps, str(kept.get("norm", "linf")))
+            Threat.parse(request.eps, str(kept.get("norm", DEFAULT)))
             given["eps"] = request.eps
         changes["adversarial"] = Adversarial.model_validate({**kept, **given})
     return recipe.model_copy(update={"training": recipe.training.model_copy(update=changes)})

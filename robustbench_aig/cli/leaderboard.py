@@ -13,6 +13,7 @@ from rich.table import Table
 from robustbench_aig.cli import options
 from robustbench_aig.cli.terminal import stdout
 from robustbench_aig.files import make_folder, write_atomic
+from robustbench_aig.norms import DEFAULT
 from robustbench_aig.reporting.leaderboard import (
     Group,
     Leaderboard,
@@ -91,7 +92,7 @@ def leaderboard(directory: Path, by: str | None, form: str, out: Path | None, *,
 def _threat(text: str) -> Threat:
     """`linf:1/255`, or `1/255` for Linf."""
     norm, _, eps = text.rpartition(":")
-    return Threat.parse(eps, norm or "linf")
+    return Threat.parse(eps, norm or DEFAULT)
 
 
 def _show(board: Leaderboard, page: Path) -> None:

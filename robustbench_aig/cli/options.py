@@ -12,9 +12,10 @@ import click
 from robustbench_aig.cli.worker_processes import is_companion
 from robustbench_aig.commands import Value, aigrob, spelled
 from robustbench_aig.errors import InputError
+from robustbench_aig.norms import BALLS, DEFAULT
 from robustbench_aig.records import EXACT, Draws
 from robustbench_aig.runs import spelled_run
-from robustbench_aig.threat import Shape
+from robustbench_aig.threat import Shape, Threat, known_norm
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +39,25 @@ def draws(text: str) -> Draws:
         raise click.BadParameter(f"'{text}' is neither a number nor 'exact'") from None
 
 
+def ball(text: str) -> Threat:
+    """A radius, as a threat of the norm that the command was given: `norm_option` is read before."""
+    return Threat.parse(text, click.get_current_context().params.get("norm", DEFAULT))
+
+
+def radii(threats: Sequence[Threat]) -> str:
+    """As they were written, for a help text."""
+    return ", ".join(threat.text for threat in threats)
+
+
+norm_option = click.option(
+    "--norm",
+    type=known_norm,
+    default=DEFAULT,
+    show_default=True,
+    is_eager=True,  # before --eps, wherever it stands
+    metavar="NORM",
+    help=f"Of the balls: {', '.join(BALLS)}.",
+)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 json_option = click.option("--json", is_flag=True, help="One JSON document on stdout instead of tables.")
 quiet_option = click.option("--quiet", is_flag=True, help="No progress on stderr.")

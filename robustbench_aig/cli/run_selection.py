@@ -12,7 +12,7 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.ladder import Role, Run
 from robustbench_aig.records import Draws
 from robustbench_aig.runs import Trained, ambiguous, find_run, list_runs, newest_pair, read_run
-from robustbench_aig.threat import Shape
+from robustbench_aig.threat import Norm, Shape, Threat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Naming:
     defences: Sequence[str]
     data: str | None
     images: Path | None
-    norm: str
+    norm: Norm
     seed: int
     device: str
 
@@ -39,7 +39,7 @@ class AttackRequest(Naming):
     """
 
     ladder: bool
-    eps: Sequence[str]
+    threats: Sequence[Threat]
     attacks: Sequence[str]
     suite: str
     corruptions: Sequence[str]

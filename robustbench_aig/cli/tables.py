@@ -13,6 +13,7 @@ from rich.table import Table
 from robustbench_aig.cli.repeated_answers import asking_table
 from robustbench_aig.cli.terminal import stdout
 from robustbench_aig.commands import aigrob
+from robustbench_aig.norms import DEFAULT
 from robustbench_aig.records import Asked, Evaluation, Report, Role
 from robustbench_aig.reporting.clean_match_words import lines
 
@@ -86,7 +87,7 @@ def _check(asked: Asked, name: str, policy: str | None, directory: Path) -> str:
         weights=named.weights,
         defence=named.defence,
         policy=policy,
-        norm=None if asked.norm == "linf" else asked.norm,
+        norm=None if asked.norm == DEFAULT else asked.norm,
         data=asked.data,
         images=asked.images,
         runs=None if asked.runs == "runs" else asked.runs,

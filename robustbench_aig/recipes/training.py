@@ -7,8 +7,9 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, model_validator
 
 from robustbench_aig.errors import ThreatError
+from robustbench_aig.norms import DEFAULT, Norm
 from robustbench_aig.recipes.section import Count, Positive, Section, Share
-from robustbench_aig.threat import Norm, Threat
+from robustbench_aig.threat import Threat
 
 Preset = Literal["paper", "long", "short"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
@@ -106,7 +107,7 @@ class Adversarial(Section):
 
     method: Literal["pgd", "trades", "fast"]
     eps: str = Field("8/255", description="radius of the ball")
-    norm: Norm = "linf"
+    norm: Norm = DEFAULT
     steps: Count = Field(10, description="of the inner attack; `fast` takes one")
     step: Positive = Field(0.25, description="size of a step as a share of eps; `fast` takes 1.25")
     gates: Literal["sampled", "argmax", "expected", "open"] = Field(

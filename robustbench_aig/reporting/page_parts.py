@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from robustbench_aig.norms import BALLS
 from robustbench_aig.policies import traits
 from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Plan, Report
 from robustbench_aig.reporting import charts, words
@@ -109,7 +110,7 @@ def panels(report: Report, series: list[Series], drawn: list[str]) -> list[Panel
     norms = list(dict.fromkeys(threat.norm for threat in threats(report)))
     drawings = []
     for norm in norms:
-        suffix = f" ({'L∞' if norm == 'linf' else 'L2'})" if len(norms) > 1 else ""
+        suffix = f" ({BALLS[norm].symbol})" if len(norms) > 1 else ""
         for attack in ["union", *drawn]:
             svg = charts.accuracy(report, series, attack, norm)
             if svg is not None:

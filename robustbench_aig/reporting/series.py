@@ -103,7 +103,7 @@ def threats(report: Report) -> list[ThreatRecord]:
 
 def _threats(evaluations: Sequence[Evaluation]) -> list[ThreatRecord]:
     found = {e.threat for e in evaluations if e.threat is not None}
-    return sorted(found, key=lambda threat: (threat.norm != "linf", threat.value, threat.eps))
+    return sorted(found, key=lambda threat: threat.threat.rank)
 
 
 def attacks(report: Report) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from robustbench_aig.norms import BALLS, Norm
 from robustbench_aig.records import (
     Accuracy,
     Comparison,
@@ -97,9 +98,9 @@ def threat_text(threat: ThreatRecord | None) -> str:
     return ball(threat.norm, threat.eps)
 
 
-def ball(norm: str, eps: str) -> str:
+def ball(norm: Norm, eps: str) -> str:
     """The same of a threat that is no record."""
-    return f"ε = {eps} ({'L∞' if norm == 'linf' else 'L2'})"
+    return f"ε = {eps} ({BALLS[norm].symbol})"
 
 
 SUMMARIES = {"union": "worst case", "corruptions": "mean over all corruptions"}

@@ -90,10 +90,8 @@ def _refuse_without_gradient(names: Sequence[str], networks: Chosen) -> None:
 
 def _refused(attack: Attack, norm: Norm, data: DataRecord) -> str | None:
     """Why an attack can't work in this norm or on such images; None where it can."""
-    if norm not in attack.norms:
-        return f"cannot search an {norm} ball"
     try:
-        attack.refuse(len(data.classes), data.shape, norm)
+        attack.refuse_unfit(len(data.classes), data.shape, norm)
     except InputError as error:
         return str(error)
     return None

@@ -13,6 +13,7 @@ from robustbench_aig.data import digest_of
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import Evaluator, Images, Network, network_of_module
 from robustbench_aig.models.foreign import Defaults, enter, neutral
+from robustbench_aig.norms import DEFAULT
 from robustbench_aig.policies import refuse_unknown
 from robustbench_aig.records import DataRecord, Report
 from robustbench_aig.study.preparing import prepare
@@ -27,7 +28,7 @@ def evaluate(
     out: str | Path,
     *,
     eps: str | Sequence[str],
-    norm: str = "linf",
+    norm: str = DEFAULT,
     suite: str = "quick",
     attacks: Sequence[str] = (),
     policies: Sequence[str] = (),
@@ -53,7 +54,7 @@ def evaluate(
         labels: (N,) int64.
         out: directory for the report and its evidence.
         eps: radius of a ball, or several: "4/255".
-        norm: "linf" or "l2".
+        norm: of `norms.BALLS`: "linf", "l2", and so on.
         suite: of attacks, a recipe's name or path.
         attacks: by name, with changes as in "pgd:steps=50", instead of the suite.
         policies: under which gates decide when deployed; without any "argmax".

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 from robustbench_aig.attacks import build_attack, run_attack
 from robustbench_aig.gating import Argmax
+from robustbench_aig.norms import unit
 from robustbench_aig.randomness import Stream
-from robustbench_aig.threat import Threat, unit
+from robustbench_aig.threat import Threat
 from robustbench_aig.zoo import find_attack
 
 BALL = Threat.parse("0.4", "l2")

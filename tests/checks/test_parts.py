@@ -23,8 +23,9 @@ from robustbench_aig.checks.trajectory import way_of
 from robustbench_aig.evaluation import Network
 from robustbench_aig.gating import Argmax
 from robustbench_aig.models import fused
+from robustbench_aig.norms import BALLS, Norm
 from robustbench_aig.randomness import Stream
-from robustbench_aig.threat import Norm, Threat
+from robustbench_aig.threat import Threat
 from tests.checks.grounds import digits
 from tests.checks.toys import Lottery, toy_case
 
@@ -94,7 +95,7 @@ def test_the_reach_of_a_linear_network(norm: Norm) -> None:
     model = Linear(torch.randn(5, 36, generator=generator))
     x = 0.4 + 0.2 * torch.rand(30, 1, 6, 6, generator=generator)
     y = model(x).argmax(1)
-    reach = model.reach(x, y, norm)
+    reach = model.reach(x, y, BALLS[norm])
     for share, broken in ((0.999, False), (1.001, True)):
         wrong = torch.zeros(30, dtype=torch.bool)
         for target in range(5):  # the best step towards each class

@@ -83,7 +83,7 @@ class Evolution(Mode):
 
     Attributes:
         draws: pairs per step.
-        sigma: standard deviation of a step, as a share of epsilon in the Linf ball and of epsilon / sqrt(pixels) in L2.
+        sigma: standard deviation of a step, as a share of what epsilon is per pixel where all change alike.
     """
 
     draws: int = 50
@@ -99,8 +99,7 @@ class Evolution(Mode):
         self, problem: Problem, objective: Objective, adv: Tensor, stream: Stream, progress: float
     ) -> Estimate:
         """Mean over the pairs of (difference of the objective) · direction / (2 sigma)."""
-        pixels = adv[0].numel()
-        sigma = self.sigma * problem.threat.value / (pixels**0.5 if problem.threat.norm == "l2" else 1)
+        sigma = self.sigma * problem.threat.value / problem.threat.ball.diagonal(adv[0].numel())
         gradient, value, margins = torch.zeros_like(adv), adv.new_zeros(len(adv)), adv.new_zeros(len(adv))
         for draw in range(self.draws):
             own = stream.child(draw)

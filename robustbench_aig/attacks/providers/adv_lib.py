@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,13 +26,12 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Norm, Shape, Threat
 
-_P: dict[Norm, float] = {"linf": math.inf, "l2": 2}
-
 
 class _AdvLib(ProviderAttack):
     provider: ClassVar[str] = "adv-lib"
     package: ClassVar[str] = "adv_lib"
     install: ClassVar[str] = "pip install --no-deps adv-lib==0.2.8"
+    norms: tuple[Norm, ...] = ("linf", "l2", "l1")
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class AdvLibApgd(_AdvLib):
                 x,
                 y,
                 threat.value,
-                _P[threat.norm],
+                threat.ball.p,
                 loss_function=self.loss,
                 n_iter=self.steps,
                 n_restarts=self.restarts,
@@ -110,7 +108,7 @@ class AdvLibApgdTargeted(_AdvLib):
                 x,
                 y,
                 threat.value,
-                _P[threat.norm],
+                threat.ball.p,
                 loss_function=self.loss,
                 n_iter=self.steps,
                 n_restarts=self.restarts,
@@ -145,7 +143,7 @@ class AdvLibFab(_AdvLib):
                 model,
                 x,
                 y,
-                _P[threat.norm],
+                threat.ball.p,
                 n_iter=self.steps,
                 ε=threat.value,
                 restarts=rounds,
@@ -177,7 +175,7 @@ class AdvLibFmn(_AdvLib):
         """As for `AdvLibFab`."""
         return _nearest(
             lambda model: _attacks().fmn(
-                model, x, y, _P[threat.norm], steps=self.steps, α_init=self.step, γ_init=self.gamma
+                model, x, y, threat.ball.p, steps=self.steps, α_init=self.step, γ_init=self.gamma
             ),
             model,
             x,

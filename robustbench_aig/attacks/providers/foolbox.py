@@ -40,8 +40,7 @@ class FoolboxFgsm(_Foolbox):
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """One step without a random start."""
-        attacks = _foolbox().attacks
-        algorithm = attacks.FGSM if threat.norm == "linf" else attacks.FGM
+        algorithm = getattr(_foolbox().attacks, {"linf": "FGSM", "l2": "FGM"}[threat.norm])
         return _run(algorithm(random_start=False), ScaleFree(model, "gradients"), x, y, threat.value)
 
 
@@ -55,8 +54,7 @@ class FoolboxPgd(_Foolbox):
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """The clipped result; foolbox's own success flag is not believed."""
-        attacks = _foolbox().attacks
-        algorithm = attacks.LinfPGD if threat.norm == "linf" else attacks.L2PGD
+        algorithm = getattr(_foolbox().attacks, {"linf": "LinfPGD", "l2": "L2PGD"}[threat.norm])
         attack = algorithm(abs_stepsize=self.step * threat.value, steps=self.steps, random_start=self.random_start)
         return _run(attack, ScaleFree(model, "gradients"), x, y, threat.value)
 

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from robustbench_aig.attacks.protocol import Attack
 from robustbench_aig.errors import AttackError, InputError
-from robustbench_aig.threat import Threat, of_order_one
+from robustbench_aig.norms import Norm, of_order_one
+from robustbench_aig.threat import Threat
 
 
 class ProviderAttack(Attack):
@@ -30,6 +31,7 @@ class ProviderAttack(Attack):
     """
 
     own_noise: ClassVar[bool] = False
+    norms: tuple[Norm, ...] = ("linf", "l2")
     package: ClassVar[str]
     install: ClassVar[str]
 
@@ -37,7 +39,7 @@ class ProviderAttack(Attack):
         """The number of classes of `model`, asked with one of the images (B, C, H, W); InputError as for `refuse`."""
         with torch.no_grad():
             classes: int = model(x[:1]).shape[1]
-        self.refuse(classes, (x.shape[1], x.shape[2], x.shape[3]), threat.norm)
+        self.refuse_unfit(classes, (x.shape[1], x.shape[2], x.shape[3]), threat.norm)
         return classes
 
 

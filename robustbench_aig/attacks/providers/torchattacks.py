@@ -57,8 +57,7 @@ class TorchattacksPgd(_Torchattacks):
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """The last iterate."""
-        torchattacks = load("torchattacks")
-        algorithm = torchattacks.PGD if threat.norm == "linf" else torchattacks.PGDL2
+        algorithm = getattr(load("torchattacks"), {"linf": "PGD", "l2": "PGDL2"}[threat.norm])
         alpha = self.step * threat.value
         attack = algorithm(
             ScaleFree(model, "gradients"),

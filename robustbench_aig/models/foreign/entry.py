@@ -12,8 +12,8 @@ from robustbench_aig.models.foreign.answers import ruled_out
 from robustbench_aig.models.foreign.copying import own_copy, unwrapped, weights_digest
 from robustbench_aig.models.foreign.surroundings import Defaults, neutral
 from robustbench_aig.models.foreign.wrapper import ForeignNetwork
+from robustbench_aig.norms import unit
 from robustbench_aig.randomness import seeded
-from robustbench_aig.threat import unit
 
 _FEW = 8
 """Images of the trial."""

@@ -144,7 +144,7 @@ def _ranked(entries: Sequence[Entry], by: ThreatRecord | None) -> list[Entry]:
 def _threats(entries: Sequence[Entry]) -> list[ThreatRecord]:
     """Every threat once, by norm and then by size."""
     found = dict.fromkeys(one.threat for entry in entries for one in entry.standings)
-    return sorted(found, key=lambda threat: (threat.norm != "linf", threat.value))
+    return sorted(found, key=lambda threat: threat.threat.rank)
 
 
 def _most_shared(entries: Sequence[Entry]) -> ThreatRecord | None:

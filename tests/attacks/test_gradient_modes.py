@@ -1,9 +1,7 @@
 """Gradient modes against exact gradients: by enumeration, in closed form, by differences."""
 
-import itertools
 import math
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -26,181 +24,13 @@ from robustbench_aig.attacks.gradient_modes import (
     StraightThrough,
 )
 from robustbench_aig.attacks.gradient_modes.attacker_policies import Jittered, SmoothBackward, Steep
-from robustbench_aig.attacks.objectives import CrossEntropy, GateFlip, Margin, Objective, ZeroOne
+from robustbench_aig.attacks.objectives import CrossEntropy, Margin
 from robustbench_aig.attacks.problem import Pass, Problem
-from robustbench_aig.gating import Argmax, Expected, Frozen, Gate, Open, Policy, Sampled, at_once, gating
-from robustbench_aig.models import fused
+from robustbench_aig.gating import Argmax, Expected, Frozen, Open, Policy, Sampled, gating
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
-from tests.networks import gated, images, plain, undecided
-
-EPS = Threat.parse("8/255")
-PIXELS = 6
-
-
-class Direction(Gate):
-    """A gate whose logit difference is linear in its block's input."""
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(weight)
-
-    def logits(self, x: Tensor) -> Tensor:
-        score = x.flatten(1) @ self.weight
-        return torch.stack([torch.zeros_like(score), score], 1)
-
-
-class FourGates(nn.Module):
-    """Four gated blocks one after the other on six features, in float64; gates are sharp enough for a bias to show."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(3)
-
-        def draw(*shape: int) -> Tensor:
-            return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-        self.gates = nn.ModuleList(Direction(2 * draw(PIXELS)) for _ in range(4))
-        self.blocks = nn.ParameterList(draw(PIXELS, PIXELS) for _ in range(4))
-        self.head = nn.Parameter(2 * draw(PIXELS, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = features(x.flatten(1))
-        for gate, block in zip(self.gates, self.blocks, strict=True):
-            h = gate(h, h, lambda part, block=block: features((part.flatten(1) @ block).tanh()))
-        return h.flatten(1) @ self.head
-
-
-def features(flat: Tensor) -> Tensor:
-    """(B, n) as the (B, n, 1, 1) that gates take."""
-    return flat[:, :, None, None]
-
-
-def problem_of(model: nn.Module, policy: Policy, count: int = 1, seed: int = 0) -> Problem:
-    """A few random inputs of six pixels."""
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.rand(count, 1, 2, 3, generator=generator, dtype=torch.float64)
-    y = torch.randint(0, 3, (count,), generator=generator)
-    return Problem(View(model.eval(), policy), x, y, EPS, Stream.of(torch.arange(count), seed))
-
-
-def exact_gradient(problem: Problem, objective: Objective) -> Tensor:
-    """Of the expected objective over sampled gates: the sum over all 16 paths of probability times objective."""
-    leaf = problem.x.clone().requires_grad_()
-    expected = torch.zeros(len(leaf), dtype=leaf.dtype)
-    for path in itertools.product([0.0, 1.0], repeat=4):
-        found = problem.look(leaf, Frozen(torch.tensor(path).expand(len(leaf), 4)))
-        p = found.probabilities
-        chosen = torch.where(torch.tensor(path) > 0.5, p, 1 - p)
-        expected = expected + chosen.prod(1) * objective(found, problem, 0.0)
-    (gradient,) = torch.autograd.grad(expected.sum(), leaf)
-    return gradient
-
-
-def paths_of(problem: Problem, gates: int) -> list[tuple[Tensor, Pass]]:
-    """Probability (B,) of every pattern and the pass with its decisions, at images that need a gradient."""
-    found = []
-    for path in itertools.product([0.0, 1.0], repeat=gates):
-        z = torch.tensor(path)
-        one = problem.look(problem.x, Frozen(z.expand(len(problem.x), gates)))
-        found.append((torch.where(z > 0.5, one.probabilities, 1 - one.probabilities).prod(1), one))
-    return found
-
-
-def expectations(problem: Problem, gates: int) -> dict[Objective, Tensor]:
-    """(B,) of the objectives that the exact mode raises, written out."""
-    paths = paths_of(problem, gates)
-    label = torch.arange(len(problem.y)), problem.y
-    likely = sum(p * one.logits.softmax(1)[label] for p, one in paths)
-    assert isinstance(likely, Tensor)
-    right = [p * (3 * -Margin()(one, problem, 0.0)).sigmoid() for p, one in paths]
-    sums: dict[Objective, Tensor] = {CrossEntropy(): -likely.log(), ZeroOne(3.0): -torch.stack(right).sum(0).log()}
-    for objective in (Margin(), GateFlip()):
-        total = sum(p * objective(one, problem, 0.0) for p, one in paths)
-        assert isinstance(total, Tensor)
-        sums[objective] = total
-    return sums
-
-
-@pytest.mark.parametrize("depth", [8, 14])
-def test_the_exact_gradient_is_that_of_the_sum_over_all_patterns(depth: int) -> None:
-    """In float64, through the features and through the probabilities of the patterns."""
-    x, y, ids = images(3, size=8)
-    leaf = x.double().requires_grad_()
-    problem = Problem(View(gated(depth).double(), Sampled()), leaf, y, EPS, Stream.of(ids, 0)).with_clean()
-    for objective, value in expectations(problem, (depth - 2) // 2).items():
-        (wanted,) = torch.autograd.grad(value.sum(), leaf, retain_graph=True)
-        found = Exact()(problem, objective, leaf, problem.stream, 0.0)
-        torch.testing.assert_close(found.value, value.detach(), rtol=1e-9, atol=1e-9)
-        torch.testing.assert_close(found.gradient, wanted, rtol=1e-7, atol=1e-10)
-
-
-def test_the_exact_gradient_is_the_slope_between_two_points() -> None:
-    x, y, ids = images(2, size=8)
-    problem = Problem(View(gated(8).double(), Sampled()), x.double(), y, EPS, Stream.of(ids, 0))
-    way = 2 * problem.stream.uniform(3, 8, 8).double() - 1
-    for objective in (CrossEntropy(), Margin()):
-        at = Exact()(problem, objective, problem.x, problem.stream, 0.0)
-        above, below = (
-            Exact()(problem, objective, problem.x + side * 1e-6 * way, problem.stream, 0.0).value for side in (1, -1)
-        )
-        slope = (above - below) / 2e-6
-        torch.testing.assert_close((at.gradient * way).sum((1, 2, 3)), slope, rtol=1e-5, atol=1e-8)
-
-
-def test_the_steeper_the_nearer_to_how_often_the_answer_is_right() -> None:
-    """Up to images that no pattern of the gates has right, whose logarithm has no end."""
-    x, y, ids = images(24, size=8)
-    problem = Problem(View(gated(8).double(), Sampled()), x.double(), y, EPS, Stream.of(ids, 0))
-    with torch.no_grad():
-        right = sum(p * (one.logits.argmax(1) == y) for p, one in paths_of(problem, 3))
-    assert isinstance(right, Tensor)
-    some = right > 0
-    assert some.any()
-    found = Exact()(problem, ZeroOne(1e6), problem.x, problem.stream, 0.0)
-    torch.testing.assert_close((-found.value).exp()[some], right[some], rtol=1e-6, atol=1e-9)
-    assert ((-found.value).exp()[~some] < 1e-9).all()
-
-
-def test_many_images_and_fused_copies_have_the_exact_gradient_of_each() -> None:
-    """More images than go through at once, on the copy that attacks work on; passes are counted as what they take."""
-    model = gated(14)
-    x, y, ids = images(at_once(model, torch.device("cpu")) + 2, size=8)
-    whole = Problem(View(fused(model), Sampled()), x, y, EPS, Stream.of(ids, 0))
-    found = Exact()(whole, CrossEntropy(), x, whole.stream, 0.0)
-    assert whole.view.forwards == whole.view.backwards == pytest.approx(len(x) * 63 / 6, rel=1e-2)
-    last = torch.tensor([len(x) - 1])
-    alone = Problem(View(model.double(), Sampled()), x[last].double(), y[last], EPS, whole.stream[last])
-    wanted = Exact()(alone, CrossEntropy(), alone.x, alone.stream, 0.0)
-    torch.testing.assert_close(found.gradient[last].double(), wanted.gradient, rtol=1e-3, atol=1e-6)
-
-
-def test_an_exact_attack_keeps_what_is_likeliest_to_be_wrong() -> None:
-    """Its margins and its last look are exact: nothing is drawn, and the better of restarts counts."""
-    x, _, ids = images(6, size=8)
-    model = undecided(8, x)
-    with torch.no_grad():
-        y = model(x).argmax(1)
-    stream = Stream.of(ids, 0)
-
-    def right(pixels: Tensor) -> Tensor:
-        problem = Problem(View(model, Sampled()), pixels, y, EPS, stream)
-        with torch.no_grad():
-            paths = paths_of(problem, 3)
-        total = sum(p * (one.logits.argmax(1) == y) for p, one in paths)
-        assert isinstance(total, Tensor)
-        return total
-
-    def attacked(**settings: Any) -> Tensor:
-        found = run_attack(Pgd(mode=Exact(), **settings), model, Sampled(), x, y, EPS, stream=stream, seed=0)
-        assert found.reason is None
-        return right(found.images)
-
-    once, several, best = attacked(steps=2), attacked(steps=2, restarts=3), attacked(steps=6, keep="best")
-    assert (several <= once + 1e-6).all()
-    assert (several < once - 1e-3).any()
-    assert (best <= attacked(steps=6) + 1e-6).all()
-    assert (best < right(x) - 0.05).any()
+from tests.attacks.four_gates import EPS, PIXELS, Direction, FourGates, exact_gradient, features, problem_of
+from tests.networks import gated, images, plain
 
 
 def sample_of(mode: Mode, problem: Problem, times: int) -> tuple[Tensor, Tensor]:

@@ -1,55 +1,22 @@
 """Every check seen in every status: pass, fail or warning, and n/a with too few images."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import pytest
-import torch
 from torch import Tensor
 
-from robustbench_aig.attacks import Apgd, Fgsm, Pgd, View
-from robustbench_aig.attacks.gradient import random_start
-from robustbench_aig.attacks.gradient_modes import Detached, StraightThrough
-from robustbench_aig.checks import ALL, Case, Check, Finding, run_checks
-from robustbench_aig.checks.blackbox import BlackBox, Outsiders
-from robustbench_aig.checks.gate_gradients import Signal
-from robustbench_aig.checks.plausible import inputs
-from robustbench_aig.evaluation import Images, Network, Subject
-from robustbench_aig.gating import PooledGate, Sampled
-from robustbench_aig.models import MacProfile, profile_macs
-from robustbench_aig.models.foreign import enter
+from robustbench_aig.attacks import Pgd, View
+from robustbench_aig.attacks.gradient_modes import Detached
+from robustbench_aig.checks import ALL, Case, run_checks
+from robustbench_aig.evaluation import Images
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat
 from tests.checks import planted
 from tests.checks.grounds import digits
 from tests.checks.planted import Ours
+from tests.checks.statuses import CHECKS, QUICK_SEARCH, Make, Trained, changed, fewer, found, gated, plain, sampled
 from tests.checks.test_planted import ATTACKS, NETWORKS
 from tests.checks.toys import BetweenLevels, Lottery, OneGate, ThroughTheGate, toy_case, toy_images
-from tests.models import foreign
-from tests.networks import images as images_of
-
-Trained = Callable[[str], Network]
-Make = Callable[[Trained], Case]
-
-QUICK_SEARCH = Apgd(steps=20, keep="best")
-
-
-def lighter(check: Check) -> Check:
-    """No more images than a pass takes, fewer queries, and no union that outsiders have to beat."""
-    few = min(check.images, max(check.limits.needs, 48))
-    # A part of the images is counted by these, and much has been recorded of one.
-    many = check.name in {"convergence", "fresh-draws", "clean-accuracy", "plausible-input"}
-    changes: dict[str, Any] = {} if many else {"images": few}
-    if isinstance(check, Outsiders):
-        changes |= {"union": False}
-    if isinstance(check, BlackBox):
-        changes |= {"queries": 300, "pairs": 5}
-    return replace(check, **changes)
-
-
-CHECKS = {check.name: lighter(check) for check in ALL}
-
 
 HALF_AS_LONG = Pgd(steps=10, step=0.06, random_start=False)
 
@@ -68,52 +35,12 @@ class Nudge(Ours):
         return x + 0.3 / 255
 
 
-class Lone(torch.nn.Module):
-    """Loses a batch of one image."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = torch.nn.Linear(3, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(x.mean((2, 3))).squeeze()
-        return logits
-
-
-LONE = 3 * 10
-"""Multiply-accumulates of it."""
-
-
-class OnlyWhatIsLost(Ours):
-    """Returns the image where its random point isn't lost."""
-
-    def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
-        point = random_start(x, threat, stream)
-        return point.where((model(point).argmax(1) != y).view(-1, 1, 1, 1), x)
-
-
 class OnlyForTheNudge(BetweenLevels):
     """Brighter images than the middle one are wrong within half a level of 8 bits, where nothing but luck gets."""
 
     def margin(self, x: Tensor) -> Tensor:
         known = toy_images().pixels
         return super().margin(x).where(x.mean((1, 2, 3)) > known.mean((1, 2, 3)).median(), 1 + 0 * x.sum((1, 2, 3)))
-
-
-def changed(case: Case, make: Callable[..., torch.nn.Module], *arguments: object) -> Case:
-    return replace(case, subject=replace(case.subject, model=make(case.subject.model, *arguments), copy=None))
-
-
-def plain(trained: Trained) -> Case:
-    return digits().case(trained("plain"), "none", QUICK_SEARCH, recorded=(358, 364), training=digits().learned)
-
-
-def gated(trained: Trained) -> Case:
-    return digits().case(trained("gated-0"), "argmax", QUICK_SEARCH)
-
-
-def sampled(trained: Trained) -> Case:
-    return digits().case(trained("gated-0"), "sampled", Apgd(steps=10, keep="best", mode=StraightThrough(draws=5)))
 
 
 def settled(_: Trained) -> Case:
@@ -143,6 +70,7 @@ PASS: dict[str, Make] = {
     "transfer": lambda trained: replace(plain(trained), others=(trained("gated-0").subject("argmax"),)),
 }
 
+
 BAD: dict[str, Make] = {
     "gates-look": lambda trained: changed(sampled(trained), planted.with_gates, planted.CoinGate),
     "eot-signal": lambda _: toy_case(
@@ -163,14 +91,6 @@ BAD: dict[str, Make] = {
     "draw-variance": sampled,
     "eight-bit": lambda _: toy_case(BetweenLevels(), attack=Nudge()),
 }
-
-
-def found(case: Case, check: Check) -> Finding:
-    return next(run_checks(case, [check]))
-
-
-def fewer(case: Case, count: int) -> Case:
-    return replace(case, images=case.images.pick(slice(count)))
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -281,125 +201,3 @@ def test_a_network_that_fails_alone_is_told(trained: Trained) -> None:
         finding = found(changed(plain(trained), kind), replace(CHECKS["alone-and-together"], images=96))
         assert finding.status == "fail"
         assert words in finding.evidence
-
-
-def test_foreign_networks_are_counted_as_they_run() -> None:
-    """One that closed blocks are computed in all the same, and one that can't do with a single image."""
-    pixels = images_of(72)[0]
-    for given in (foreign.adapted(foreign.recurrent()), Lone()):
-        network = enter(given, "theirs", pixels, chunk=10, device=torch.device("cpu"))
-        profile = MacProfile(LONE, ()) if network.paired else profile_macs(network, (3, foreign.SIZE, foreign.SIZE))
-        subject = Subject("theirs", network, profile, "argmax" if profile.blocks else "none")
-        images = Images(pixels, torch.zeros(72, dtype=torch.int64), torch.arange(72))
-        case = Case(subject, images, Threat.parse("4/255"), QUICK_SEARCH)
-        check = replace(CHECKS["counted-compute"], images=12)
-        assert (found(case, check).count, found(case, check).n) == (0, 12)
-        wrong = replace(subject, profile=replace(profile, fixed=profile.fixed + 100))
-        assert found(replace(case, subject=wrong), check).status == "fail"
-
-
-class TwiceAlone(planted.Wrapped):
-    """Twice the logits for a single image: the class is the same, and no margin."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) * (2 if len(x) == 1 else 1)
-
-
-def test_logits_of_another_size_are_another_answer(trained: Trained) -> None:
-    finding = found(changed(plain(trained), TwiceAlone), replace(CHECKS["alone-and-together"], images=96))
-    assert (finding.status, finding.numbers["another class"]) == ("fail", 0)
-
-
-class FaintGate(PooledGate):
-    """Sends a millionth of its gradient to the features."""
-
-    def logits(self, x: Tensor) -> Tensor:
-        return super().logits(x.detach() + 1e-6 * (x - x.detach()))
-
-
-class LooseGate(planted.CutGate):
-    """Cut, and throws dice of its own, so that two passes differ whatever the gradient says."""
-
-    def decide(self, logits: Tensor) -> Tensor:
-        super().decide(logits)
-        return Sampled().decide(logits, 0, 0)
-
-
-@pytest.mark.parametrize("kind", [FaintGate, LooseGate])
-def test_gates_with_hardly_a_gradient_are_told(trained: Trained, kind: type[PooledGate]) -> None:
-    finding = found(changed(gated(trained), planted.with_gates, kind), CHECKS["gate-path"])
-    assert finding.status == "fail"
-    assert "no gradient tells how the logits move of gate 1, 2, 3 of 3" in finding.evidence
-
-
-@dataclass(frozen=True)
-class Unknown(MacProfile):
-    """Nobody knows what it costs."""
-
-    def executed(self, decisions: Tensor) -> Tensor:
-        return torch.full((len(decisions),), torch.nan, dtype=torch.float64)
-
-
-def test_unknown_compute_is_not_counted(trained: Trained) -> None:
-    case = plain(trained)
-    case = replace(case, subject=replace(case.subject, profile=Unknown(0, ())))
-    assert found(case, CHECKS["counted-compute"]).evidence == "the compute of this network isn't known"
-
-
-INPUTS: dict[str, Callable[[Tensor], Tensor]] = {
-    "with the channels GBR": lambda x: x[:, [2, 0, 1]],
-    "as negatives": lambda x: 1 - x,
-    "with rows for columns": lambda x: x.mT,
-    "with pixels over 255": lambda x: 255 * x,
-    "with half their contrast": lambda x: (x - 0.5) * 2 + 0.5,
-    "normalised by a mean and std of 0.5": lambda x: 0.5 * x + 0.5,
-}
-
-
-@pytest.mark.parametrize("name", INPUTS)
-def test_an_alternative_undoes_what_was_done_to_the_images(name: str) -> None:
-    """The change that a network makes, and then the alternative that is named, or the reverse, are the images."""
-    x = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    pixels = (x - x.mean((0, 2, 3), keepdim=True)) / 4 + 0.5  # of a mean of 0.5
-    torch.testing.assert_close(INPUTS[name](inputs(pixels)[name](pixels)), pixels)
-
-
-def test_what_begins_at_the_image_has_no_start(trained: Trained) -> None:
-    case = plain(trained)
-    for attack in (Fgsm(), Pgd(random_start=False)):
-        finding = found(replace(case, attack=attack), CHECKS["distinct-starts"])
-        assert (finding.status, finding.evidence) == ("n/a", "the attack begins at the image itself")
-    finding = found(replace(case, attack=OnlyWhatIsLost()), replace(CHECKS["distinct-starts"], images=96))
-    assert finding.status == "pass"
-    assert 30 < finding.n < 66  # half of the points of a flat network
-
-
-def test_signal_improves_with_draws(trained: Trained) -> None:
-    numbers = found(sampled(trained), Signal(images=32)).numbers
-    cosines = [numbers[f"median cosine, {draws} draws"] for draws in (1, 5, 20)]
-    assert cosines == sorted(cosines)
-
-
-def test_verdicts_that_hang_on_a_gate_are_those_near_its_threshold() -> None:
-    """The gate is the only way, its logit a twentieth of the mean less a half, and the attack does nothing."""
-    check = replace(CHECKS["on-the-edge"], images=96)
-    case = toy_case(ThroughTheGate(OneGate(0.05, 0.5)), "argmax", planted.Idle())
-    means = case.images.pixels.double().mean((1, 2, 3))
-    right = means < 0.5  # closed
-    near = right & (0.05 * (means - 0.5).abs() < 1e-3)
-    finding = found(case, check)
-    assert 5 < finding.count == int(near.sum()) < finding.n == int(right.sum())
-    assert finding.status == "fail"
-    # With a block that changes no verdict nothing hangs on the same logits.
-    harmless = found(toy_case(ThroughTheGate(OneGate(0.05, 0.5), drop=0.5), "argmax", planted.Idle()), check)
-    assert harmless.numbers["faint"] > finding.count
-    assert (harmless.count, harmless.status) == (0, "pass")
-
-
-@pytest.mark.parametrize("policy", ["argmax", "sampled"])
-def test_gates_that_do_not_look_are_counted_and_not_images(trained: Trained, policy: str) -> None:
-    coins = changed(digits().case(trained("gated-0"), policy), planted.with_gates, planted.CoinGate)
-    finding = found(coins, replace(CHECKS["gates-look"], images=150))
-    assert (finding.status, finding.count, finding.n) == ("warn", 3, 3)
-    assert "0 of 3 gates decide by the image" in finding.evidence
-    assert finding.threshold == "pass up to 50 % of gates, warn above 50 %"

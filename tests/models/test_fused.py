@@ -1,87 +1,19 @@
 """Fused networks against the networks that they are copies of."""
 
 import copy
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from robustbench_aig.gating import Argmax, Execution, Expected, Frozen, Gate, Open, Policy, Random, Sampled, gating
-from robustbench_aig.models import GatedResNet, ResNet, adapt, defended, fused
+from robustbench_aig.gating import Argmax, Execution, Frozen, Open, gating
+from robustbench_aig.models import GatedResNet, defended, fused
 from robustbench_aig.models.adapt import only_logits
-from robustbench_aig.models.fused import chain, convolution
+from robustbench_aig.models.fused import convolution
 from robustbench_aig.models.fused.fused_network import FusedResNet
-from robustbench_aig.models.fused.row_selection import put, take
-from robustbench_aig.models.preact_resnet import PreActResNet
-from robustbench_aig.models.stochastic_depth import StochasticDepthResNet
-from robustbench_aig.models.torchvision import torchvision_resnet
-from robustbench_aig.randomness import Stream
-from tests.models.foreign import adapted_sampled, sampled
-from tests.networks import CHANNELS, gated, gates, images, plain, stir
-
-COUNT = 7
-Build = Callable[[], nn.Module]
-
-
-class Bright(Gate):
-    """A gate of someone else's: open where the features are bright."""
-
-    def logits(self, x: Tensor) -> Tensor:
-        score = (x.mean((1, 2, 3)) - 0.8) * 5
-        return torch.stack([-score, score], 1)
-
-
-def of_depth_14(build: Callable[..., nn.Module], **settings: object) -> nn.Module:
-    torch.manual_seed(0)
-    return stir(build(14, 10, widths=(4, 6, 8), **settings, **CHANNELS))
-
-
-def laid_out(depth: int, **layout: Any) -> nn.Module:
-    """A gated network of six blocks, one of them forced open."""
-    torch.manual_seed(0)
-    settings = {"widths": (4, 6, 8), **layout}
-    return stir(GatedResNet(depth, 10, targets=[0.6, 0.6, 0.6, 0.6, 1, 0.6], **settings, **CHANNELS))
-
-
-def bright() -> nn.Module:
-    model = gated()
-    for stage in model.stages:
-        stage[1].gate = Bright()  # type: ignore[index]
-    return model.eval()
-
-
-def of_torchvision(name: str) -> nn.Module:
-    torch.manual_seed(1)
-    return stir(torchvision_resnet(name, 10, **CHANNELS))
-
-
-GATED: dict[str, Build] = {
-    "gated": gated,
-    "forced": lambda: of_depth_14(GatedResNet, targets=[1, 0.6, 0.6, 1, 0.6, 0.6]),
-    "paper": lambda: of_depth_14(GatedResNet, targets=[0.6] * 6, gate_norm=False),
-    "stochastic": lambda: of_depth_14(StochasticDepthResNet, survivals=[1, 0.9, 0.5, 0.5, 0.5, 0.2]),
-    "foreign gate": bright,
-    "bottleneck": lambda: laid_out(20, bottleneck=True),
-    "imagenet": lambda: laid_out(20, bottleneck=True, stages=[1, 2, 1, 2], widths=(4, 4, 6, 8), stem="imagenet"),
-}
-PLAIN: dict[str, Build] = {
-    "plain": plain,
-    "preact": lambda: of_depth_14(PreActResNet),
-    "resnet18": lambda: of_torchvision("resnet18"),
-    "resnet50": lambda: of_torchvision("resnet50"),
-}
-POLICIES: dict[str, Callable[[], Policy]] = {
-    "argmax": Argmax,
-    "sampled": lambda: Sampled(Stream.of(torch.arange(COUNT), 1)),
-    "expected": Expected,
-    "open": Open,
-    "frozen": lambda: Frozen((torch.arange(COUNT * 6).view(COUNT, 6) * 7 % 11 < 6).float()),
-    "soft": lambda: Frozen((torch.arange(COUNT * 6).view(COUNT, 6) * 7 % 11 / 11).round(decimals=1)),
-    "closed": lambda: Random(torch.zeros(6), Stream.of(torch.arange(COUNT), 2)),
-}
+from tests.models.fusable import COUNT, GATED, PLAIN, POLICIES, assert_same, far, of_torchvision, passes
+from tests.networks import gated, gates, images, plain, stir
 
 
 @pytest.fixture(params=["fused", "public"])
@@ -92,30 +24,6 @@ def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     elif not convolution.fuses("cpu", torch.float32):
         pytest.skip("this torch has no fused convolutions")
     return str(request.param)
-
-
-def passes(model: nn.Module, policy: Policy, execution: Execution, x: Tensor) -> list[Tensor]:
-    """Logits with a graph and without, the loss's gradient, and the gates' probabilities and decisions."""
-    with torch.no_grad(), gating(model, policy, execution=execution):
-        bare = model(x.clone())
-    tracked = x.clone().requires_grad_()
-    with gating(model, policy, execution=execution) as trace:
-        logits = model(tracked)
-        loss = F.cross_entropy(logits, torch.arange(len(x)) % 10, reduction="sum")
-    gates = [trace.probabilities.detach(), trace.decisions.detach()] if trace.gates else []
-    return [logits.detach(), bare, torch.autograd.grad(loss, tracked)[0], *gates]
-
-
-def far(found: Tensor, wanted: Tensor) -> float:
-    return float((found - wanted).norm() / wanted.norm().clamp_min(1e-12))
-
-
-def assert_same(model: nn.Module, copied: nn.Module, policy: Policy, execution: Execution, x: Tensor) -> None:
-    wanted, found = passes(model, policy, execution, x), passes(copied, policy, execution, x)
-    assert found[0].dtype == found[1].dtype == torch.float32
-    # One gate that decides otherwise would be farther.
-    assert [a.shape for a in found] == [b.shape for b in wanted]
-    assert max(far(a, b) for a, b in zip(found, wanted, strict=True)) < 1e-4
 
 
 @pytest.mark.parametrize("execution", ["dense", "sparse"])
@@ -286,121 +194,6 @@ def test_behind_a_defence_and_a_hook_that_picks_logits(dtype: torch.dtype) -> No
     wanted, found = (passes(m, Open(), "sparse", x) for m in (behind, copied))
     assert far(found[0], wanted[0]) < (1e-4 if dtype == torch.float32 else 0.05)
     assert far(found[0], passes(model, Open(), "sparse", x)[0]) > 1e-4 or dtype == torch.bfloat16
-
-
-class Doubled(ResNet):
-    """A subclass may compute anything."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return 2 * super().forward(x)
-
-
-def replaced(change: Callable[[ResNet], object]) -> nn.Module:
-    model = plain()
-    change(model)
-    return model.eval()
-
-
-def without_statistics(model: ResNet) -> None:
-    model.stages[1][0].residual.bn1 = nn.BatchNorm2d(12, track_running_stats=False)  # type: ignore[index]
-
-
-def with_an_attribute(model: ResNet) -> None:
-    model.stages[0][0].forward = lambda x: 2 * x  # type: ignore[index]
-
-
-UNKNOWN: dict[str, Build] = {
-    "subclass": lambda: stir(Doubled(8, 10, **CHANNELS)),
-    "activation": lambda: replaced(lambda m: setattr(m.stem, "relu", nn.SiLU())),
-    "block": lambda: replaced(lambda m: m.stages[0].append(nn.Tanh())),  # type: ignore[operator]
-    "statistics": lambda: replaced(without_statistics),
-    "padding": lambda: replaced(lambda m: setattr(m.stem.conv, "padding_mode", "reflect")),
-    "hook": lambda: replaced(lambda m: m.stages[0][0].register_forward_hook(lambda *call: 2 * call[2])),  # type: ignore[index]
-    "patched": lambda: replaced(with_an_attribute),
-    "weight norm": lambda: replaced(lambda m: nn.utils.parametrizations.weight_norm(m.stages[0][0].residual.conv1)),  # type: ignore[index]
-    "group norm": lambda: stir(torchvision_group_norm()),
-    "foreign": lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 144, 10)).eval(),
-}
-
-
-def torchvision_group_norm() -> nn.Module:
-    from torchvision.models.resnet import BasicBlock
-    from torchvision.models.resnet import ResNet as TorchvisionResNet
-
-    torch.manual_seed(0)
-    model: nn.Module = TorchvisionResNet(
-        BasicBlock, [1, 1, 1, 1], num_classes=10, norm_layer=lambda width: nn.GroupNorm(2, width)
-    )
-    return model
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("name", UNKNOWN)
-def test_what_is_unknown_is_copied_as_it_is(name: str, dtype: torch.dtype) -> None:
-    model, (x, _, _) = UNKNOWN[name](), images(COUNT)
-    copied = fused(model, dtype)
-    assert type(copied) is type(model)
-    assert all(parameter.dtype == torch.float32 for parameter in copied.parameters())
-    wanted, found = (passes(m, Argmax(), "dense", x) for m in (model, copied))
-    assert far(found[0], wanted[0]) < 1e-5
-    assert far(found[2], wanted[2]) < 1e-4
-
-
-def test_an_adapted_network_is_copied_with_its_gates() -> None:
-    model, (x, _, _) = adapted_sampled(sampled()), images(COUNT)
-    copied = fused(model, torch.bfloat16)
-    for policy in (Argmax(), Open(), Frozen(torch.zeros(COUNT, 4))):
-        assert_same(model, copied, policy, "dense", x)
-    with gating(model, Open()) as trace:
-        copied(x)
-    assert trace.gates == 0
-    assert adapt is not None
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("pixels", [(1, 1), (3, 5), (4, 4)])
-def test_rows_are_taken_out_and_put_back(pixels: tuple[int, int], dtype: torch.dtype) -> None:
-    """Whether or not a row is a multiple of the widest number."""
-    x = torch.randn(9, 3, *pixels).to(dtype).contiguous(memory_format=torch.channels_last)
-    chosen, values = torch.tensor([1, 4, 7]), torch.randn(3, 3, *pixels).to(dtype)
-    assert torch.equal(take(x, chosen), x[chosen])
-    assert take(x, chosen).is_contiguous(memory_format=torch.channels_last)
-    wanted = x.index_copy(0, chosen, values)
-    put(x, chosen, values.contiguous(memory_format=torch.channels_last))
-    assert torch.equal(x, wanted)
-    with pytest.raises(RuntimeError, match="view"):
-        put(torch.zeros(9, 3, 4, 5), chosen, torch.zeros(3, 3, 4, 5))
-
-
-def test_closed_images_cost_nothing_and_a_block_sees_open_ones_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-    compute = chain.Chain.compute
-
-    def counted(self: chain.Chain, x: Tensor, *others: Any, **options: Any) -> list[Tensor]:
-        seen.append(len(x))
-        return compute(self, x, *others, **options)
-
-    monkeypatch.setattr(chain.Chain, "compute", counted)
-    copied, (x, _, _) = fused(gated()), images(COUNT)
-    decisions = (torch.arange(COUNT)[:, None] < torch.tensor([3, 0, 7, 7, 0, 1])).float()
-    for tracked in (x, x.clone().requires_grad_()):
-        seen.clear()
-        with gating(copied, Frozen(decisions), execution="sparse"):
-            copied(tracked)
-        # The stem and two shortcuts see all.
-        assert seen == [7, 3, 7, 7, 7, 7, 1]
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_gradient_of_a_relu(dtype: torch.dtype) -> None:
-    out = torch.randn(2, 4, 3, 3).relu().to(dtype).contiguous(memory_format=torch.channels_last)
-    out[0, 0, 0, 0] = -0.0
-    gradient = torch.randn(2, 4, 3, 3).to(dtype)
-    before = gradient.clone()
-    found = convolution.relu_gradient(gradient, out)
-    assert torch.equal(found, torch.where(out > 0, gradient, 0))
-    assert torch.equal(gradient, before)
-    assert torch.equal(convolution.relu_gradient(gradient, out, overwrite=True), found)
 
 
 def test_nan_stays_nan() -> None:

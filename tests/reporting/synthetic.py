@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +155,13 @@ def make_plan() -> Plan:
 
 
 def make_study(seed: int = 0) -> Study:
+    return Study(make_plan(), {name: [dict(row) for row in rows] for name, rows in _rows_of_plan(seed).items()})
+
+
+@cache
+def _rows_of_plan(seed: int) -> dict[str, list[Row]]:
     rng = np.random.default_rng(seed)
-    plan = make_plan()
-    return Study(plan, {e.id: _rows(e, rng) for e in plan.evaluations})
+    return {e.id: _rows(e, rng) for e in make_plan().evaluations}
 
 
 def repeated(study: Study, times: int) -> Study:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -13,7 +12,8 @@ import pytest
 from robustbench_aig.records import Comparison, Evaluation, Report, WorstCase
 from robustbench_aig.reporting import aggregate
 from robustbench_aig.statistics import mcnemar, mean_interval, paired_interval, wilson
-from tests.reporting.synthetic import EPSILONS, GATES, MODELS, TOTAL_MACS, Row, Study, evaluation, fail, make_study
+from tests.reporting.synthetic import GATES, TOTAL_MACS, Row, Study, fail, make_study
+from tests.reporting.worst_rows import choose, rows_id
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +24,6 @@ def rows() -> dict[str, list[Row]]:
 @pytest.fixture(scope="module")
 def report(directory: Path) -> Report:
     return aggregate(directory)
-
-
-def rows_id(model: str, policy: str, attack: str, eps: str | None) -> str:
-    return evaluation(model, policy, attack, "attack", eps).id
 
 
 def bits(row: Row, column: str) -> list[int]:
@@ -120,156 +116,8 @@ def test_gates(report: Report, rows: dict[str, list[Row]]) -> None:
             assert of_class.rates_adv == pytest.approx([fmean(m[gate] for m in members) for gate in range(GATES)])
 
 
-def choose(rows: dict[str, list[Row]], model: str, policy: str, eps: str) -> list[tuple[str, Row]]:
-    """The chosen (attack, row) of every image, by the rule written out."""
-    members = [("clean", rows[rows_id(model, policy, "clean", None)])]
-    members += [(attack, rows[rows_id(model, policy, attack, eps)]) for attack in ("fgsm", "pgd")]
-    chosen = []
-    for image in range(len(members[0][1])):
-        best: tuple[str, Row] | None = None
-        for attack, mine in members:
-            row = mine[image]
-            key = (row["choice_correct"] / row["choice_draws"], np.float32(row["choice_margin"]))
-            if best is None or key < (
-                best[1]["choice_correct"] / best[1]["choice_draws"],
-                np.float32(best[1]["choice_margin"]),
-            ):
-                best = (attack, row)
-        assert best is not None
-        chosen.append(best)
-    return chosen
-
-
 def worst(report: Report, model: str, policy: str, eps: str) -> WorstCase:
     return next(w for w in report.worst_case if (w.model, w.gate_policy, w.threat.eps) == (model, policy, eps))
-
-
-def broken_by_one(rows: dict[str, list[Row]], w: WorstCase) -> list[str]:
-    """The attack that alone breaks an image, once for every such image: most of its choice draws are wrong."""
-    found = []
-    for image in range(w.accuracy.n):
-        lost = []
-        for name in ["clean", *w.attacks]:
-            end = "none" if name == "clean" else w.threat.eps.replace("/", "_")
-            row = rows[f"{w.model}-{w.gate_policy}-{name}-{end}"][image]
-            if row["status"] == "ok" and 2 * row["choice_correct"] < row["choice_draws"]:
-                lost.append(name)
-        if len(lost) == 1 and lost != ["clean"]:
-            found += lost
-    return found
-
-
-def test_union(report: Report, rows: dict[str, list[Row]]) -> None:
-    assert len(report.worst_case) == len(MODELS) * len(EPSILONS)
-    for w in report.worst_case:
-        chosen = choose(rows, w.model, w.gate_policy, w.threat.eps)
-        assert w.attacks == ["fgsm", "pgd"]
-        assert w.accuracy.value == pytest.approx(fmean(r["correct_draws"] / r["draws"] for _, r in chosen))
-        assert {k: v for k, v in w.strongest.items() if v} == Counter(attack for attack, _ in chosen)
-        assert {k: v for k, v in w.alone.items() if v} == Counter(broken_by_one(rows, w))
-        if w.gate_policy == "sampled":
-            assert w.accuracy.majority == pytest.approx(fmean(row["prediction"] == row["label"] for _, row in chosen))
-
-
-def test_where_an_attack_fails_is_no_evidence_that_it_breaks_anything(study: Study, tmp_path: Path) -> None:
-    """Such an image is lost, and so in the accuracy; but what another attack breaks of it, that one breaks alone."""
-    for e in study.plan.evaluations:
-        for row in study.rows[e.id][{"pgd": slice(0, 20), "fgsm": slice(10, 40)}.get(e.attack, slice(0, 0))]:
-            fail(row)
-    report = aggregate(study.write(tmp_path, images=False))
-    for w in report.worst_case:
-        assert {k: v for k, v in w.alone.items() if v} == Counter(broken_by_one(study.rows, w))
-        assert w.accuracy.value <= 20 / 60
-    assert max(w.alone["pgd"] for w in report.worst_case) > 0
-
-
-def mixed(study: Study) -> Study:
-    """The same attacks, of which PGD is another provider's; some of its images fail, and some of ours do."""
-    evaluations = [
-        e.model_copy(update={"provider": "foolbox"}) if e.attack == "pgd" else e for e in study.plan.evaluations
-    ]
-    for e in evaluations:
-        for row in study.rows[e.id][{"pgd": slice(0, 5), "fgsm": slice(5, 10)}.get(e.attack, slice(0, 0))]:
-            fail(row)
-    return Study(study.plan.model_copy(update={"evaluations": evaluations}), study.rows)
-
-
-def test_what_other_providers_alone_break(study: Study, tmp_path: Path) -> None:
-    rows = (other := mixed(study)).rows
-    report = aggregate(other.write(tmp_path / "mixed"))
-    counts = []
-    for w in report.worst_case:
-        clean, ours, theirs = (
-            rows[rows_id(w.model, w.gate_policy, attack, eps)]
-            for attack, eps in (("clean", None), ("fgsm", w.threat.eps), ("pgd", w.threat.eps))
-        )
-        expected, shares = [], []
-        for image in range(w.accuracy.n):
-            lost = [
-                one[image]["status"] == "ok" and 2 * one[image]["choice_correct"] < one[image]["choice_draws"]
-                for one in (clean, ours, theirs)
-            ]
-            if lost == [False, False, True]:
-                expected.append(clean[image]["image"])
-            worst_of_ours = min(
-                (clean[image], ours[image]),
-                key=lambda row: (row["choice_correct"] / row["choice_draws"], np.float32(row["choice_margin"])),
-            )
-            shares.append(worst_of_ours["correct_draws"] / worst_of_ours["draws"])
-        assert w.others_only == expected
-        assert w.own_accuracy is not None
-        assert w.own_accuracy.value == pytest.approx(fmean(shares))
-        if w.gate_policy != "sampled":
-            assert w.own_accuracy.value >= w.accuracy.value
-        counts.append(len(expected))
-    assert max(counts) > 0
-    rates = [(w.own_accuracy, w.others_only) for w in aggregate(make_study().write(tmp_path / "ours")).worst_case]
-    assert rates == [(None, [])] * len(report.worst_case)
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"gates": {"mode": "leaded", "draws": 1}},
-        {"gates": {"mode": "straight-through", "draws": 20}},
-        {"gates": {"mode": "straight-through", "draws": 1}, "objective": {"name": "joint"}},
-    ],
-)
-def test_what_attacks_that_know_of_gates_break_beyond_the_others(
-    study: Study, tmp_path: Path, settings: dict[str, object]
-) -> None:
-    evaluations = [
-        e.model_copy(update={"settings": settings}) if e.attack == "pgd" else e for e in study.plan.evaluations
-    ]
-    crashed, stuck = range(0, 60, 7), range(0, 60, 4)
-    for e in evaluations:
-        for image in {"pgd": crashed, "fgsm": stuck}.get(e.attack, ()):
-            fail(study.rows[e.id][image])
-    plan = study.plan.model_copy(update={"evaluations": evaluations})
-    report = aggregate(Study(plan, study.rows).write(tmp_path))
-    for w in report.worst_case:
-        clean, stock, aware = (
-            study.rows[rows_id(w.model, w.gate_policy, attack, eps)]
-            for attack, eps in (("clean", None), ("fgsm", w.threat.eps), ("pgd", w.threat.eps))
-        )
-        lost = [[2 * row["choice_correct"] < row["choice_draws"] for row in rows] for rows in (clean, stock, aware)]
-        expected = sum(
-            not before and not (plain and image not in stuck) and broken and image not in crashed
-            for image, (before, plain, broken) in enumerate(zip(*lost, strict=True))
-        )
-        assert w.beyond == {"pgd": expected}
-    assert max(w.beyond["pgd"] for w in report.worst_case) > 0
-    plainly = aggregate(make_study().write(tmp_path / "stock"))
-    assert all(w.beyond == {} for w in plainly.worst_case)
-
-
-def test_without_attacks_of_ours_nothing_is_compared_with_them(study: Study, tmp_path: Path) -> None:
-    evaluations = [
-        e.model_copy(update={"provider": "foolbox"}) if e.role == "attack" else e for e in study.plan.evaluations
-    ]
-    plan = study.plan.model_copy(update={"evaluations": evaluations})
-    for w in aggregate(Study(plan, study.rows).write(tmp_path)).worst_case:
-        assert (w.own_accuracy, w.others_only) == (None, [])
 
 
 def compared(report: Report, policy: str, attack: str, eps: str | None) -> Comparison:
@@ -323,20 +171,6 @@ def test_comparisons(report: Report, rows: dict[str, list[Row]], policy: str, at
 def test_every_condition_is_compared(report: Report) -> None:
     conditions = [(c.gate_policy, c.attack, c.threat.eps if c.threat else None) for c in report.comparisons]
     assert len(conditions) == len(set(conditions)) == 2 * (1 + 2 * 4)
-
-
-def test_union_of_noise_shows_no_winners_curse(study: Study, tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    members = [rows_id("aig-digits", "sampled", attack, eps) for attack, eps in
-               [("clean", None), ("fgsm", "8/255"), ("pgd", "8/255")]]  # fmt: skip
-    for name in members:
-        for row in study.rows[name]:
-            row["correct_draws"], row["choice_correct"] = map(int, rng.binomial(10, 0.5, 2))
-    union = worst(aggregate(study.write(tmp_path)), "aig-digits", "sampled", "8/255").accuracy
-    naive = fmean(min(study.rows[name][image]["correct_draws"] / 10 for name in members) for image in range(union.n))
-    noise = 4 * (0.25 / 10 / union.n) ** 0.5
-    assert abs(union.value - 0.5) < noise
-    assert naive < 0.5 - noise
 
 
 def test_failed_images_are_lost_and_counted_nowhere_else(study: Study, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from robustbench_aig.reporting import aggregate, write_report
 from robustbench_aig.reporting.series import accuracy_of, all_series, before, headline, remainder_of
 from robustbench_aig.reporting.words import kept_of_left, left, movement
 from tests.reporting.synthetic import (
-    ATTACKS,
     EPSILONS,
     MODELS,
     N,
@@ -54,58 +53,6 @@ def test_the_union_of_deterministic_gates_is_that_without_a_cascade(report: Repo
         assert one.status == "ok"
         if one.gate_policy != "sampled":
             assert one.accuracy == other.accuracy
-
-
-def test_the_union_chooses_among_what_was_measured(report: Report, rows: dict[str, list[Row]]) -> None:
-    for w in report.worst_case:
-        members = [evaluation(w.model, w.gate_policy, "clean", "clean", None).id]
-        members += [evaluation(w.model, w.gate_policy, a, r, w.threat.eps).id for a, r in ATTACKS if r == "attack"]
-        shares = []
-        for image in range(N):
-            candidates = [rows[name][image] for name in members if rows[name][image]["status"] == "ok"]
-            worst = min(candidates, key=lambda row: (row["choice_correct"] / row["choice_draws"], row["choice_margin"]))
-            shares.append(worst["correct_draws"] / worst["draws"])
-        assert w.accuracy.value == pytest.approx(fmean(shares))
-        assert sum(w.strongest.values()) == N
-
-
-def test_a_cascade_does_not_say_who_else_would_have_broken_an_image(tmp_path: Path) -> None:
-    study = cascaded(make_study())
-    evaluations = [
-        e.model_copy(update={"provider": "foolbox"}) if e.attack == "fgsm" else e for e in study.plan.evaluations
-    ]
-    study.plan = study.plan.model_copy(update={"evaluations": evaluations})
-    for w in aggregate(study.write(tmp_path)).worst_case:
-        assert (w.own_accuracy, w.others_only, w.alone) == (None, [], {})
-
-
-def test_what_others_break_of_what_ours_have_left(tmp_path: Path) -> None:
-    study = cascaded(make_study())
-    last = [attack for attack, role in ATTACKS if role == "attack"][-1]
-    evaluations = [
-        e.model_copy(update={"provider": "foolbox"}) if e.attack == last else e for e in study.plan.evaluations
-    ]
-    study.plan = study.plan.model_copy(update={"evaluations": evaluations})
-    broken = 0
-    for w in aggregate(study.write(tmp_path)).worst_case:
-        theirs = study.rows[evaluation(w.model, w.gate_policy, last, "attack", w.threat.eps).id]
-        ours = [
-            study.rows[evaluation(w.model, w.gate_policy, attack, role, w.threat.eps if role == "attack" else None).id]
-            for attack, role in [("clean", "clean"), *ATTACKS]
-            if role == "clean" or (role == "attack" and attack != last)
-        ]
-        expected = [
-            row["image"] for image, row in enumerate(theirs) if fell(row) and not any(fell(one[image]) for one in ours)
-        ]
-        assert w.others_only == expected
-        assert w.own_accuracy is not None
-        assert w.own_accuracy.value >= w.accuracy.value or w.gate_policy == "sampled"
-        broken += len(expected)
-    assert broken
-
-
-def fell(row: Row) -> bool:
-    return row["status"] == "ok" and bool(2 * row["choice_correct"] < row["choice_draws"])
 
 
 def test_an_evaluation_counts_what_it_skipped_and_describes_the_rest(

@@ -8,7 +8,7 @@ import pytest
 
 from robustbench_aig.records import Claim, Dependence, Report
 from robustbench_aig.reporting import aggregate, write_report
-from tests.reporting.claims.test_claims import hardened
+from tests.reporting.claims.studies import hardened
 from tests.reporting.synthetic import DRAWS, GATES, N, Study, evaluation, make_study, repeated
 
 IMAGES = 7 * N

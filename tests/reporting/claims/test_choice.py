@@ -7,6 +7,7 @@ import pytest
 
 from robustbench_aig.records import Claim, Rung
 from robustbench_aig.reporting import aggregate
+from tests.reporting.claims.studies import claims
 from tests.reporting.synthetic import GATES, N, Row, Study, evaluation, make_study, repeated
 
 IMAGES = 14 * N
@@ -44,7 +45,7 @@ def right(rows: list[Row], share: float) -> None:
 
 
 def claim(study: Study, directory: Path) -> Claim:
-    (found,) = (c for c in aggregate(study.write(directory, images=False)).claims if c.id == "choice-pays")
+    (found,) = (c for (name, _), c in claims(study.write(directory, images=False)).items() if name == "choice-pays")
     assert found.gate_policy == "argmax"
     assert found.gated == ["aig-digits"]
     return found

@@ -16,15 +16,24 @@ from robustbench_aig.statistics import EQUIVALENCE_CONFIDENCE, Interval, equival
         (-0.004, 0.016, False, "undecided"),
         (-0.016, 0.004, False, "undecided"),
         (-0.01, 0.0, False, "undecided"),
+        (0.0, 0.01, False, "undecided"),
+        (-0.0099, 0.0099, False, "equivalent"),
     ],
 )
 def test_verdicts(low: float, high: float, differs: bool, verdict: str) -> None:
     assert equivalence_of(Interval(low, high), differs=differs) == verdict
 
 
-def test_a_margin_is_above_zero() -> None:
+@pytest.mark.parametrize("margin", [0.0, -0.01, float("nan")])
+def test_a_margin_is_above_zero(margin: float) -> None:
     with pytest.raises(ValueError, match="above 0"):
-        equivalence_of(Interval(-1, 1), differs=False, margin=0.0)
+        equivalence_of(Interval(-1, 1), differs=False, margin=margin)
+
+
+def test_the_margin_is_a_point_where_nothing_else_is_said() -> None:
+    for margin, verdict in ((0.03, "undecided"), (0.031, "equivalent")):
+        assert equivalence_of(Interval(-0.03, 0.02), differs=False, margin=margin) == verdict
+    assert equivalence_of(Interval(0.0, 0.0099), differs=False) == "equivalent"
 
 
 def small(n: int, only_first: int, only_second: int) -> bool:

@@ -30,3 +30,8 @@ def test_it_is_closed_testing_with_bonferroni(p_values: list[float]) -> None:
 def test_what_is_no_p_value_is_refused(wrong: float) -> None:
     with pytest.raises(ValueError, match="must lie in"):
         holm("any", [0.5, wrong])
+
+
+def test_the_ends_of_what_a_p_value_can_be_are_taken() -> None:
+    assert holm("ends", [0.0, 1.0, 0.5]).p_values == (0.0, 1.0, 1.0)
+    assert holm("none", []).p_values == ()

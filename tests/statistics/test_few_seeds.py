@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from robustbench_aig.statistics import cannot_carry
 from robustbench_aig.statistics.few_seeds import (
@@ -56,6 +57,23 @@ def test_words() -> None:
     assert any("free of assumptions" in one for one in cannot_carry(5))
     assert "no interval" in cannot_carry(2)[0]
     assert "One seed" in cannot_carry(1)[0]
-    assert cannot_carry(30) == ()
+    assert "no interval" not in cannot_carry(3)[0]
+    assert len(cannot_carry(29)) == 3
+    assert cannot_carry(30) == cannot_carry(31) == ()
     with pytest.raises(ValueError, match="no number of seeds"):
         cannot_carry(0)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 4, 10, 25])
+def test_any_number_of_seeds_by_the_distributions(seeds: int) -> None:
+    """Against scipy.stats, which the functions do without."""
+    student = stats.t.ppf(0.975, seeds - 1)
+    assert half_width(seeds) == pytest.approx(student / seeds**0.5)
+    assert interval_factor(seeds) == pytest.approx(student / stats.norm.ppf(0.975))
+    expected = [((seeds - 1) / stats.chi2.ppf(q, seeds - 1)) ** 0.5 for q in (0.975, 0.025)]
+    assert spread_factors(seeds) == pytest.approx(expected)
+    assert stats.nct.sf(student, seeds - 1, detectable_spreads(seeds) * seeds**0.5) == pytest.approx(0.8)
+
+
+def test_one_sentence_for_each_thing_that_few_seeds_leave_open() -> None:
+    assert [len(cannot_carry(seeds)) for seeds in (1, 2, 3, 5, 6)] == [1, 1, 4, 4, 3]

@@ -29,3 +29,15 @@ def test_it_holds_a_curved_statistic_about_as_often_as_it_says() -> None:
 def test_too_few_or_too_many_groups(groups: int) -> None:
     with pytest.raises(ValueError, match="groups"):
         jackknife(lambda at: float(at.size), 10, groups=groups)
+
+
+@pytest.mark.parametrize("groups", [2, 3, 7])
+def test_groups_are_every_so_many_images(groups: int) -> None:
+    """Written out: the median, which is no mean, without the images k, k + groups, k + 2 groups, ..."""
+    values = np.random.default_rng(2).normal(size=7)
+    without = [np.median([v for place, v in enumerate(values) if place % groups != group]) for group in range(groups)]
+    spread = sum((one - np.mean(without)) ** 2 for one in without)
+    half = t.ppf(0.975, groups - 1) * ((groups - 1) / groups * spread) ** 0.5
+    middle = np.median(values)
+    found = jackknife(lambda at: float(np.median(values[at])), 7, groups=groups)
+    assert found == pytest.approx((middle - half, middle + half))

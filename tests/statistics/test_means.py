@@ -57,3 +57,31 @@ def test_the_largest_of_many_means_is_covered_though_luck_chose_it() -> None:
 def test_the_largest_of_one_mean_is_that_mean() -> None:
     scores = np.random.default_rng(1).normal(0.2, 0.1, (50, 1))
     assert largest_mean(scores, bounds=(-1.0, 1.0)) == mean_interval(scores[:, 0], bounds=(-1.0, 1.0))
+
+
+def test_of_several_means_each_is_held_at_its_share_of_the_error() -> None:
+    """Bonferroni by hand: three columns at 95 % are three intervals of 1 - 0.05 / 3."""
+    scores = np.random.default_rng(2).integers(0, 2, (40, 3)).astype(np.float64)
+    for found, error in (
+        (largest_mean(scores, bounds=(0, 1)), 0.05),
+        (largest_mean(scores, bounds=(0, 1), confidence=0.8), 0.2),
+    ):
+        each = [mean_interval(scores[:, m], bounds=(0, 1), confidence=1 - error / 3) for m in range(3)]
+        assert found == pytest.approx((max(one.low for one in each), max(one.high for one in each)))
+
+
+def test_it_is_of_95_percent_where_nothing_is_said() -> None:
+    scores = np.linspace(0, 1, 11)
+    assert mean_interval(scores, bounds=(0, 1)) == mean_interval(scores, bounds=(0, 1), confidence=0.95)
+    assert mean_interval(scores, bounds=(0, 1)) != mean_interval(scores, bounds=(0, 1), confidence=0.951)
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds"), [(0.2, (0.0, 1.0)), (0.9, (0.0, 1.0)), (0.3, (-1.0, 1.0)), (5.0, (2.0, 6.0))]
+)
+def test_one_score_leaves_what_bounds_allow(value: float, bounds: tuple[float, float]) -> None:
+    """A single image can miss 97.5 % of all."""
+    low, high = mean_interval(np.array([value]), bounds=bounds)
+    student = stats.ttest_1samp([value, *bounds], 0).confidence_interval(0.95)
+    assert low == pytest.approx(max(min(student.low, value - 0.975 * (value - bounds[0])), bounds[0]))
+    assert high == pytest.approx(min(max(student.high, value + 0.975 * (bounds[1] - value)), bounds[1]))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom, binomtest
+from scipy.stats import beta, binom, binomtest
 
 from robustbench_aig.statistics import mcnemar, paired_interval
 
@@ -75,3 +75,39 @@ def test_many_images_are_as_by_the_normal_distribution() -> None:
 def test_90_percent_are_a_shorter_interval() -> None:
     usual, ninety = paired_interval(60, 50, 1000), paired_interval(60, 50, 1000, confidence=0.9)
     assert (ninety.high - ninety.low) / (usual.high - usual.low) == pytest.approx(1.645 / 1.96, rel=0.03)
+
+
+def limits(count: int, n: int, confidence: float) -> tuple[float, float]:
+    """Clopper and Pearson by quantiles of the beta distribution."""
+    error = (1 - confidence) / 2
+    low = beta.ppf(error, count, n - count + 1) if count else 0.0
+    return float(low), float(beta.isf(error, count + 1, n - count)) if count < n else 1.0
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99, 0.991, 0.999])
+@pytest.mark.parametrize(
+    ("b", "c", "n"),
+    [(30, 10, 100), (30, 28, 100), (12, 0, 50), (1, 0, 1), (3, 0, 9), (2, 1, 3), (40, 5, 45), (6, 5, 900)],
+)
+def test_square_and_add_written_out(b: int, c: int, n: int, confidence: float) -> None:
+    """Of b > c: what is left open of their share, and of how they are parted; up to 99 % by squares."""
+    value, psi = (b - c) / n, (b + c) / n
+    of_parts, of_all = limits(b, b + c, confidence), limits(b + c, n, confidence)
+    worst, best = (2 * share - 1 for share in of_parts)
+    certain = worst > 0
+    below = ((value - psi * worst) ** 2 + (worst * (psi - of_all[0] if certain else of_all[1] - psi)) ** 2) ** 0.5
+    low = value - below - (0 if certain else 0.5 / n)
+    parts = psi * best - value, best * (of_all[1] - psi)
+    high = value + ((parts[0] ** 2 + parts[1] ** 2) ** 0.5 if confidence <= 0.99 else parts[0] + parts[1]) + 0.5 / n
+    expected = (max(low, -1), min(high, 1))
+    assert paired_interval(b, c, n, confidence=confidence) == pytest.approx(expected)
+    assert confidence != 0.95 or paired_interval(b, c, n) == pytest.approx(expected)
+
+
+def test_equal_counts_have_an_interval_around_zero() -> None:
+    for b, n in ((0, 1), (1, 2), (5, 10), (7, 1000)):
+        found = paired_interval(b, b, n)
+        assert found.low == -found.high
+        assert 0 < found.high <= 1
+    assert paired_interval(0, 0, 1) == (-1, 1)
+    assert paired_interval(1, 1, 2) == (-1, 1)

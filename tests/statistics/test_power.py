@@ -105,3 +105,37 @@ def test_fewer_images_leave_room_for_the_margin(margin: float) -> None:
     for wrong in (0, 1):
         with pytest.raises(ValueError, match="margin"):
             fewest_images(wrong)
+
+
+@pytest.mark.parametrize("level", [1 / 16, 0.2])
+@pytest.mark.parametrize("n", [5, 8])
+def test_another_level_is_the_sum_over_all_outcomes_too(n: int, level: float) -> None:
+    """At 1/16 five images on one side are just enough: p is 2 / 32, and no more than the level."""
+    p_value, expected = cache(mcnemar), 0.0
+    for outcome in itertools.product((1, -1, 0), repeat=n):
+        won, lost = outcome.count(1), outcome.count(-1)
+        if won > lost and p_value(won, lost) <= level + 1e-12:
+            expected += math.prod({1: 0.6, -1: 0.2, 0: 0.2}[one] for one in outcome)
+    assert mcnemar_power(n, 0.8, 0.4, level=level) == pytest.approx(expected, abs=1e-9)
+
+
+def test_connors_formula_written_out() -> None:
+    for n, discordant, difference, level, z in ((100, 0.3, 0.1, 0.05, 1.959964), (50, 0.2, 0.15, 0.1, 1.644854)):
+        deviations = (difference * n**0.5 - z * discordant**0.5) / (discordant - difference**2) ** 0.5
+        expected = (1 + math.erf(deviations / 2**0.5)) / 2
+        assert connor_power(n, discordant, difference, level=level) == pytest.approx(expected, abs=1e-6)
+    assert connor_power(100, 0.3, 0.1) == connor_power(100, 0.3, 0.1, level=0.05)
+    # Where every image is a gain nothing is left to chance, and 1.96 squared is the number that it takes.
+    assert [connor_power(n, 1.0, 1.0) for n in (3, 4)] == [0.0, 1.0]
+
+
+def test_what_could_just_be_is_not_refused() -> None:
+    for difference, discordant in ((0.0, 0.1), (0.1, 0.1), (1.0, 1.0), (0.0, 1.0)):
+        for power in (mcnemar_power, connor_power):
+            assert 0 <= power(100, discordant, difference) <= 1
+    assert mcnemar_power(5, 1.0, 1.0) == 0 < mcnemar_power(6, 1.0, 1.0) == 1
+
+
+def test_what_is_detectable_is_by_the_exact_test_where_nothing_is_said() -> None:
+    found = detectable_difference(200, 0.1)
+    assert found == detectable_difference(200, 0.1, exact=True) != detectable_difference(200, 0.1, exact=False)

@@ -127,11 +127,31 @@ def test_no_spread_is_no_certainty(seeds: int) -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     first, second = study(4)
-    for wrong in (second[:, 1:], second[0]):
+    for one, other in ((first, second[:, 1:]), (first, second[0]), (first[0], second), (first[:, :1], second[:, :1])):
         with pytest.raises(ValueError, match="same images"):
-            seed_difference(first, wrong, paired=False, seed=0)
+            seed_difference(one, other, paired=False, seed=0)
+    assert seed_difference(first[:, :2], second[:, :2], paired=False, seed=0).interval
     with pytest.raises(ValueError, match="as many seeds"):
         seed_difference(first, second[1:], paired=True, seed=0)
     second[0, 0] = np.nan
     with pytest.raises(ValueError, match="not finite"):
         seed_difference(first, second, paired=True, seed=0)
+
+
+def test_one_network_whose_seeds_are_equal_leaves_the_other_s_spread() -> None:
+    first, second = study(4)
+    alike = np.repeat(second[:1], 4, axis=0)
+    found = seed_difference(first, alike, paired=False, seed=0)
+    mean, error = (first.mean(axis=1) - alike.mean()).mean(), first.mean(axis=1).std(ddof=1) / 2
+    assert found.on_these_images == pytest.approx((mean - 3.182446 * error, mean + 3.182446 * error))
+
+
+def test_words_and_defaults() -> None:
+    first, second = study(9)
+    said = [seed_difference(first[:n], second[:n], paired=True, seed=0).statement for n in (1, 2, 3)]
+    assert [one.split(":")[0] for one in said] == ["1 seed", "2 seeds", "3 seeds"]
+    rng = np.random.default_rng(4)
+    first, second = (0.8 * rng.random((8, 1)) + 0.2 * rng.random((8, 30)) for _ in range(2))
+    usual = seed_difference(first, second, paired=True, seed=3)
+    assert usual == seed_difference(first, second, paired=True, seed=3, resamples=10_000)
+    assert usual != seed_difference(first, second, paired=True, seed=3, resamples=9_999)

@@ -9,13 +9,15 @@ OUT ?= build/gpu
 WHEELHOUSE ?= build/wheelhouse
 PYTHON_VERSION ?= 3.12
 
-.PHONY: help demo test lint type unit docs evidence gpu wheelhouse figures release format clean
+.PHONY: help demo test lint type unit docs evidence mutants gpu wheelhouse figures release format clean
 
 help:
 	@echo "make demo    train the default pair on digits, attack it, write the report"
 	@echo "make test    lint, types and tests"
 	@echo "make docs    build the documentation into build/docs"
 	@echo "make evidence run the checks that take long"
+	@echo "make mutants change rules one at a time and list those whose change no test notices. PLACES='threat union',"
+	@echo "             COUNT=200 and SEED=0 say which; a second call goes on where the first was stopped"
 	@echo "make gpu     tests, speeds and two epochs on a CUDA device, in 9 minutes at most; a second call goes on where the"
 	@echo "             first was cut. DEVICE=cpu is a dry run; DATA=DIR takes real images; OUT=DIR (build/gpu) gets the results"
 	@echo "make wheelhouse PYTHON_VERSION=3.12   collect in build/wheelhouse what a machine lacks that has torch, torchvision"
@@ -63,6 +65,10 @@ docs: $(READY)
 # What claims rest on and takes long; DATA is a folder of real images, without which some of it is left out.
 evidence: $(READY)
 	AIGROB_EVIDENCE_DATA=$(DATA) OMP_NUM_THREADS=1 $(BIN)/pytest -m evidence -n auto --dist worksteal
+
+# Of each place 200 mutants by default; fails where its tests notice fewer than 90 %.
+mutants: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutants $(PLACES) $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
 
 # Where there are wheels, or $(PYTHON) has what is needed, no environment is built.
 AT_HAND = ls $(WHEELHOUSE)/*.whl >/dev/null 2>&1 || $(PYTHON) -c 'import importlib.util as u, sys; \

@@ -1,3 +1,4 @@
+import dataclasses
 from fractions import Fraction
 
 import pytest
@@ -100,3 +101,91 @@ def test_l2_start_fills_the_ball_evenly() -> None:
     for share in (0.3, 0.6, 0.9):
         assert (radius <= share * threat.value).float().mean().item() == pytest.approx(share**3, abs=0.012)
     assert (start - clean).mean(0).abs().max() < 0.005
+
+
+def test_what_a_threat_is_called_and_worth() -> None:
+    threat = Threat.parse(" 4/255 ")
+    assert (threat.norm, threat.text, threat.key) == ("linf", "4/255", "linf 4/255")
+    assert threat.value == 4 / 255
+    assert Threat.parse("8/510", "l2").key == "l2 4/255"
+    assert str(Threat.parse("8/510", "l2")) == "l2 8/510"
+    assert Threat.parse("0.1") != Threat.parse("0.1", "l2")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        threat.eps = Fraction(1)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("text", ["1.0", "1/1", "255/255", "0.999", "1e-9"])
+def test_all_of_the_pixel_range_is_no_more_than_it(text: str) -> None:
+    assert 0 < Threat.parse(text).eps <= 1
+
+
+@pytest.mark.parametrize("text", ["1.0001", "256/255", "2/1", " 1 "])
+def test_more_than_the_pixel_range_is_refused(text: str) -> None:
+    with pytest.raises(ThreatError, match=f"did you mean {text.strip()}/255"):
+        Threat.parse(text)
+
+
+def around(norm: str, eps: str, beyond: float) -> bool:
+    """Whether a change of all 64 pixels by the same is contained, that is longer than epsilon by so much."""
+    threat = Threat.parse(eps, norm)
+    clean = torch.full((1, 1, 8, 8), 0.25, dtype=torch.float64)
+    each = (threat.value + beyond) / (1 if norm == "linf" else 8)
+    return bool(threat.contains(clean + each, clean).all())
+
+
+@pytest.mark.parametrize(("norm", "eps", "slack"), [("linf", "0.1", 1e-6), ("l2", "0.5", 1.5e-6), ("l2", "4", 5e-6)])
+def test_a_ball_ends_a_millionth_beyond_its_radius(norm: str, eps: str, slack: float) -> None:
+    """In L2 a millionth of the radius further: what a sum in float32 is wrong by."""
+    for share, contained in ((-1.0, True), (0.0, True), (0.95, True), (1.05, False), (3.0, False)):
+        assert around(norm, eps, share * slack) == contained, share
+
+
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_the_box_ends_a_millionth_beyond_its_range(end: float) -> None:
+    outwards = 2 * end - 1
+    clean = torch.full((1, 1, 1, 2), end, dtype=torch.float64)
+    for beyond, contained in ((-1e-3, True), (0.0, True), (0.9e-6, True), (1.1e-6, False), (1e-3, False)):
+        moved = clean.clone()
+        moved[0, 0, 0, 1] += outwards * beyond  # one pixel is enough
+        assert bool(Threat.parse("0.1").contains(moved, clean)) == contained, beyond
+
+
+def test_a_projection_is_the_nearest_point() -> None:
+    clean = torch.full((1, 1, 1, 2), 0.5)
+    far = clean + torch.tensor([0.3, -0.4])
+    torch.testing.assert_close(Threat.parse("0.1").project(far, clean), clean + torch.tensor([0.1, -0.1]))
+    torch.testing.assert_close(Threat.parse("0.25", "l2").project(far, clean), clean + torch.tensor([0.15, -0.2]))
+    for norm in ("linf", "l2"):
+        near = clean + torch.tensor([0.03, -0.04])
+        assert torch.equal(Threat.parse("0.1", norm).project(near, clean), near)
+        assert torch.equal(Threat.parse("0.1", norm).project(clean, clean), clean)
+        wide = Threat.parse("0.9", norm).project(clean + torch.tensor([0.8, -0.1]), clean)
+        torch.testing.assert_close(wide, torch.tensor([[[[1.0, 0.4]]]]))
+
+
+def test_a_start_is_where_its_numbers_say() -> None:
+    clean = torch.full((2, 1, 1, 2), 0.5)
+    uniform = torch.tensor([[[[0.25, 0.75]]], [[[0.5, 0.9]]]])
+    radius = torch.tensor([0.25, 0.81])
+    square = Threat.parse("0.1").random_start(clean, uniform, radius) - clean
+    torch.testing.assert_close(square.flatten(1), torch.tensor([[-0.05, 0.05], [0.0, 0.08]]))
+    disc = Threat.parse("0.1", "l2").random_start(clean, uniform, radius) - clean
+    torch.testing.assert_close(disc.flatten(1).norm(dim=1), 0.1 * radius.sqrt())  # two pixels: a disc
+    torch.testing.assert_close(disc.flatten(1), torch.tensor([[-(0.125**0.5), 0.125**0.5], [0, 0.9]]) * 0.1)
+
+
+def test_a_corner_is_of_full_size_and_up_above_one_half() -> None:
+    clean = torch.full((1, 1, 1, 4), 0.5)
+    uniform = torch.tensor([[[[0.1, 0.5, 0.51, 0.9]]]])
+    signs = torch.tensor([-1.0, -1.0, 1.0, 1.0])
+    torch.testing.assert_close(Threat.parse("0.1").corner(clean, uniform), clean + 0.1 * signs)
+    torch.testing.assert_close(Threat.parse("0.1", "l2").corner(clean, uniform), clean + 0.05 * signs)
+    assert torch.equal(Threat.parse("0.9").corner(clean, uniform).flatten(), (signs + 1) / 2)
+
+
+def test_a_step_in_l2_has_length_one_however_small_the_gradient() -> None:
+    gradient = torch.tensor([[3.0, 4.0], [3e-43, 4e-43], [0.0, 0.0], [3e37, -4e37], [1e-45, 0.0]]).view(5, 1, 1, 2)
+    step = Threat.parse("0.1", "l2").steepest(gradient).flatten(1)
+    expected = torch.tensor([[0.6, 0.8], [0.6, 0.8], [0.0, 0.0], [0.6, -0.8], [1.0, 0.0]])
+    torch.testing.assert_close(step, expected, rtol=5e-3, atol=5e-3)  # the smallest floats have few digits
+    assert Threat.parse("0.1").steepest(gradient).flatten(1).tolist()[:2] == [[1, 1], [1, 1]]

@@ -1,13 +1,17 @@
-"""Writing files so that a reader never sees half of one, whenever the writer is killed."""
+"""Writing files so that a reader never sees half of one, whenever the writer is killed, and nobody's else is hit."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from robustbench_aig.errors import InputError
 
@@ -40,9 +44,18 @@ def distinct_names(texts: Sequence[str], most: int = 200) -> dict[str, str]:
         name = safe_name(text, most)
         taken = {other.casefold() for other in found.values()}
         if name != text or name.casefold() in taken:
-            name = f"{safe_name(text, most - 9)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+            name = f"{safe_name(text, most - 9)}-{_digest(text)}"
         found[text] = name
     return found
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
+
+
+def file_name(text: str) -> str:
+    """The name of a file that tells a text from all others."""
+    return distinct_names([text])[text]
 
 
 def make_folder(path: Path) -> None:
@@ -53,25 +66,71 @@ def make_folder(path: Path) -> None:
         raise unwritable(path, error) from None
 
 
+def make_own_folder(path: Path) -> None:
+    """The same for a folder inside a directory of ours, whose files we replace and delete: a link is refused."""
+    make_folder(path)
+    if path.is_symlink():
+        raise InputError(f"{path} is a link, and what it leads to is not ours to change: put a folder in its place")
+
+
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Replace a file by new content, whole or not at all: written beside it, flushed to disk, renamed.
+    """Replace a file by new content, whole or not at all.
 
     Raises:
-        InputError: the disk is full or the folder cannot be written.
+        InputError: the disk is full, the folder cannot be written, or what stands there is no plain file.
     """
-    data = content.encode() if isinstance(content, str) else content
-    # One fixed name: what a killed writer leaves behind, the next one overwrites.
-    temporary = path.with_name(f".{path.name}.partial")
     try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
+        with replacing(path) as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file, which takes the place of `path` when the block ends well, and else is gone.
+
+    It is written beside it, flushed to disk and renamed. Its name cannot be known beforehand and nothing that has the
+    name already is opened, so that no link that somebody laid there is followed.
+
+    Raises:
+        OSError: the system's; FileExistsError where a link, a device, a FIFO or a folder stands at `path`.
+    """
+    _refuse_special(path)
+    partial = path.with_name(f".aigrob-{_digest(path.name)}-{secrets.token_hex(8)}.partial")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        with open(os.open(partial, flags, 0o666), "wb") as stream:  # noqa: PTH123 - of a descriptor
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
+        partial.replace(path)
+    finally:
         with contextlib.suppress(OSError):  # a full disk needs the room
-            temporary.unlink(missing_ok=True)
-        raise unwritable(path, error) from None
+            partial.unlink(missing_ok=True)
+
+
+def remove_partial(folder: Path, of: Path | None = None) -> None:
+    """Delete what killed writers left in a folder where nobody else writes now, or of one file there; nothing else."""
+    for path in folder.glob(".aigrob-*.partial"):
+        found = _PARTIAL.fullmatch(path.name)
+        if found and (of is None or found[1] == _digest(of.name)) and not path.is_symlink():
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+_PARTIAL = re.compile(r"\.aigrob-([0-9a-f]{8})-[0-9a-f]{16}\.partial")
+_SPECIAL = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+
+
+def _refuse_special(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except OSError:  # there is nothing, or writing will say why not
+        return
+    if not stat.S_ISREG(mode):
+        what = _SPECIAL.get(stat.S_IFMT(mode), "a device")
+        raise FileExistsError(errno.EEXIST, f"it is {what}, not a plain file")
 
 
 class UnwritableError(InputError):
@@ -86,9 +145,8 @@ class UnwritableError(InputError):
 
 def unwritable(path: Path | str, error: OSError, option: str = "--out") -> UnwritableError:
     """The one line for a file or folder that cannot be written, and the option that names another."""
-    told = UnwritableError(
-        f"cannot write {path}: {error.strerror or error}; free some space or choose another {option}"
-    )
+    way_out = "free some space or choose" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose"
+    told = UnwritableError(f"cannot write {path}: {error.strerror or error}; {way_out} another {option}")
     told.reason = error
     return told
 

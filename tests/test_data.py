@@ -1,6 +1,5 @@
 """Data sets: splits, shapes, folders of odd images, and what is refused."""
 
-import os
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -104,7 +103,8 @@ def test_images_of_one_size_stay_as_they_are(tmp_path: Path, size: tuple[int, in
 
 def test_mixed_sizes_are_scaled_and_cropped_and_it_is_said(tmp_path: Path) -> None:
     write_images(tmp_path, size=(20, 30))
-    Image.new("RGB", (12, 40)).save(tmp_path / "train" / "cat" / "narrow.png")
+    for number in range(2):
+        Image.new("RGB", (12, 40)).save(tmp_path / "train" / "cat" / f"narrow{number}.png")
     data = load_data(str(tmp_path), seed=0)
     assert data.shape == (3, 12, 12)
     assert "2 sizes" in data.notes[0]
@@ -186,7 +186,7 @@ def text(root: Path) -> None:
     ("spoil", "words"),
     [
         (lambda root: (root / "train").rename(root / "training"), "no folder train/"),
-        (lambda root: (root / "test").rename(root / "val"), "no folder test/"),
+        (lambda root: (root / "test").rename(root / "testing"), "no folder test/"),
         (corrupt, "train/dog/5.png"),
         (text, "3.png: not an image"),
         (one_class, "only one class, 'cat'"),
@@ -284,13 +284,6 @@ def test_sixteen_bit_colour_keeps_its_upper_eight(tmp_path: Path) -> None:
 def test_too_few_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="too few"):
         load_data(str(write_images(tmp_path, train=2)), seed=0)
-
-
-def test_a_forbidden_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_images(tmp_path)
-    monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != "dog")
-    with pytest.raises(DataError, match="dog: permission denied"):
-        load_data(str(tmp_path), seed=0)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from robustbench_aig.cli.image_options import data_of, tested
 from robustbench_aig.cli.run_selection import AttackRequest, Choice, choose
 from robustbench_aig.corruptions.names import Corruption
 from robustbench_aig.errors import InputError
+from robustbench_aig.files import safe_name
 from robustbench_aig.norms import BALLS, DEFAULT
 from robustbench_aig.policies import refuse_unknown
 from robustbench_aig.records import EXACT, Asked
@@ -112,7 +113,7 @@ def assemble(
         images,
         data,
         wanted,
-        place=lambda plan: request.out / (request.name or f"{data.name}-{plan.digest[:8]}"),
+        place=lambda plan: request.out / (request.name or safe_name(f"{data.name}-{plan.digest[:8]}")),
         command=request.command,
         device=device,
         resume=request.resume,

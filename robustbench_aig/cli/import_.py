@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from robustbench_aig.cli.terminal import console
 from robustbench_aig.commands import aigrob
 from robustbench_aig.data import DataSet, load_data
 from robustbench_aig.errors import InputError, Interrupted
-from robustbench_aig.files import sha256_of
+from robustbench_aig.files import safe_name, sha256_of
 from robustbench_aig.models.importing import TARGET, Imported, Moments, import_state
 from robustbench_aig.models.state import read_state
 from robustbench_aig.recipes import ResNetRecipe
@@ -133,7 +132,7 @@ def _carry_out(request: ImportRequest, shown: Console) -> tuple[Path, RunRecord]
         )
     for note in _notes(imported, data, request.image_size):
         shown.print(f"{data.name}: {note}", markup=False)
-    directory = request.out / (request.name or re.sub(r"[^\w.-]+", "-", f"{data.name}-{imported.name}"))
+    directory = request.out / (request.name or safe_name(f"{data.name}-{imported.name}"))
     if (directory / RECORD).exists() and not request.overwrite:
         raise InputError(f"{directory} holds a run: --overwrite replaces it, --name chooses another directory")
     record = adopt(

@@ -17,7 +17,7 @@ from robustbench_aig.cli.policy_option import policy_of
 from robustbench_aig.cli.progress import counting, reading
 from robustbench_aig.cli.terminal import console, stdout
 from robustbench_aig.errors import InputError, Interrupted
-from robustbench_aig.files import make_folder
+from robustbench_aig.files import make_folder, safe_name
 from robustbench_aig.inspections import Inspection
 from robustbench_aig.records import ExplainedShare
 from robustbench_aig.reporting.gates_look_words import dependence_text
@@ -110,7 +110,7 @@ def _carry_out(request: InspectRequest, shown: Console) -> tuple[Inspection, Pat
         images, data = images_of(
             record.data, source=request.data, limit=request.limit, seed=request.seed, progress=progress
         )
-    directory = request.out / (request.name or f"inspect-{record.name}")
+    directory = request.out / (request.name or safe_name(f"inspect-{record.name}"))
     make_folder(directory)
     with counting(shown, "inspecting") as progress:
         inspection = inspect_network(

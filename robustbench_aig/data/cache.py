@@ -23,12 +23,14 @@ import PIL
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from robustbench_aig.files import remove_partial, replacing
+
 Pixels = NDArray[np.uint8]
 T = TypeVar("T")
 WORTHWHILE = 2000
 """Images of a split from which on it's kept: fewer are decoded in less time than anybody notices."""
 
-_FORMAT = 2
+_FORMAT = 3
 """To be raised when `decode` gives other pixels, or `measure` and `DataSet` other answers, for the same files."""
 
 
@@ -118,24 +120,18 @@ def alone(path: Path) -> Iterator[None]:
     except ImportError:
         raise OSError(errno.ENOLCK, "no file locks on this system") from None
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as turn:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW  # whoever laid a link there must not have us open what it leads to
+    with open(os.open(path.with_name(f".{path.name}.lock"), flags, 0o666), "r+b", 0) as turn:  # noqa: PTH123
         fcntl.flock(turn, fcntl.LOCK_EX)
         yield
 
 
 def write(path: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Make a file of parts, while `alone`: written beside it, flushed to disk, renamed. OSError where that fails."""
-    partial = path.with_name(f".{path.name}.partial")  # what a killed process leaves behind, the next one overwrites
-    try:
-        with partial.open("wb") as stream:
-            for part in parts:
-                stream.write(part)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        with suppress(OSError):  # a full disk needs the room
-            partial.unlink(missing_ok=True)
+    """Make a file of parts, while `alone`. OSError where that fails."""
+    remove_partial(path.parent, path)
+    with replacing(path) as stream:
+        for part in parts:
+            stream.write(part)
 
 
 def obstacle(path: Path, size: int) -> str | None:

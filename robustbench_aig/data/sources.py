@@ -6,6 +6,8 @@ What needs torchvision is imported when it is needed: that takes a second and a 
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +19,14 @@ from robustbench_aig.errors import DataError, did_you_mean
 from robustbench_aig.threat import Shape
 
 if TYPE_CHECKING:
+    from robustbench_aig.data.decoding import Sizes
     from robustbench_aig.data.folder import Folder
 
 KNOWN = ("cifar10", "cifar100", "svhn", "digits")
 LARGEST_DEFAULT = 64
+_SMALLEST_DEFAULT = 8
+_FEW = 0.05
+"""Share of the images that may be smaller than the side that all are scaled to."""
 
 
 def load_data(
@@ -39,11 +45,11 @@ def load_data(
     from where the next start maps it without opening an image, and training reads it even if it's larger than memory.
 
     Args:
-        source: `digits`, `cifar10`, `cifar100`, `svhn`, or a folder with `train/CLASS/*.png` and `test/CLASS/*.png`
-            (any format that Pillow reads, any size).
+        source: `digits`, `cifar10`, `cifar100`, `svhn`, or a folder with `train/CLASS/*` and `test/CLASS/*`, or
+            as `docs/image-folders.md` says.
         seed: decides which training images become the validation split; the test split never depends on it.
         image_size: side of the square that images are scaled and cropped to. Without it images of one size stay
-            as they are, and a folder of mixed sizes takes its smallest side, at most 64 pixels.
+            as they are. A folder of mixed sizes takes the smaller side that 95 % of them have, 8 to 64 pixels.
         shape: (C, H, W) that a trained network expects, instead of `image_size`; spares measuring a folder.
         root: where torchvision's sets live; default `$AIGROB_DATA`, else `~/.cache/aigrob`.
         download: fetch a torchvision set that is not there.
@@ -120,34 +126,65 @@ def _existing(source: str) -> Path:
 
 
 def _folder(root: Path, seed: int, image_size: int | None, shape: Shape | None, progress: Progress | None) -> DataSet:
-    from robustbench_aig.data.folder import scan_pair  # noqa: PLC0415 - see above
+    from robustbench_aig.data.folder import Folder  # noqa: PLC0415 - see above
+    from robustbench_aig.data.listing import list_folder, unsayable  # noqa: PLC0415 - see above
 
-    train_files, test_files = scan_pair(root)
-    notes: tuple[str, ...] = ()
+    path = root.resolve()
+    wrong = unsayable(str(path))
+    if wrong:
+        raise DataError(f"the name of the folder {str(path)!a} {wrong}: rename it")
+    *listed, notes = list_folder(root)
+    train_files, test_files = (Folder(split.root, split.classes, split.files, split.labels) for split in listed)
     if shape is None:
-        shape, notes = _common_shape(train_files, test_files, image_size)
+        shape, changed = _common_shape(train_files, test_files, image_size)
+        notes += changed
     obstacle = train_files.obstacle(shape) or test_files.obstacle(shape)
     if obstacle:
         notes += (unkept(obstacle),)
     images = train_files.image_set(shape, progress, keep=not obstacle)
     train, validation = cut_validation(images, seed)
     test = test_files.image_set(shape, progress, keep=not obstacle)
-    path = root.resolve()
     return DataSet(path.name, str(path), shape, train_files.classes, train, validation, test, notes)
 
 
 def _common_shape(train: Folder, test: Folder, image_size: int | None) -> tuple[Shape, tuple[str, ...]]:
     """The shape (C, H, W) that all images will have, and a note where some had to be changed."""
-    sizes, grey = train.measure()
-    test_sizes, test_grey = test.measure()
-    sizes |= test_sizes
-    channels = 1 if grey and test_grey else 3
+    measured = _measured(train, test)
+    sizes: Counter[tuple[int, int]] = Counter()
+    for height, width, count in (each for split in measured for each in split.counts):
+        sizes[height, width] += count
+    channels = 1 if all(split.grey for split in measured) else 3
     if image_size is None and len(sizes) == 1:
         return (channels, *next(iter(sizes))), ()
-    side = image_size or min(LARGEST_DEFAULT, *(min(size) for size in sizes))
-    if sizes == {(side, side)}:
+    side = image_size or min(LARGEST_DEFAULT, _small_side(sizes))
+    if set(sizes) == {(side, side)}:
         return (channels, side, side), ()
     what = f"images of {len(sizes)} sizes were" if len(sizes) > 1 else "images were"
     note = f"{what} scaled and cropped to {side}×{side} pixels"
     advice = "" if image_size else "; choose another side with --image-size"
     return (channels, side, side), (note + advice,)
+
+
+def _measured(*splits: Folder) -> list[Sizes]:
+    """The sizes in all splits; DataError names every image that can't be read."""
+    from robustbench_aig.data.decoding import UnreadableImages  # noqa: PLC0415 - see above
+
+    found, problems = [], []
+    for split in splits:
+        try:
+            found.append(split.measure())
+        except UnreadableImages as error:
+            problems += error.problems
+    if problems:
+        raise UnreadableImages(problems)
+    return found
+
+
+def _small_side(sizes: Mapping[tuple[int, int], int]) -> int:
+    """The smaller side that all but a few of the images have at least: a thumbnail must not shrink the set."""
+    few, below = _FEW * sum(sizes.values()), 0
+    for side, count in sorted((min(size), count) for size, count in sizes.items()):
+        below += count
+        if below > few:
+            return max(side, _SMALLEST_DEFAULT)
+    raise AssertionError

@@ -31,6 +31,9 @@ from robustbench_aig.threat import Threat
 _LONGEST = 100
 """Bytes of a network's name in a file's."""
 
+_UNNAMED = "unnamed"
+"""Until all evaluations are known, since their names must differ."""
+
 
 def plan_evaluations(
     models: Sequence[tuple[ModelRecord, Sequence[str]]],
@@ -67,17 +70,22 @@ def plan_evaluations(
 def _as_files(evaluations: Sequence[EvaluationPlan]) -> list[EvaluationPlan]:
     """The same with ids that are names of files, whatever networks and attacks are called."""
     models = distinct_names([evaluation.model for evaluation in evaluations], _LONGEST)
-    named = [
-        evaluation.model_copy(update={"id": f"{models[evaluation.model]}.{evaluation.id}"})
-        for evaluation in evaluations
-    ]
-    ids = distinct_names([re.sub("[/:]", "_", evaluation.id) for evaluation in named])
-    return [evaluation.model_copy(update={"id": ids[re.sub("[/:]", "_", evaluation.id)]}) for evaluation in named]
+    texts = [re.sub("[/:]", "_", f"{models[e.model]}.{e.policy}.{_what(e)}") for e in evaluations]
+    ids = distinct_names(texts)
+    return [e.model_copy(update={"id": ids[text]}) for e, text in zip(evaluations, texts, strict=True)]
+
+
+def _what(evaluation: EvaluationPlan) -> str:
+    if evaluation.threat:
+        return f"{evaluation.attack}.{evaluation.threat.norm}-{evaluation.threat.eps}"
+    if evaluation.corruption:
+        return f"{evaluation.corruption.name}.severity-{evaluation.corruption.severity}"
+    return evaluation.attack
 
 
 def _clean(model: str, policy: str) -> EvaluationPlan:
     return EvaluationPlan(
-        id=f"{policy}.clean",
+        id=_UNNAMED,
         model=model,
         policy=policy,
         attack="clean",
@@ -90,7 +98,7 @@ def _clean(model: str, policy: str) -> EvaluationPlan:
 def _attacked(model: str, policy: str, attack: NamedAttack, threat: Threat) -> EvaluationPlan:
     name, recipe = attack
     return EvaluationPlan(
-        id=f"{policy}.{name}.{threat.norm}-{threat.text}",
+        id=_UNNAMED,
         model=model,
         policy=policy,
         attack=name,
@@ -105,7 +113,7 @@ def _attacked(model: str, policy: str, attack: NamedAttack, threat: Threat) -> E
 def _corrupted(model: str, policy: str, corruption: CorruptionRecord) -> EvaluationPlan:
     computed = corruption.source == "computed"
     return EvaluationPlan(
-        id=f"{policy}.{corruption.name}.severity-{corruption.severity}",
+        id=_UNNAMED,
         model=model,
         policy=policy,
         attack=f"{corruption.name}:{corruption.severity}",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from torch import Tensor, cat
 from robustbench_aig.errors import RunError
 from robustbench_aig.evaluation.chunks import Images
 from robustbench_aig.evaluation.differing import differences
-from robustbench_aig.files import make_folder, write_atomic
+from robustbench_aig.files import make_own_folder, remove_partial, write_atomic
 from robustbench_aig.models.state import read_safetensors
 from robustbench_aig.records import Plan
 from robustbench_aig.records.documents import read_plan
@@ -82,9 +82,9 @@ class Store:
         """
         self.check(plan, resume=resume)
         for folder in ("parts", "samples", "images"):
-            make_folder(self.directory / folder)
-            for leftover in (self.directory / folder).glob(".*"):
-                leftover.unlink()  # a kill in mid-write leaves its temporary file
+            make_own_folder(self.directory / folder)
+            remove_partial(self.directory / folder)
+        remove_partial(self.directory)
         path = self.directory / "plan.json"
         if not path.exists():
             write_atomic(path, plan.model_dump_json(indent=1))
@@ -165,8 +165,9 @@ class Store:
                 part.with_suffix(suffix).unlink()
 
     def close(self) -> None:
-        """Remove what only unfinished work needs."""
-        shutil.rmtree(self.directory / "parts", ignore_errors=True)
+        """Remove the folder that only unfinished work needs; what others have put there stays, and so does it then."""
+        with suppress(OSError):
+            (self.directory / "parts").rmdir()
 
     def _note_seconds(self, evaluation: str, seconds: float) -> None:
         path = self.directory / "times.json"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from robustbench_aig.errors import ThreatError
+from robustbench_aig.files import safe_name
 from robustbench_aig.threat import Norm, Threat
 
 SCHEMA_VERSION = "2"
@@ -21,6 +22,16 @@ Precision = Literal["fp32", "bf16"]
 EXACT: Final = "exact"
 Draws = int | Literal["exact"]
 """How a random policy is judged: by so many draws of it, or by every pattern of its gates with its probability."""
+
+
+def _leads_nowhere_else(name: str) -> str:
+    if safe_name(name) != name:
+        raise ValueError(f"'{name}' is no name of a file: letters, digits and ._,=+- only, and a letter or digit first")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_leads_nowhere_else)]
+"""A name that files are given, and that may come from a stranger's file: it never leads out of a folder."""
 
 
 class Record(BaseModel):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from robustbench_aig.records.base import CorruptionRecord, Draws, Record, Role, Status, ThreatRecord
+from robustbench_aig.records.base import CorruptionRecord, Draws, FileName, Record, Role, Status, ThreatRecord
 from robustbench_aig.records.compute import Compute, Cost
 from robustbench_aig.records.gates import Gates
 
@@ -57,7 +57,7 @@ class Distance(Record):
 class Evaluation(Record):
     """The result of one measurement."""
 
-    id: str
+    id: FileName
     model: str
     gate_policy: str
     attack: str

@@ -6,7 +6,16 @@ from typing import Any
 
 from pydantic import Field
 
-from robustbench_aig.records.base import SCHEMA_VERSION, CorruptionRecord, Draws, Precision, Record, Role, ThreatRecord
+from robustbench_aig.records.base import (
+    SCHEMA_VERSION,
+    CorruptionRecord,
+    Draws,
+    FileName,
+    Precision,
+    Record,
+    Role,
+    ThreatRecord,
+)
 from robustbench_aig.records.networks import ModelRecord
 from robustbench_aig.threat import Shape
 
@@ -26,7 +35,7 @@ class DataRecord(Record):
 class EvaluationPlan(Record):
     """One measurement: a model under a gate policy, an attack and a threat."""
 
-    id: str = Field(description="file name of its rows")
+    id: FileName = Field(description="file name of its rows")
     model: str
     policy: str
     attack: str

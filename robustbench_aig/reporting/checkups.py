@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from robustbench_aig.errors import InputError
-from robustbench_aig.files import make_folder, write_atomic
+from robustbench_aig.files import file_name, make_own_folder, write_atomic
 from robustbench_aig.records import Checkup
 from robustbench_aig.reporting.evidence import CHECKS, load_plan
 from robustbench_aig.reporting.report_files import write_report
@@ -42,6 +42,7 @@ def add_checkup(directory: Path, found: Checkup) -> None:
         RunError: the report's evidence is damaged.
         InputError: the folder cannot be written.
     """
-    make_folder(directory / CHECKS)
-    write_atomic(directory / CHECKS / f"{found.run}.{found.policy}.json", found.model_dump_json(indent=1) + "\n")
+    make_own_folder(directory / CHECKS)
+    name = file_name(f"{found.run}.{found.policy}")
+    write_atomic(directory / CHECKS / f"{name}.json", found.model_dump_json(indent=1) + "\n")
     write_report(directory)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from robustbench_aig.data import ImageSet
 from robustbench_aig.errors import RunError
-from robustbench_aig.files import make_folder, sha256_of
+from robustbench_aig.files import make_folder, remove_partial, sha256_of
 from robustbench_aig.models import profile_macs
 from robustbench_aig.precision import float32
 from robustbench_aig.randomness import seed_of
@@ -154,9 +154,11 @@ def open_session(job: Job, old: RunRecord | None) -> Session:
         step=0,
         tally=Tally.empty(len(targets), device),
     )
-    if job.hardware.world.leads and old is None:
+    if job.hardware.world.leads:
         make_folder(job.directory)
-        clear_run(job.directory)
+        remove_partial(job.directory)
+        if old is None:
+            clear_run(job.directory)
     job.hardware.world.wait()
     if old is not None:
         session.load()

@@ -145,3 +145,17 @@ def test_help_has_examples_and_the_command_is_listed(root: Path) -> None:
 def test_json_has_a_schema_version(root: Path) -> None:
     inspected(root, "plain", "--limit", "10", "--name", "versioned")
     assert json.loads((root / "reports" / "versioned" / "inspect.json").read_text())["schema_version"] == "2"
+
+
+def test_a_name_in_a_record_leads_nowhere_else(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "runs" / "gated", tmp_path / "in" / "runs" / "gated")
+    file = tmp_path / "in" / "runs" / "gated" / "run.json"
+    content = json.loads(file.read_text())
+    content["name"], content["data"]["name"] = "../../x", "../../y"
+    file.write_text(json.dumps(content))
+    inspected(tmp_path / "in", "gated", "--limit", "20")
+    attacked = aigrob_here(tmp_path / "in", "attack", "gated", "--limit", "10", "--attack", "fgsm", "--eps", "8/255")
+    assert attacked.returncode == 0, attacked.stderr
+    assert {path.name for path in (tmp_path / "in").iterdir()} == {"runs", "reports"}
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert len(list((tmp_path / "in" / "reports").iterdir())) == 2

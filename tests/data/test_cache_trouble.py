@@ -16,6 +16,7 @@ import torch
 from robustbench_aig.data import cache
 from robustbench_aig.errors import DataError
 from tests.data.cached import assert_right, load, names, straight
+from tests.leftovers import half_written
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def test_damage_is_repaired(damage: Callable[[bytes], bytes], root: Path, kept: 
     assert file.read_bytes() == whole
 
 
-@pytest.mark.parametrize("content", [b"", b"[[[8,", b"[[[8,8,8]],true]", b"\xff", b"{}"])
+@pytest.mark.parametrize("content", [b"", b"[[[8,", b"[[[8,8]],true]", b"\xff", b"{}"])
 def test_a_damaged_measurement_is_repaired(content: bytes, root: Path, kept: Path) -> None:
     mean = load(root).mean
     files = list(kept.glob("*.json"))
@@ -51,14 +52,15 @@ def test_a_damaged_measurement_is_repaired(content: bytes, root: Path, kept: Pat
     assert [file.read_bytes() for file in files] == whole
 
 
-def test_half_a_temporary_file_is_written_over(root: Path, kept: Path) -> None:
+def test_half_a_temporary_file_is_removed(root: Path, kept: Path) -> None:
     _ = load(root).train.images
     (file,) = kept.glob("*.npy")
-    half = file.with_name(f".{file.name}.partial")
-    half.write_bytes(file.read_bytes()[:1000] + b"rubbish" * 1000)
+    half = half_written(file, file.read_bytes()[:1000] + b"rubbish" * 1000)
+    other = half_written(file.with_name("another.npy"), b"of a process that writes another file now")
     file.unlink()
     assert_right(root)
     assert not half.exists()
+    assert other.exists()
 
 
 def test_a_damaged_image_leaves_nothing_behind(root: Path, kept: Path) -> None:
@@ -68,7 +70,7 @@ def test_a_damaged_image_leaves_nothing_behind(root: Path, kept: Path) -> None:
     for _ in range(2):  # the second one isn't locked out
         with pytest.raises(DataError, match=r"train/dog/5\.png"):
             _ = load(root).train.images
-    assert not names(kept, "[!.]*.npy") | names(kept, "*.partial")
+    assert not names(kept, "[!.]*.npy") | names(kept, ".*.partial")
     path.write_bytes(good)
     assert_right(root)
 
@@ -159,7 +161,7 @@ def blocks():
 
 print(cache["keep_pixels"](path, (100, 3, 4, 4), blocks())[:, 0, 0, 0].tolist() == [i // 10 for i in range(100)])
 """
-"""Another process, which writes a hundred images in ten blocks; without the package, it starts in a moment."""
+"""Another process, which writes a hundred images in ten blocks; without torch it starts in a moment."""
 
 
 def writer(path: Path, begun: Path, seconds: float) -> subprocess.Popen[str]:
@@ -182,9 +184,9 @@ def test_a_killed_process_is_in_nobody_s_way(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     assert not path.exists()
-    assert path.with_name(".images.npy.partial").exists()
+    assert list(path.parent.glob(".aigrob-*.partial"))
     wanted = np.arange(4 * 3 * 2 * 2, dtype=np.uint8).reshape(4, 3, 2, 2)
     made = cache.keep_pixels(path, wanted.shape, [wanted[:1], wanted[1:]])
     assert made is not None
     assert np.array_equal(made, wanted)
-    assert not path.with_name(".images.npy.partial").exists()
+    assert not list(path.parent.glob(".*.partial"))

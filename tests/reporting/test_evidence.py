@@ -40,14 +40,6 @@ def test_damaged_plan_is_told_in_one_line(tmp_path: Path, content: str, message:
     assert "\n" not in str(caught.value)
 
 
-def test_plan_may_not_name_files_elsewhere(study: Study, tmp_path: Path) -> None:
-    first = study.plan.evaluations[0].model_copy(update={"id": "../outside"})
-    plan = study.plan.model_copy(update={"evaluations": [first]})
-    (tmp_path / "plan.json").write_text(plan.model_dump_json())
-    with pytest.raises(RunError, match="is no file name"):
-        load_plan(tmp_path)
-
-
 def test_truncated_table(study: Study, tmp_path: Path) -> None:
     path = study.write(tmp_path) / "samples" / f"{NAME}.parquet"
     path.write_bytes(path.read_bytes()[:-40])

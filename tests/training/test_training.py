@@ -36,6 +36,7 @@ from robustbench_aig.training import (
 )
 from robustbench_aig.training.scoring import Scorer
 from robustbench_aig.training.train_loop import train as train_network
+from tests.leftovers import half_written
 from tests.tiny import job, recipe, result, write_images
 
 
@@ -215,7 +216,7 @@ def test_history_beyond_the_checkpoint_is_trained_again(finished: Job, tmp_path:
     assert isinstance(next(events), EpochEvent)
     events.close()  # type: ignore[attr-defined]
     (cut.directory / CHECKPOINT).write_bytes(early)
-    (cut.directory / f".{CHECKPOINT}.partial").write_bytes(b"half a check")
+    half_written(cut.directory / CHECKPOINT, b"half a check")
     finish(train(cut, resume=True))
     assert result(cut.directory) == result(finished.directory)
     assert not list(cut.directory.glob(".*"))

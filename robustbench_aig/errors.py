@@ -13,6 +13,7 @@ AigrobError
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -78,6 +79,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names) or 'none'}"
+
+
+def printable(text: str) -> str:
+    """A text of anybody as a terminal may show it: control characters and lone surrogates as escapes."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""All but tab and line feed; among them those that turn the direction in which a line is read."""
 
 
 def first_line(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from robustbench_aig.errors import InputError
+from robustbench_aig.errors import InputError, printable
 
 
 def data_folder(kind: str) -> Path:
@@ -47,6 +47,13 @@ def distinct_names(texts: Sequence[str], most: int = 200) -> dict[str, str]:
             name = f"{safe_name(text, most - 9)}-{_digest(text)}"
         found[text] = name
     return found
+
+
+def unsayable(name: str) -> str | None:
+    """Why a name can't stand in a report or on a terminal."""
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        return "isn't UTF-8"
+    return "has a control character" if printable(name) != name or set("\n\t") & set(name) else None
 
 
 def _digest(text: str) -> str:

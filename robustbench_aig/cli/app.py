@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import importlib
+import io
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ import click
 
 import robustbench_aig
 from robustbench_aig.cli.leading import leads
-from robustbench_aig.errors import AigrobError, InputError, Interrupted, did_you_mean
+from robustbench_aig.errors import AigrobError, InputError, Interrupted, did_you_mean, printable
 from robustbench_aig.files import unwritable
 
 _CLI = "robustbench_aig.cli"
@@ -94,7 +95,8 @@ class App(click.Group):
             # torchrun interrupts the other processes as soon as the leader has ended, which tells why.
             if code != Interrupted.exit_code or leads():
                 # In one line; what stands between the quotes of a command must stay as it is.
-                click.echo(f"aigrob: {' '.join(part.strip() for part in line.splitlines() if part.strip())}", err=True)
+                parts = " ".join(part.strip() for part in line.splitlines() if part.strip())
+                click.echo(f"aigrob: {printable(parts)}", err=True)
             sys.exit(code)
         sys.exit(result if isinstance(result, int) else 0)
 
@@ -162,6 +164,10 @@ def app(ctx: click.Context) -> None:
 
 def main() -> None:
     """Entry point of the installed command."""
+    # A letter that the terminal's encoding lacks, such as ε where that is ASCII, is spelled out and ends nothing.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # OpenMP threads that wait for each other by spinning make a shared machine several times slower; read once, when
     # torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")

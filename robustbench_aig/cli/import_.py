@@ -89,7 +89,7 @@ class ImportRequest:
     show_default=True,
     help="Folder for the run.",
 )
-@click.option("--name", metavar="NAME", help="Name of the run.  [default: made up of data and network]")
+@click.option("--name", type=options.NAME, help="Name of the run.  [default: made up of data and network]")
 @click.option("--overwrite", is_flag=True, help="Replace a run that is in the way.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Cuts the validation split.")
 @options.quiet_option

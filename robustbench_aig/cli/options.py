@@ -12,6 +12,7 @@ import click
 from robustbench_aig.cli.worker_processes import is_companion
 from robustbench_aig.commands import Value, aigrob, spelled
 from robustbench_aig.errors import InputError
+from robustbench_aig.files import unsayable
 from robustbench_aig.norms import BALLS, DEFAULT
 from robustbench_aig.records import EXACT, Draws
 from robustbench_aig.runs import spelled_run
@@ -59,6 +60,32 @@ norm_option = click.option(
     help=f"Of the balls: {', '.join(BALLS)}.",
 )
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+_LONGEST = 200
+"""Bytes of a folder's name."""
+
+
+class _Name(click.ParamType[str]):
+    """The name of one folder: refused before anything is computed where a report or another system couldn't bear it."""
+
+    name = "NAME"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as it is."""
+        wrong = unsayable(value) or _wrong(value)
+        if wrong:
+            self.fail(f"{value!a} {wrong}: it becomes the name of a folder", param, ctx)
+        return value
+
+
+def _wrong(name: str) -> str | None:
+    if set("/\\") & set(name):
+        return "has a slash"
+    if not name.strip() or name.startswith("."):
+        return "is empty, or begins with a dot"
+    return f"has more than {_LONGEST} bytes" if len(name.encode()) > _LONGEST else None
+
+
+NAME = _Name()
 json_option = click.option("--json", is_flag=True, help="One JSON document on stdout instead of tables.")
 quiet_option = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 images_option = click.option(
@@ -131,7 +158,7 @@ def shared(*, out: str | None, verb: str, limit: int | None = None, resume: bool
         text = "Folder for what is written."
         several = [
             click.option("--out", type=_FOLDER, default=Path(out), show_default=True, help=text),
-            click.option("--name", metavar="NAME", help="Name of the directory below --out.  [default: made up]"),
+            click.option("--name", type=NAME, help="Name of the directory below --out.  [default: made up]"),
             *several,
         ]
 

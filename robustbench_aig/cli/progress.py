@@ -9,9 +9,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from robustbench_aig.cli.forecast import Forecast
+from robustbench_aig.errors import printable
 from robustbench_aig.runs import RunRecord
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def follow(events: Iterator[Event], name: str, to: Console) -> RunRecord:
                 continue
             if task is None:
                 # A resumed training must not count what was done before as done just now.
-                task = bar.add_task(name, total=event.steps, completed=event.step, state="")
+                task = bar.add_task(escape(printable(name)), total=event.steps, completed=event.step, state="")
             state = _state(event.epoch, event.epochs, event.loss, event.accuracy, event.rate)
             bar.update(task, completed=event.step, state=state)
     raise AssertionError("a training ends with its record")

@@ -8,19 +8,31 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 from rich.console import Console
+from rich.text import Text
+
+from robustbench_aig.errors import printable
+
+
+class _Plain(Console):
+    """Shows names from files of strangers as text: what would move the cursor or change colours is spelled out."""
+
+    def render_str(self, text: str, **how: Any) -> Text:  # noqa: ANN401 - rich's own signature
+        """A text or a table's cell; rich's docs say the rest."""
+        return super().render_str(printable(text), **how)
 
 
 def stdout() -> Console:
     """As wide as the terminal, or wide enough for a table in a log."""
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
+    console = _Plain()
+    return console if console.is_terminal else _Plain(width=120)
 
 
 def console(*, quiet: bool) -> Console:
     """For progress and notes: stderr, or nowhere."""
-    return Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+    return _Plain(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from robustbench_aig.data.decoding import DENIED, one_line
 from robustbench_aig.errors import DataError
+from robustbench_aig.files import unsayable
 
 ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 """Of files that are taken for images, in either case."""
@@ -99,13 +100,6 @@ class _Search:
         return not wrong
 
 
-def unsayable(name: str) -> str | None:
-    """Why a name can't stand in a report or on a terminal."""
-    if any("\ud800" <= letter <= "\udfff" for letter in name):
-        return "isn't UTF-8"
-    return "has a control character" if any(letter < " " or "\x7f" <= letter < "\xa0" for letter in name) else None
-
-
 def _walk(folder: str, above: frozenset[_Place]) -> Iterator[tuple[str, list[str]]]:
     """Every folder below one and its files. What is hidden, no file, or a link to a folder above adds nothing."""
     here = _place(folder)
@@ -185,10 +179,9 @@ def _two_splits(root: Path, held: Sequence[str], search: _Search) -> tuple[Liste
     search.problems += [*_of_train(train, search.unread), *_of_test(train, test, search.unread)]
     label_of = {name: label for label, name in enumerate(train.classes)}
     labels = tuple(label_of.get(test.classes[label], -1) for label in test.labels)
-    notes = () if held[0] == "test" else (f"{held[0]}/ is taken for the test split",)
-    if held[1:]:
-        notes += (f"{held[1]}/ isn't used: validation images are cut from train/",)
-    return train, Listed(test.root, train.classes, test.files, labels), notes
+    notes = [] if held[0] == "test" else [f"{held[0]}/ is taken for the test split"]
+    notes += [f"{name}/ isn't used: validation images are cut from train/" for name in held[1:]]
+    return train, Listed(test.root, train.classes, test.files, labels), tuple(notes)
 
 
 def _of_train(train: Listed, unread: set[Path]) -> list[str]:

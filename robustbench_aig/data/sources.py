@@ -16,6 +16,7 @@ import torch
 from robustbench_aig.data.cache import unkept
 from robustbench_aig.data.images import DataSet, ImageSet, Progress, cut_validation, resident
 from robustbench_aig.errors import DataError, did_you_mean
+from robustbench_aig.files import unsayable
 from robustbench_aig.threat import Shape
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _existing(source: str) -> Path:
 
 def _folder(root: Path, seed: int, image_size: int | None, shape: Shape | None, progress: Progress | None) -> DataSet:
     from robustbench_aig.data.folder import Folder  # noqa: PLC0415 - see above
-    from robustbench_aig.data.listing import list_folder, unsayable  # noqa: PLC0415 - see above
+    from robustbench_aig.data.listing import list_folder  # noqa: PLC0415 - see above
 
     path = root.resolve()
     wrong = unsayable(str(path))
@@ -169,7 +170,8 @@ def _measured(*splits: Folder) -> list[Sizes]:
     """The sizes in all splits; DataError names every image that can't be read."""
     from robustbench_aig.data.decoding import UnreadableImages  # noqa: PLC0415 - see above
 
-    found, problems = [], []
+    found: list[Sizes] = []
+    problems: list[str] = []
     for split in splits:
         try:
             found.append(split.measure())

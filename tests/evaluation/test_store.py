@@ -43,6 +43,6 @@ def test_a_plan_names_no_file_elsewhere(name: str, tmp_path: Path) -> None:
     content = make().model_dump(mode="json")
     content["evaluations"][0]["id"] = name
     (tmp_path / "plan.json").write_text(json.dumps(content))
-    with pytest.raises(RunError, match=r"evaluations\.0\.id: .* is no name of a file"):
+    with pytest.raises(RunError, match=r"(?s)evaluations\.0\.id: .* is no name of a file"):
         Store(tmp_path).open(make(), resume=True)
     assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -124,15 +125,21 @@ def known_norm(text: str) -> Norm:
     return text
 
 
+_NUMBER = re.compile(r"[+-]?(?=\.?[0-9])[0-9]{0,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,3})?")
+"""So short that no power of ten takes seconds, or memory, to be written out."""
+_LEAST, _MOST = Fraction(1, 10**30), Fraction(10**30)
+"""Within these, float32 holds a radius."""
+
+
 def _exact(text: str) -> Fraction:
-    parts = text.strip().split("/")
-    try:
-        if len(parts) == 1:
-            return Fraction(parts[0])
-        if len(parts) == 2:
-            return Fraction(parts[0]) / Fraction(parts[1])
-    except ZeroDivisionError:
-        raise ThreatError(f"epsilon '{text}' divides by zero: write it like 4/255") from None
-    except ValueError:
-        pass
-    raise ThreatError(f"epsilon '{text}' is not a number: write it like 4/255 or 0.03")
+    shown = text if len(text) <= 40 else f"{text[:40]}…"
+    parts = [part.strip() for part in text.split("/")]
+    if len(parts) > 2 or not all(map(_NUMBER.fullmatch, parts)):
+        raise ThreatError(f"epsilon '{shown}' is not a number: write it like 4/255 or 0.03")
+    numerator, denominator = map(Fraction, [*parts, "1"][:2])
+    if not denominator:
+        raise ThreatError(f"epsilon '{shown}' divides by zero: write it like 4/255")
+    eps = numerator / denominator
+    if eps and not _LEAST <= abs(eps) <= _MOST:
+        raise ThreatError(f"epsilon '{shown}' is no size that a change of images can have: write it like 4/255 or 0.03")
+    return eps

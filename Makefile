@@ -9,7 +9,7 @@ OUT ?= build/gpu
 WHEELHOUSE ?= build/wheelhouse
 PYTHON_VERSION ?= 3.12
 
-.PHONY: help demo test lint type unit docs evidence mutants gpu wheelhouse figures release format clean
+.PHONY: help demo test lint type unit docs evidence mutants gpu wheelhouse figures release constraints format clean
 
 help:
 	@echo "make demo    train the default pair on digits, attack it, write the report"
@@ -24,6 +24,7 @@ help:
 	@echo "             and no network; make gpu takes it from there. ALL=1 takes pyarrow, scipy and the other large ones, too"
 	@echo "make figures count the recipes' networks and write the figures into models/"
 	@echo "make release RUNS='runs/...' put finished runs into models/released/"
+	@echo "make constraints  pin in constraints.txt what is installed here, once the tests have passed"
 	@echo "make format  let ruff format and mend the code"
 	@echo "make clean   remove the virtual environment and caches"
 
@@ -87,6 +88,12 @@ figures: $(READY)
 # Puts finished runs, named by their directories, into models/released/.
 release: $(READY)
 	$(BIN)/python -m tools.releasing $(RUNS)
+
+# The head of the file stays. Without what is upgraded behind torchattacks' back, and adv-lib, which is no dependency.
+APART := requests|urllib3|idna|chardet|charset-normalizer|certifi|adv-lib
+constraints: $(READY)
+	{ grep '^#' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | grep -viE '^($(APART))=='; } > constraints.new
+	mv constraints.new constraints.txt
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

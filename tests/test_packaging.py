@@ -1,15 +1,21 @@
-"""The wheel, installed outside the checkout, and the versions in the environment."""
+"""The wheel, installed outside the checkout, and versions: in the environment and wherever they are said."""
 
+import os
+import re
 import subprocess
 import sys
+import tomllib
 import venv
 from importlib.metadata import version
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from robustbench_aig import __version__
 from tests.command import refused
 
 ROOT = Path(__file__).parent.parent
@@ -52,3 +58,29 @@ def test_wheel_works_from_any_directory(tmp_path: Path, monkeypatch: pytest.Monk
 def test_the_pin_of_torchattacks_is_overridden(package: str, at_least: str) -> None:
     """torchattacks pins a requests of 2020 that it never imports; `make` upgrades it, and what it needs."""
     assert Version(version(package)) >= Version(at_least)
+
+
+def test_version_and_date_are_the_same_wherever_they_stand() -> None:
+    """In the package, in what is cited and in the newest dated heading of the changelog."""
+    cited = dict(re.findall(r"^(version|date-released): (\S+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE))
+    released = re.search(r"^## \[(\d\S*)\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert released
+    assert (cited["version"], cited["date-released"]) == released.groups()
+    assert released[1] == __version__
+
+
+def test_constraints_pin_what_the_package_asks_for_by_public_versions() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    pins = dict(line.split("==") for line in lines)
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines), "no folders, hosts or builds of a machine"
+    pinned = {canonicalize_name(name): text for name, text in pins.items()}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [Requirement(text) for text in (*project["dependencies"], *project["optional-dependencies"]["dev"])]
+    for each in wanted:
+        assert each.specifier.contains(pinned[canonicalize_name(each.name)]), each
+
+
+def test_what_ci_runs_is_the_script_of_the_checkout() -> None:
+    steps = re.findall(r"^ +- run: (.*)$", (ROOT / ".github" / "workflows" / "ci.yml").read_text(), re.MULTILINE)
+    assert steps == ["bash .ci/run"]
+    assert os.access(ROOT / ".ci" / "run", os.R_OK)

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from torch import nn
 
+from robustbench_aig import __version__
 from robustbench_aig.attacks import compute_objectives, gradient_modes, objectives
 from robustbench_aig.attacks.apgd import Apgd
 from robustbench_aig.attacks.compute_attacks import ComputeAttack
@@ -122,5 +123,5 @@ def build_objective(recipe: Objective) -> objectives.Objective:
 
 
 def provider_version(provider: str) -> str:
-    """The installed version of whose code runs."""
-    return version("robustbench_aig" if provider == "aigrob" else provider)
+    """The version of whose code runs."""
+    return __version__ if provider == "aigrob" else version(provider)

@@ -19,7 +19,9 @@ _PARTS: dict[str, Callable[[Plan], object]] = {
     "settings of an attack": lambda plan: {e.attack: e.settings for e in plan.evaluations},
     "threats": lambda plan: _of_each(plan, lambda e: e.threat),
     "corruptions": lambda plan: _of_each(plan, lambda e: e.corruption),
-    "versions of providers": lambda plan: {e.provider: e.provider_version for e in plan.evaluations},
+    "versions of providers": lambda plan: {
+        e.provider: e.provider_version for e in plan.evaluations if e.provider != "aigrob"
+    },
 }
 
 

@@ -28,6 +28,10 @@ from robustbench_aig.records import (
 )
 from robustbench_aig.threat import Threat
 
+NUMBERS_SINCE = "0.1.0"
+"""The version of aigrob since which equal plans give equal numbers. In a digest it stands for our own, so that a later
+version goes on with what an earlier one began; what changes the numbers of attacks or judge raises it."""
+
 _LONGEST = 100
 """Bytes of a network's name in a file's."""
 
@@ -141,9 +145,9 @@ def make_plan(
 ) -> Plan:
     """A plan with its digest.
 
-    The digest covers data, weights, attacks with their providers' versions, threats, corruptions, policies, seed,
-    chunk, draws, cascade and precision, and the version of torch; not the command, what it called all this, the date or
-    the machine.
+    The digest covers data, weights, attacks with their providers' versions (ours: `NUMBERS_SINCE`), threats,
+    corruptions, policies, seed, chunk, draws, cascade and precision, and the version of torch; not the command, what it
+    called all this, the date or the machine.
     """
     if not evaluations:
         raise InputError("nothing to evaluate: name at least one attack and one epsilon, or a corruption")
@@ -194,4 +198,5 @@ def _decisive_of(model: ModelRecord) -> dict[str, Any]:
 
 def _decisive(evaluation: EvaluationPlan) -> dict[str, Any]:
     """Without the key of corruptions where there is none, as before there were any: digests stay what they were."""
-    return evaluation.model_dump(exclude=None if evaluation.corruption else {"corruption"})
+    ours = {"provider_version": NUMBERS_SINCE} if evaluation.provider == "aigrob" else {}
+    return evaluation.model_dump(exclude=None if evaluation.corruption else {"corruption"}) | ours

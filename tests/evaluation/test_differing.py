@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
+from robustbench_aig.attacks import attack_factory
 from robustbench_aig.errors import RunError
 from robustbench_aig.evaluation import Store, make_plan
 from robustbench_aig.evaluation.differing import differences
 from robustbench_aig.records import CorruptionRecord, DataRecord, Plan
 from tests.evaluation.conftest import make
+
+AS_OF_0_1_0 = "3f996175b65d96c82d99f870c7294073ab15a076386402d04c9c5460de685433"
+"""The digest that version 0.1.0 gave the plan of the last test."""
 
 FOG = CorruptionRecord(name="fog", severity=1, source="computed")
 
@@ -57,3 +61,20 @@ def test_what_was_changed_is_named(change: str, tmp_path: Path) -> None:
     Store(tmp_path).open(before, resume=False)
     with pytest.raises(RunError, match=", ".join(names)):
         Store(tmp_path).check(after, resume=True)
+
+
+def test_a_later_version_goes_on_with_what_an_earlier_one_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a provider's code the version decides numbers; of ours what `NUMBERS_SINCE` says."""
+    attacks = ("fgsm", "pgd-torchattacks", "corners", "apgd", "compute-up")
+    before = again(make(attacks), environment={"torch": "2.14.1"})
+    assert before.digest == AS_OF_0_1_0
+    Store(tmp_path).open(before, resume=False)
+    monkeypatch.setattr(attack_factory, "__version__", "9")
+    after = again(make(attacks), environment={"torch": "2.14.1"})
+    assert {e.provider_version for e in after.evaluations if e.provider == "aigrob"} == {"9"}
+    Store(tmp_path).check(after, resume=True)
+    assert before.digest == after.digest
+    others = [e.model_copy(update={"provider_version": "9"}) for e in before.evaluations]
+    assert differences(before, again(before, evaluations=others)) == ["versions of providers"]

@@ -6,8 +6,10 @@ AigrobError
 │   ├── RecipeError   a recipe that does not parse or validate
 │   ├── DataError     a data set that cannot be read
 │   ├── RunError      a run or report directory that is missing, damaged or foreign
+│   │   └── LostProcessError  one of several processes has ended
 │   └── NetworkError  a network that isn't ours fails on images
 ├── AttackError       an attack crashed, returned NaN or left the ball: its images are errors, never robust (exit 1)
+│   └── NotFiniteError  a network returned NaN or infinite logits
 ├── CheckError        checks were carried out, and some failed (exit 1)
 └── Interrupted       stopped by the user; what is finished is on disk (exit 3)
 """
@@ -43,6 +45,13 @@ class RunError(InputError):
     """A run or report directory that is missing, damaged or foreign."""
 
 
+class LostProcessError(RunError):
+    """One of the processes that share an evaluation has ended."""
+
+    def __init__(self) -> None:
+        super().__init__("another process of this evaluation has ended; go on with --resume")
+
+
 class NetworkError(InputError):
     """A network that isn't ours fails on images."""
 
@@ -51,6 +60,13 @@ class AttackError(AigrobError):
     """An attack crashed, returned NaN or left the ball."""
 
     exit_code = 1
+
+
+class NotFiniteError(AttackError):
+    """A network returned NaN or infinite logits."""
+
+    def __init__(self) -> None:
+        super().__init__("the network returned NaN or infinite logits")
 
 
 class CheckError(AigrobError):
@@ -88,6 +104,11 @@ def printable(text: str) -> str:
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """All but tab and line feed; among them those that turn the direction in which a line is read."""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """An error message: a name that isn't known, and the nearest one that is."""
+    return f"unknown {what} '{name}': {did_you_mean(name, known)}"
 
 
 def first_line(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robustbench_aig.errors import InputError, did_you_mean
+from robustbench_aig.errors import InputError, unknown
 
 PLAIN = "none"
 """What stands for a policy where a network has no gates."""
@@ -74,4 +74,4 @@ def traits(policy: str) -> Traits:
 def refuse_unknown(name: str) -> None:
     """InputError for a gate policy that no network can be deployed under."""
     if name not in POLICIES:
-        raise InputError(f"unknown gate policy '{name}': {did_you_mean(name, POLICIES)}")
+        raise InputError(unknown("gate policy", name, POLICIES))

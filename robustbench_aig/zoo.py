@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from robustbench_aig.errors import RecipeError, did_you_mean
+from robustbench_aig.errors import RecipeError, did_you_mean, unknown
 from robustbench_aig.files import data_folder
 from robustbench_aig.recipes import (
     AttackRecipe,
@@ -62,7 +62,7 @@ def find_claim(name: str) -> tuple[str, ClaimRecipe]:
     """The name and recipe of a claim; RecipeError as for `find_model`. `name` may be a path to a TOML file."""
     path = Path(name) if name.endswith(".toml") else _files("claims").get(name)
     if path is None:
-        raise RecipeError(f"unknown claim '{name}': {did_you_mean(name, claim_names())}")
+        raise RecipeError(unknown("claim", name, claim_names()))
     return path.stem, validate(ClaimRecipe, read_toml(path), path)
 
 
@@ -99,7 +99,7 @@ def find_model(name: str, data: str | None = None) -> tuple[str, ModelRecipe]:
         raise RecipeError(f"model '{name}' is ambiguous: write {' or '.join(preferred)}")
     if not preferred:
         short = {full.split("/")[-1] for full in files}
-        raise RecipeError(f"unknown model '{name}': {did_you_mean(name, {*files, *short})}")
+        raise RecipeError(unknown("model", name, {*files, *short}))
     full = preferred[0]
     return full, validate(ModelRecipe, _model_content(files[full]), files[full])
 
@@ -158,7 +158,7 @@ def find_attack(name: str) -> NamedAttack:
     else:
         found = _files("attacks").get(base)
         if found is None or base in suite_names():
-            raise RecipeError(f"unknown attack '{base}': {did_you_mean(base, attack_names())}")
+            raise RecipeError(unknown("attack", base, attack_names()))
         path, full = found, base
     content = read_toml(path)
     if not colon:
@@ -184,7 +184,7 @@ def find_suite(name: str) -> tuple[list[NamedAttack], bool]:
 def _suite(name: str) -> SuiteRecipe:
     path = Path(name) if name.endswith(".toml") else _files("attacks").get(name)
     if path is None or (not name.endswith(".toml") and name not in suite_names()):
-        raise RecipeError(f"unknown suite '{name}': {did_you_mean(name, suite_names())}")
+        raise RecipeError(unknown("suite", name, suite_names()))
     return validate(SuiteRecipe, read_toml(path), path)
 
 

@@ -15,7 +15,7 @@ from robustbench_aig.attacks import Attack, Attacked, build_attack, run_attack
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.worst_case import Union, worst_case
 from robustbench_aig.data import ImageSet
-from robustbench_aig.errors import AttackError
+from robustbench_aig.errors import AttackError, NotFiniteError
 from robustbench_aig.eval_mode import frozen_in_eval_mode
 from robustbench_aig.evaluation import Images, Judgement, Subject, judge
 from robustbench_aig.gating import Policy
@@ -123,7 +123,7 @@ class Case:
         """(N,) share of fresh draws that are right on some version (N, C, H, W) of images.
 
         Raises:
-            AttackError: the network returned NaN or infinite logits.
+            NotFiniteError: the network returned NaN or infinite logits.
         """
 
         def score(part: slice) -> Tensor:
@@ -136,11 +136,11 @@ class Case:
         """The judge's on some version (N, C, H, W) of images, in one batch; on other draws for another `again`.
 
         Raises:
-            AttackError: the network returned NaN or infinite logits.
+            NotFiniteError: the network returned NaN or infinite logits.
         """
         found = judge(self.subject, pixels, of.labels, ids=of.ids, seed=self.seed + again, draws=self.draws)
         if not found.finite.all():
-            raise AttackError("the network returned NaN or infinite logits")
+            raise NotFiniteError
         return found
 
     def outcome(self, attack: Attack, images: Images, threat: Threat | None = None) -> Outcome:

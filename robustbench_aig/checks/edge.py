@@ -16,7 +16,7 @@ from robustbench_aig.checks.check import OnRight
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.thresholds import Limits
-from robustbench_aig.errors import AttackError
+from robustbench_aig.errors import NotFiniteError
 from robustbench_aig.evaluation import Images
 from robustbench_aig.gating import Frozen, Policy
 from robustbench_aig.threat import Threat
@@ -108,7 +108,7 @@ def edges(case: Case, policy: Policy, pixels: Tensor, labels: Tensor) -> Edges:
     """Of images (N, C, H, W), at least one.
 
     Raises:
-        AttackError: the network returned NaN or infinite logits.
+        NotFiniteError: the network returned NaN or infinite logits.
     """
     starts = range(0, len(pixels), AT_ONCE)
     parts = [_edges(case, policy, pixels[start : start + AT_ONCE], labels[start : start + AT_ONCE]) for start in starts]
@@ -119,7 +119,7 @@ def _edges(case: Case, policy: Policy, x: Tensor, y: Tensor) -> Edges:
     model = case.subject.model
     found = look(model, model, x, policy, "sparse")
     if not found.logits.isfinite().all():
-        raise AttackError("the network returned NaN or infinite logits")
+        raise NotFiniteError
     margins = margin(found.logits, y)
     faint = turned = torch.zeros_like(y, dtype=torch.bool)
     if policy.traits.chooses and found.decisions.shape[1]:

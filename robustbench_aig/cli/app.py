@@ -17,7 +17,7 @@ import click
 
 import robustbench_aig
 from robustbench_aig.cli.leading import leads
-from robustbench_aig.errors import AigrobError, InputError, Interrupted, did_you_mean, printable
+from robustbench_aig.errors import AigrobError, InputError, Interrupted, printable, unknown
 from robustbench_aig.files import unwritable
 
 _CLI = "robustbench_aig.cli"
@@ -62,7 +62,7 @@ class App(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, but with the nearest name for an unknown one."""
         if args and args[0] not in COMMANDS:
-            raise InputError(f"unknown command '{args[0]}': {did_you_mean(args[0], COMMANDS)}")
+            raise InputError(unknown("command", args[0], COMMANDS))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

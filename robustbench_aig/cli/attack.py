@@ -15,7 +15,7 @@ from robustbench_aig.cli import options
 from robustbench_aig.cli.attack_request import LARGE_EPS, SMALL_EPS, assemble, refuse_early
 from robustbench_aig.cli.leading import leads
 from robustbench_aig.cli.progress import count_images, reading
-from robustbench_aig.cli.run_selection import AttackRequest
+from robustbench_aig.cli.run_selection import AttackRequest, Choice
 from robustbench_aig.cli.terminal import aside, console
 from robustbench_aig.cli.worker_processes import companions, is_companion
 from robustbench_aig.commands import with_flag
@@ -108,7 +108,9 @@ Examples:
 @options.moved_data_option
 @options.images_option
 @options.runs_option
-@click.option("--chunk", default=100, show_default=True, metavar="N", help="Images per unit of work.")
+@click.option(
+    "--chunk", type=options.count, default=100, show_default=True, metavar="N", help="Images per unit of work."
+)
 @click.option(
     "--draws",
     type=options.draws,
@@ -132,6 +134,7 @@ Examples:
 )
 @click.option(
     "--processes",
+    type=options.count,
     default=1,
     show_default=True,
     metavar="N",
@@ -175,9 +178,9 @@ def carry_out(request: AttackRequest, *, quiet: bool, as_json: bool, latency: bo
         Interrupted: by Ctrl-C, naming the command that goes on.
     """
     with _told_once():
-        refuse_early(request)
+        choice = refuse_early(request)
         _refuse_processes(processes)
-    evaluated = _evaluate(request, quiet=quiet, processes=processes)
+    evaluated = _evaluate(request, choice, quiet=quiet, processes=processes)
     if evaluated is None:
         return
     evaluator, reasons = evaluated
@@ -197,13 +200,13 @@ def carry_out(request: AttackRequest, *, quiet: bool, as_json: bool, latency: bo
 
 def _refuse_processes(number: int) -> None:
     """InputError for a number of processes that can't be started here."""
-    if number < 1:
-        raise InputError(f"--processes must be at least 1, got {number}")
     if number > 1 and "WORLD_SIZE" in os.environ and not is_companion():
         raise InputError("--processes starts processes of its own: leave it out under torchrun, which sets WORLD_SIZE")
 
 
-def _evaluate(request: AttackRequest, *, quiet: bool, processes: int) -> tuple[Evaluator, list[str]] | None:
+def _evaluate(
+    request: AttackRequest, choice: Choice, *, quiet: bool, processes: int
+) -> tuple[Evaluator, list[str]] | None:
     """Carry out the evaluation, and say why images ended as errors; None in a process that only helps."""
     with companions(processes, options.typed()) as meet:
         with _told_once():
@@ -217,7 +220,7 @@ def _evaluate(request: AttackRequest, *, quiet: bool, processes: int) -> tuple[E
             shown = console(quiet=quiet or not world.leads)
             with _resumable(request.command):
                 with reading(shown) as progress:
-                    evaluator, notes = assemble(request, Together(world), device, progress)
+                    evaluator, notes = assemble(request, choice, Together(world), device, progress)
                 for note in notes:
                     shown.print(note, markup=False)
                 reasons = count_images(evaluator, shown)

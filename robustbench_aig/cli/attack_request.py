@@ -13,7 +13,7 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.files import safe_name
 from robustbench_aig.norms import BALLS, DEFAULT
 from robustbench_aig.policies import refuse_unknown
-from robustbench_aig.records import EXACT, Asked
+from robustbench_aig.records import Asked
 from robustbench_aig.threat import Shape, Threat
 from robustbench_aig.zoo import find_attack, find_suite
 
@@ -41,9 +41,8 @@ def chosen_threats(request: AttackRequest, shape: Shape) -> Sequence[Threat]:
 
 def refuse_early(request: AttackRequest) -> Choice:
     """What the request names, once all that can be refused without importing torch is refused."""
-    for option, value in (("--limit", request.limit), ("--chunk", request.chunk), ("--draws", request.draws)):
-        if value is not None and value != EXACT and value < 1:
-            raise InputError(f"{option} must be at least 1, got {value}")
+    for policy in request.policies:
+        refuse_unknown(policy)
     for name in request.attacks:
         find_attack(name)
     find_suite(request.suite)
@@ -57,6 +56,7 @@ def refuse_early(request: AttackRequest) -> Choice:
 
 def assemble(
     request: AttackRequest,
+    choice: Choice,
     together: Together,
     device: torch.device,
     progress: Callable[[int, int], None] | None = None,
@@ -65,6 +65,7 @@ def assemble(
 
     Args:
         request: as typed.
+        choice: the networks that it names.
         together: the processes that share the work; the leading one opens the directory.
         device: this process's.
         progress: told how many images are read.
@@ -77,9 +78,6 @@ def assemble(
     from robustbench_aig.evaluation import KEPT, Images  # noqa: PLC0415
     from robustbench_aig.study import Wanted, prepare  # noqa: PLC0415
 
-    choice = refuse_early(request)
-    for policy in request.policies:
-        refuse_unknown(policy)
     found = data_of(choice.data, source=request.data, seed=request.seed, progress=progress)
     test, data = tested(found, request.limit, request.seed, request.images)
     options.suit_threads(data.shape)

@@ -108,7 +108,7 @@ class CheckRequest(Naming):
 @options.runs_option
 @click.option(
     "--limit",
-    type=int,
+    type=options.count,
     metavar="N",
     help=f"Check on the first N images of a fixed, seeded order.  [default: {IMAGES}; {QUICK_IMAGES} with --quick]",
 )
@@ -141,8 +141,6 @@ def check(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
 
 def _carry_out(request: CheckRequest, shown: Console) -> Checkup:
     """Load, choose the ball, ask; all that can be refused is refused before anything is computed."""
-    if request.limit is not None and request.limit < 1:
-        raise InputError(f"--limit must be at least 1, got {request.limit}")
     if request.attack and isinstance(find_attack(request.attack)[1].attack, TransferRecipe):
         raise InputError("a transfer attacks another network: name an --attack on RUN itself, and that one as --other")
     choice = choose_one(request)

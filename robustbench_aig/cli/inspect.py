@@ -16,7 +16,7 @@ from robustbench_aig.cli.image_options import images_of
 from robustbench_aig.cli.policy_option import policy_of
 from robustbench_aig.cli.progress import counting, reading
 from robustbench_aig.cli.terminal import console, stdout
-from robustbench_aig.errors import InputError, Interrupted
+from robustbench_aig.errors import Interrupted
 from robustbench_aig.files import make_folder, safe_name
 from robustbench_aig.inspections import Inspection
 from robustbench_aig.records import ExplainedShare
@@ -89,8 +89,6 @@ def inspect(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the 
 
 def _carry_out(request: InspectRequest, shown: Console) -> tuple[Inspection, Path]:
     """Load, measure, write; all that can be refused is refused before the measuring begins."""
-    if request.limit < 1:
-        raise InputError(f"--limit must be at least 1, got {request.limit}")
     path = find_run(request.run, request.runs_root)
     for note in ambiguous([request.run], request.runs_root):
         shown.print(note, markup=False)

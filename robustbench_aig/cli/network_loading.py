@@ -11,13 +11,11 @@ import click
 import torch
 
 from robustbench_aig.cli.leading import leads
-from robustbench_aig.cli.run_selection import AttackRequest, Choice, Naming
+from robustbench_aig.cli.run_selection import AttackRequest, Choice, Naming, called
 from robustbench_aig.commands import aigrob
 from robustbench_aig.data import ImageSet
-from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import Images, Network, behind, network_of_module, network_of_run
 from robustbench_aig.evaluation.static import with_patterns
-from robustbench_aig.files import safe_name
 from robustbench_aig.ladder import RUNGS, Key, Role, Run, training_differs
 from robustbench_aig.models import load_own
 from robustbench_aig.models.foreign import enter
@@ -81,10 +79,10 @@ def _chosen(
     """Runs and networks of the user's own, under the policies that were asked for."""
     policies = list(dict.fromkeys(request.policies))
     networks = _undefended(choice, images, data, device, request.chunk)
-    called = [Named(run=spelled_run(path, request.runs_root)) for path, _ in choice.runs]
-    called += [Named(model=factory, weights=str(weights) if weights else None) for factory, weights in choice.own]
+    names = [Named(run=spelled_run(path, request.runs_root)) for path, _ in choice.runs]
+    names += [Named(model=factory, weights=str(weights) if weights else None) for factory, weights in choice.own]
     chosen, named = [], {}
-    for (network, name), defence in product(zip(networks, called, strict=True), dict.fromkeys(request.defences)):
+    for (network, name), defence in product(zip(networks, names, strict=True), dict.fromkeys(request.defences)):
         defended = known.with_patterns(behind(network, defence), policies, request.seed)
         chosen.append((defended, defended.policies(policies)))
         named[defended.record.name] = name.model_copy(update={"defence": None if defended is network else defence})
@@ -96,17 +94,10 @@ def _undefended(choice: Choice, images: Images, data: DataRecord, device: torch.
     networks = [network_of_run(record, load_model(path, device), history_of(path)) for path, record in choice.runs]
     for factory, weights in choice.own:
         model = enter(load_own(factory, weights), factory, images.pixels, chunk=chunk, device=device)
-        networks.append(network_of_module(_called(factory), model, images.pixels, len(data.classes)))
+        networks.append(network_of_module(called(factory), model, images.pixels, len(data.classes)))
         for remark in remarks(networks[-1].record) if leads() else ():
             click.echo(remark, err=True)
-    if len({network.record.name for network in networks}) < len(networks):
-        raise InputError("two of the networks have the same name: rename the directory of a run, or a factory")
     return networks
-
-
-def _called(factory: str) -> str:
-    """What reports call the network of a factory."""
-    return safe_name(factory.rpartition(".")[2].replace(":", "-"))
 
 
 def _ladder(runs: dict[Role, Run | None], request: AttackRequest, device: torch.device, known: Known) -> Loaded:

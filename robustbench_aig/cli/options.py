@@ -32,12 +32,20 @@ RUNS = Path("runs")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def count(text: str, what: str = "no whole number") -> int:
+    """How many of something: at least one."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise click.BadParameter(f"'{text}' is {what}") from None
+    if number < 1:
+        raise click.BadParameter(f"must be at least 1, got {number}")
+    return number
+
+
 def draws(text: str) -> Draws:
     """A number, or the word exact."""
-    try:
-        return EXACT if text == EXACT else int(text)
-    except ValueError:
-        raise click.BadParameter(f"'{text}' is neither a number nor 'exact'") from None
+    return EXACT if text == EXACT else count(text, "neither a number nor 'exact'")
 
 
 def ball(text: str) -> Threat:
@@ -149,7 +157,7 @@ def shared(*, out: str | None, verb: str, limit: int | None = None, resume: bool
     ]
     if limit is not None:
         text = f"{verb.capitalize()} the first N images of a fixed, seeded order."
-        several.insert(2, click.option("--limit", type=int, default=limit, show_default=True, metavar="N", help=text))
+        several.insert(2, click.option("--limit", type=count, default=limit, show_default=True, metavar="N", help=text))
 
     if resume:
         text = f"Go on with an interrupted {verb}; keep a finished one."

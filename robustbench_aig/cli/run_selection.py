@@ -9,6 +9,7 @@ from pathlib import Path
 from robustbench_aig.cli.ladder_options import found_controls
 from robustbench_aig.defences import parse_defence
 from robustbench_aig.errors import InputError
+from robustbench_aig.files import safe_name
 from robustbench_aig.ladder import Role, Run
 from robustbench_aig.records import Draws
 from robustbench_aig.runs import Trained, ambiguous, find_run, list_runs, newest_pair, read_run
@@ -100,9 +101,11 @@ def choose(request: AttackRequest) -> Choice:
         if any(parse_defence(defence) for defence in request.defences):
             raise InputError("--ladder and --defence exclude each other: attack the ladder's runs by name instead")
         return _ladder(request)
-    if own and not request.runs:
-        return Choice([], {}, own)
-    return Choice(_runs(request), {}, own, ambiguous(request.runs, request.runs_root))
+    runs = [] if own and not request.runs else _runs(request)
+    names = [*(record.name for _, record in runs), *(called(factory) for factory, _ in own)]
+    if len(set(names)) < len(names):
+        raise InputError("two of the networks have the same name: rename the directory of a run, or a factory")
+    return Choice(runs, {}, own, ambiguous(request.runs, request.runs_root))
 
 
 def choose_one(naming: Naming) -> Choice:
@@ -117,6 +120,11 @@ def choose_one(naming: Naming) -> Choice:
         raise InputError("name one network, a RUN or a --model, and at most one --defence (see aigrob check --help)")
     parse_defence(naming.defences[0])
     return Choice([] if own else _named_runs(naming), {}, own, ambiguous(naming.runs, naming.runs_root))
+
+
+def called(factory: str) -> str:
+    """What reports call the network of a factory."""
+    return safe_name(factory.rpartition(".")[2].replace(":", "-"))
 
 
 def own_of(request: Naming) -> list[tuple[str, Path | None]]:
@@ -145,8 +153,6 @@ def _named_runs(request: Naming) -> list[Run]:
     for _, other in runs[1:]:
         if (other.data.classes, other.data.shape) != (first.data.classes, first.data.shape):
             raise InputError(f"{first.name} and {other.name} were trained on different data: attack them separately")
-    if len({record.name for _, record in runs}) < len(runs):
-        raise InputError("two of the runs have the same name: rename the directory of one")
     return runs
 
 

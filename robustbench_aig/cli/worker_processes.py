@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from subprocess import PIPE, Popen
 from threading import Thread
 
-from robustbench_aig.errors import RunError
+from robustbench_aig.errors import LostProcessError, RunError
 
 _COMPANION = "AIGROB_COMPANION"
 
@@ -75,7 +75,7 @@ def _gather(started: Sequence[Popen[bytes]]) -> None:
                 assert process.stdin
                 process.stdin.write(port.encode())
             return
-    raise RunError("another process of this evaluation has ended; go on with --resume")
+    raise LostProcessError
 
 
 def _arrive() -> None:

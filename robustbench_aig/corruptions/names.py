@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robustbench_aig.errors import InputError, did_you_mean
+from robustbench_aig.errors import InputError, unknown
 
 NAMES = (
     "gaussian-noise",
@@ -52,7 +52,7 @@ class Corruption:
         """
         name, colon, severity = text.strip().partition(":")
         if name not in {ALL, *known}:
-            raise InputError(f"unknown corruption '{name}': {did_you_mean(name, {ALL, *known})}")
+            raise InputError(unknown("corruption", name, {ALL, *known}))
         if colon and severity not in {str(number) for number in SEVERITIES}:
             raise InputError(f"corruption '{text}' needs a severity from 1 to 5, like {name}:3")
         severities = [int(severity)] if colon else SEVERITIES

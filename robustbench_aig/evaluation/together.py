@@ -8,7 +8,7 @@ from datetime import timedelta
 import torch.distributed as dist
 
 from robustbench_aig.distributed import World
-from robustbench_aig.errors import RunError
+from robustbench_aig.errors import LostProcessError
 
 _PATIENCE = timedelta(days=30)
 """Longer than any evaluation: torch's own limits, ten minutes under NCCL, are for processes that keep in step."""
@@ -54,7 +54,7 @@ class Together:
         except RuntimeError:
             if not self.world.leads:
                 raise SystemExit(1) from None
-            raise RunError("another process of this evaluation has ended; go on with --resume") from None
+            raise LostProcessError from None
         self._arrival = None
         return True
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks.protocol import Attack
-from robustbench_aig.errors import AttackError, InputError
+from robustbench_aig.errors import InputError, NotFiniteError
 from robustbench_aig.norms import Norm, of_order_one
 from robustbench_aig.threat import Threat
 
@@ -58,7 +58,7 @@ class Finite(nn.Module):
         """Images (B, C, H, W) to logits (B, classes); AttackError where one is NaN or infinite."""
         logits: Tensor = self.model(x)
         if not bool(logits.isfinite().all()):
-            raise AttackError("the network returned NaN or infinite logits")
+            raise NotFiniteError
         return logits
 
 

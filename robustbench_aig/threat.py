@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -27,13 +27,13 @@ class Threat:
 
     Attributes:
         norm: one of `norms.BALLS`, such as "linf".
-        eps: radius in units of the [0, 1] pixel range, exact.
-        text: the spelling the user gave, kept for reports.
+        radius: in units of the [0, 1] pixel range, exact.
+        eps: the same in the spelling that the user gave; two of equal radius are one threat, however spelled.
     """
 
     norm: Norm
-    eps: Fraction
-    text: str
+    radius: Fraction
+    eps: str = field(compare=False)
 
     @classmethod
     def parse(cls, text: str, norm: str = DEFAULT) -> Threat:
@@ -42,33 +42,33 @@ class Threat:
         Raises:
             ThreatError: naming what is wrong and what to write instead.
         """
-        eps = _exact(text)
-        if eps <= 0:
+        radius = _exact(text)
+        if radius <= 0:
             raise ThreatError(f"epsilon '{text}' must be above 0, like 4/255 (clean accuracy is always measured too)")
-        threat = cls(known_norm(norm), eps, text.strip())
-        if threat.ball.pixelwise and (eps > 1 or threat.text == "1"):
+        threat = cls(known_norm(norm), radius, text.strip())
+        if threat.ball.pixelwise and (radius > 1 or threat.eps == "1"):
             raise ThreatError(
-                f"epsilon '{text}' spans more than the pixel range [0, 1]: did you mean {threat.text}/255?"
+                f"epsilon '{text}' spans more than the pixel range [0, 1]: did you mean {threat.eps}/255?"
             )
         return threat
 
     @property
     def value(self) -> float:
         """Epsilon as the nearest float."""
-        return float(self.eps)
+        return float(self.radius)
 
     @property
     def key(self) -> str:
         """Identifies the threat whatever its spelling: "linf 4/255"; part of every seed."""
-        return f"{self.norm} {self.eps}"
+        return f"{self.norm} {self.radius}"
 
     @property
     def rank(self) -> tuple[int, Fraction]:
         """Where readers see it among others: by norm, and then by size."""
-        return list(BALLS).index(self.norm), self.eps
+        return list(BALLS).index(self.norm), self.radius
 
     def __str__(self) -> str:
-        return f"{self.norm} {self.text}"
+        return f"{self.norm} {self.eps}"
 
     @property
     def ball(self) -> Ball:

@@ -1,6 +1,5 @@
 """Balls of every norm, against definitions that are written otherwise; linf and l2 bit by bit."""
 
-from fractions import Fraction
 from typing import get_args
 
 import numpy as np
@@ -71,9 +70,9 @@ def test_every_norm_has_a_ball() -> None:
     assert tuple(BALLS) == get_args(Norm)
     assert all(name == ball.name for name, ball in BALLS.items())
     for ball in BALLS.values():
-        radii = [Fraction(Threat.parse(text, ball.name).eps) for text in ball.radii]
+        radii = [Threat.parse(text, ball.name).radius for text in ball.radii]
         assert radii == sorted(radii)
-        assert min(radii) < Threat.parse(ball.usual, ball.name).eps < max(radii)
+        assert min(radii) < Threat.parse(ball.usual, ball.name).radius < max(radii)
 
 
 @pytest.mark.parametrize("ball", BALLS.values(), ids=lambda ball: ball.name)

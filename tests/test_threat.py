@@ -5,9 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from robustbench_aig.errors import ThreatError
 from robustbench_aig.norms import BALLS
+from robustbench_aig.records.base import Record, RecordedThreat
 from robustbench_aig.threat import Threat
 
 sizes = st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 6), st.integers(1, 6))
@@ -25,7 +27,7 @@ def batch(shape: tuple[int, int, int, int], seed: int) -> tuple[torch.Tensor, to
 )
 def test_epsilon_is_kept_exactly_and_as_written(text: str, value: Fraction) -> None:
     threat = Threat.parse(text)
-    assert (threat.eps, threat.text, str(threat)) == (value, text, f"linf {text}")
+    assert (threat.radius, threat.eps, str(threat)) == (value, text, f"linf {text}")
 
 
 @pytest.mark.parametrize(
@@ -116,18 +118,18 @@ def test_l2_start_fills_the_ball_evenly() -> None:
 
 def test_what_a_threat_is_called_and_worth() -> None:
     threat = Threat.parse(" 4/255 ")
-    assert (threat.norm, threat.text, threat.key) == ("linf", "4/255", "linf 4/255")
+    assert (threat.norm, threat.eps, threat.key) == ("linf", "4/255", "linf 4/255")
     assert threat.value == 4 / 255
     assert Threat.parse("8/510", "l2").key == "l2 4/255"
     assert str(Threat.parse("8/510", "l2")) == "l2 8/510"
     assert Threat.parse("0.1") != Threat.parse("0.1", "l2")
     with pytest.raises(dataclasses.FrozenInstanceError):
-        threat.eps = Fraction(1)  # type: ignore[misc]
+        threat.radius = Fraction(1)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("text", ["1.0", "1/1", "255/255", "0.999", "1e-9"])
 def test_all_of_the_pixel_range_is_no_more_than_it(text: str) -> None:
-    assert 0 < Threat.parse(text).eps <= 1
+    assert 0 < Threat.parse(text).radius <= 1
 
 
 @pytest.mark.parametrize("text", ["1.0001", "256/255", "2/1", " 1 "])
@@ -200,3 +202,25 @@ def test_a_step_in_l2_has_length_one_however_small_the_gradient() -> None:
     expected = torch.tensor([[0.6, 0.8], [0.6, 0.8], [0.0, 0.0], [0.6, -0.8], [1.0, 0.0]])
     torch.testing.assert_close(step, expected, rtol=5e-3, atol=5e-3)  # the smallest floats have few digits
     assert Threat.parse("0.1").steepest(gradient).flatten(1).tolist()[:2] == [[1, 1], [1, 1]]
+
+
+def test_two_spellings_are_one_threat_and_each_is_kept_in_files() -> None:
+    """Read and written as `{norm, eps, value}`, in a file as in a document that was parsed before."""
+
+    class Holder(Record):
+        threat: RecordedThreat | None
+
+    first, second = Threat.parse("4/255"), Threat.parse("8/510")
+    assert first == second
+    assert len({first, second, Threat.parse("4/255", "l2"), Threat.parse("5/255")}) == 3
+    document = Holder(threat=second).model_dump_json()
+    assert document == '{"threat":{"norm":"linf","eps":"8/510","value":0.01568627450980392}}'
+    for read in (Holder.model_validate_json(document), Holder.model_validate(Holder(threat=second).model_dump())):
+        assert read.threat is not None
+        assert (read.threat.radius, read.threat.eps) == (Fraction(4, 255), "8/510")
+    assert Holder.model_validate_json('{"threat":null}').threat is None
+    wrong = '{"threat":{"norm":"linf","eps":"8","value":8}}', '{"threat":{"norm":"l3","eps":"1/255","value":1}}'
+    for text, said in zip(wrong, ("did you mean 8/255", "l1"), strict=True):
+        with pytest.raises(ValidationError, match=said):
+            Holder.model_validate_json(text)
+    assert "WrittenThreat" in Holder.model_json_schema()["$defs"]

@@ -179,7 +179,7 @@ def separate(inside: Tensor, planted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _points(case: Case, images: Images, inner: int) -> list[Tensor]:
     """The images, points inside of their balls, and one on the surface of each; all (N, C, H, W)."""
     stream, threat = case.stream(images, "binarization"), case.threat
-    within = Threat(threat.norm, threat.eps * _INSIDE, threat.text)
+    within = Threat(threat.norm, threat.radius * _INSIDE, threat.eps)
     inside = [random_start(images.pixels, within, stream.child(number)) for number in range(inner)]
     surface = threat.corner(images.pixels, stream.child(inner).uniform(*images.pixels.shape[1:]))
     return [images.pixels, *inside, surface]

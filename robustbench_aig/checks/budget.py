@@ -44,7 +44,7 @@ class Monotone(OnRight):
         lost = torch.stack([outcome.lost for outcome in outcomes]).cummax(0).values
         held = torch.stack([outcome.held for outcome in outcomes])
         count = int((lost & held).any(0).sum())
-        right = {ball.text: outcome.right.double().mean().item() for ball, outcome in zip(balls, outcomes, strict=True)}
+        right = {ball.eps: outcome.right.double().mean().item() for ball, outcome in zip(balls, outcomes, strict=True)}
         said = ", ".join(f"{percent(value)} at {text}" for text, value in right.items())
         return self.found(count, len(images), f"right: {said}", right)
 
@@ -154,9 +154,9 @@ class EightBit(OnRight):
 
 def scaled(threat: Threat, factor: Fraction) -> Threat:
     """A ball so many times as large, at most the whole pixel range where epsilon bounds each pixel."""
-    eps = threat.eps * factor
-    eps = min(eps, Fraction(1)) if threat.ball.pixelwise else eps
-    return Threat(threat.norm, eps, threat.ball.spelled(eps))
+    radius = threat.radius * factor
+    radius = min(radius, Fraction(1)) if threat.ball.pixelwise else radius
+    return Threat(threat.norm, radius, threat.ball.spelled(radius))
 
 
 def wide(case: Case, radius: float) -> Threat:

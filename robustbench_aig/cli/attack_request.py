@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.image_options import data_of, tested
-from robustbench_aig.cli.run_selection import AttackRequest, Choice, choose
+from robustbench_aig.cli.run_selection import Choice, Naming, choose
 from robustbench_aig.corruptions.names import Corruption
 from robustbench_aig.errors import InputError
 from robustbench_aig.files import safe_name
 from robustbench_aig.norms import BALLS, DEFAULT
 from robustbench_aig.policies import refuse_unknown
-from robustbench_aig.records import Asked
+from robustbench_aig.records import Asked, Draws
 from robustbench_aig.threat import Shape, Threat
 from robustbench_aig.zoo import find_attack, find_suite
 
@@ -25,6 +27,32 @@ if TYPE_CHECKING:
 SMALL_EPS = tuple(map(Threat.parse, ("4/255", "8/255", "16/255", "32/255")))
 LARGE_EPS = tuple(map(Threat.parse, ("0.5/255", "1/255", "2/255", "8/255")))
 """Epsilons over which an undefended network goes from intact to lost: images below 24 pixels, and from there on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackRequest(Naming):
+    """What the user asked for, as typed.
+
+    `in_balls` is whether attacks in norm balls are among it, or corruptions alone.
+    """
+
+    ladder: bool
+    threats: Sequence[Threat]
+    attacks: Sequence[str]
+    suite: str
+    corruptions: Sequence[str]
+    corruption_files: Path | None
+    in_balls: bool
+    policies: Sequence[str]
+    limit: int | None
+    keep_images: bool
+    chunk: int
+    draws: Draws
+    amp: bool | None
+    out: Path
+    name: str | None
+    resume: bool
+    command: str
 
 
 def chosen_threats(request: AttackRequest, shape: Shape) -> Sequence[Threat]:
@@ -48,7 +76,7 @@ def refuse_early(request: AttackRequest) -> Choice:
     find_suite(request.suite)
     for text in request.corruptions if request.corruption_files is None else ():
         Corruption.parse(text)
-    choice = choose(request)
+    choice = choose(request, ladder=request.ladder)
     # Whether the defaults are those of small images is known with the data; that there are some is asked now.
     chosen_threats(request, choice.shape or (1, 1, 1))
     return choice

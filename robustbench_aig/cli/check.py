@@ -24,7 +24,7 @@ from robustbench_aig.errors import CheckError, InputError, Interrupted
 from robustbench_aig.ladder import Run
 from robustbench_aig.norms import BALLS
 from robustbench_aig.recipes.attacks import TransferRecipe
-from robustbench_aig.records import Checkup, DataRecord, FindingRecord, ModelRecord, ThreatRecord
+from robustbench_aig.records import Checkup, DataRecord, FindingRecord, ModelRecord
 from robustbench_aig.reporting.checkups import add_checkup, refuse_foreign
 from robustbench_aig.runs import find_run, read_run, twin_of
 from robustbench_aig.threat import Threat
@@ -167,7 +167,7 @@ def _carry_out(request: CheckRequest, shown: Console) -> Checkup:
         weights_digest=record.weights_digest,
         policy=case.subject.policy,
         attack=attack,
-        threat=ThreatRecord.of(case.threat),
+        threat=case.threat,
         chosen_threat=request.threat is None,
         others=[other.name for other in case.others],
         data=data,

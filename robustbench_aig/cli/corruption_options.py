@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from robustbench_aig.cli.run_selection import AttackRequest
+from robustbench_aig.cli.attack_request import AttackRequest
 from robustbench_aig.corruptions.cifar_c import CorruptedFiles
 from robustbench_aig.corruptions.names import ALL, NAMES, Corruption
 from robustbench_aig.corruptions.pixels import corrupt

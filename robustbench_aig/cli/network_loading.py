@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 import torch
 
+from robustbench_aig.cli.attack_request import AttackRequest
 from robustbench_aig.cli.leading import leads
-from robustbench_aig.cli.run_selection import AttackRequest, Choice, Naming, called
+from robustbench_aig.cli.run_selection import Choice, Naming, called
 from robustbench_aig.commands import aigrob
 from robustbench_aig.data import ImageSet
 from robustbench_aig.evaluation import Images, Network, behind, network_of_module, network_of_run

@@ -55,7 +55,7 @@ def ball(text: str) -> Threat:
 
 def radii(threats: Sequence[Threat]) -> str:
     """As they were written, for a help text."""
-    return ", ".join(threat.text for threat in threats)
+    return ", ".join(threat.eps for threat in threats)
 
 
 norm_option = click.option(

@@ -11,9 +11,8 @@ from robustbench_aig.defences import parse_defence
 from robustbench_aig.errors import InputError
 from robustbench_aig.files import safe_name
 from robustbench_aig.ladder import Role, Run
-from robustbench_aig.records import Draws
 from robustbench_aig.runs import Trained, ambiguous, find_run, list_runs, newest_pair, read_run
-from robustbench_aig.threat import Norm, Shape, Threat
+from robustbench_aig.threat import Norm, Shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,32 +29,6 @@ class Naming:
     norm: Norm
     seed: int
     device: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttackRequest(Naming):
-    """What the user asked for, as typed.
-
-    `in_balls` is whether attacks in norm balls are among it, or corruptions alone.
-    """
-
-    ladder: bool
-    threats: Sequence[Threat]
-    attacks: Sequence[str]
-    suite: str
-    corruptions: Sequence[str]
-    corruption_files: Path | None
-    in_balls: bool
-    policies: Sequence[str]
-    limit: int | None
-    keep_images: bool
-    chunk: int
-    draws: Draws
-    amp: bool | None
-    out: Path
-    name: str | None
-    resume: bool
-    command: str
 
 
 @dataclass(frozen=True)
@@ -85,7 +58,7 @@ class Choice:
         return self.data.shape if self.data else None
 
 
-def choose(request: AttackRequest) -> Choice:
+def choose(request: Naming, *, ladder: bool) -> Choice:
     """Find what the user named, or what they'd expect where they named nothing.
 
     Raises:
@@ -95,7 +68,7 @@ def choose(request: AttackRequest) -> Choice:
     for defence in request.defences:
         parse_defence(defence)
     own = own_of(request)
-    if request.ladder:
+    if ladder:
         if own:
             raise InputError("--ladder is built from runs: leave out --model")
         if any(parse_defence(defence) for defence in request.defences):
@@ -141,7 +114,7 @@ def own_of(request: Naming) -> list[tuple[str, Path | None]]:
     return list(zip(request.factories, weights, strict=True))
 
 
-def _runs(request: AttackRequest) -> list[Run]:
+def _runs(request: Naming) -> list[Run]:
     """The named runs, or the newest pair; they must have been trained on the same data."""
     return _named_runs(request) if request.runs else newest_pair(request.runs_root)
 
@@ -156,7 +129,7 @@ def _named_runs(request: Naming) -> list[Run]:
     return runs
 
 
-def _ladder(request: AttackRequest) -> Choice:
+def _ladder(request: Naming) -> Choice:
     """A gated run and its controls, by their roles."""
     if len(request.runs) > 1:
         raise InputError("--ladder starts from one gated run: name a single RUN, or none for the newest")

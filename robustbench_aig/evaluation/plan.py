@@ -24,7 +24,6 @@ from robustbench_aig.records import (
     Plan,
     Precision,
     Rung,
-    ThreatRecord,
 )
 from robustbench_aig.threat import Threat
 
@@ -110,7 +109,7 @@ def _attacked(model: str, policy: str, attack: NamedAttack, threat: Threat) -> E
         provider=recipe.attack.provider,
         provider_version=provider_version(recipe.attack.provider),
         settings=recipe.attack.model_dump(),
-        threat=ThreatRecord.of(threat),
+        threat=threat,
     )
 
 

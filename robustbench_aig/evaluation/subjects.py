@@ -27,7 +27,6 @@ from robustbench_aig.records import (
     GateRecord,
     InitialWeights,
     ModelRecord,
-    ThreatRecord,
     TrainedOn,
     TrainingRecord,
     TrainingSpeed,
@@ -219,9 +218,7 @@ def _training(record: RunRecord, history: Sequence[EpochRecord]) -> TrainingReco
         data=record.data.name,
         preset=record.recipe.preset,
         epochs=record.recipe.training.epochs,
-        adversarial=AdversarialRecord(
-            method=attacked.method, threat=ThreatRecord.of(attacked.threat), best_epoch=record.best_epoch
-        )
+        adversarial=AdversarialRecord(method=attacked.method, threat=attacked.threat, best_epoch=record.best_epoch)
         if attacked
         else None,
         initial=InitialWeights(

@@ -125,8 +125,8 @@ class Worker:
             batch: the images.
             place: their chunk, and the position in it of the first one.
         """
-        assert evaluation.threat is not None
-        threat = evaluation.threat.threat
+        threat = evaluation.threat
+        assert threat is not None
         attack = self.attacks[evaluation.attack]
         what = (self.plan.seed, evaluation.attack, threat.key)
         noise = Stream.of(batch.ids, "gates", *what) if attack.own_noise else None

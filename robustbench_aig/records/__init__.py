@@ -14,9 +14,9 @@ from robustbench_aig.records.base import (
     Draws,
     Precision,
     Record,
+    RecordedThreat,
     Role,
     Status,
-    ThreatRecord,
 )
 from robustbench_aig.records.checks import Checkup, FindingRecord
 from robustbench_aig.records.claims import CheckState, Claim, ClaimVerdict, Measurement, Source
@@ -114,6 +114,7 @@ __all__ = [
     "Plan",
     "Precision",
     "Record",
+    "RecordedThreat",
     "Report",
     "Rival",
     "Role",
@@ -123,7 +124,6 @@ __all__ = [
     "StaticPattern",
     "Status",
     "Step",
-    "ThreatRecord",
     "TrainedOn",
     "TrainingRecord",
     "TrainingSpeed",

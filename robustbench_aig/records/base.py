@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetPydanticSchema
+from pydantic_core import CoreSchema, core_schema
 
 from robustbench_aig.errors import ThreatError
 from robustbench_aig.files import safe_name
@@ -40,40 +40,37 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ThreatRecord(Record):
-    """A threat as written: `{norm: "linf", eps: "4/255", value: 0.0157}`."""
+class WrittenThreat(Record):
+    """A threat in a file: `{norm: "linf", eps: "4/255", value: 0.0157}`."""
 
     norm: Norm
     eps: str
     value: float
 
-    @classmethod
-    def of(cls, threat: Threat) -> ThreatRecord:
-        """The record of a threat."""
-        return cls(norm=threat.norm, eps=threat.text, value=threat.value)
 
-    @model_validator(mode="after")
-    def _meant(self) -> Self:
-        try:
-            _ = self.threat
-        except ThreatError as error:
-            raise ValueError(str(error)) from None
-        return self
+def _read(written: WrittenThreat) -> Threat:
+    try:
+        return Threat.parse(written.eps, written.norm)
+    except ThreatError as error:
+        raise ValueError(str(error)) from None
 
-    @property
-    def threat(self) -> Threat:
-        """The threat itself, exact."""
-        return _threat(self.eps, self.norm)
 
-    def __eq__(self, other: object) -> bool:
-        """Whether both are the same ball, however it is spelled."""
-        return isinstance(other, ThreatRecord) and self.threat.key == other.threat.key
+def _write(threat: Threat) -> WrittenThreat:
+    return WrittenThreat(norm=threat.norm, eps=threat.eps, value=threat.value)
 
-    def __hash__(self) -> int:
-        return hash(self.threat.key)
 
-    def __str__(self) -> str:
-        return f"{self.norm} {self.eps}"
+def _between(_: object, schema_of: GetCoreSchemaHandler) -> CoreSchema:
+    written = schema_of.generate_schema(WrittenThreat)
+    read = core_schema.no_info_after_validator_function(_read, written)
+    return core_schema.json_or_python_schema(
+        json_schema=read,
+        python_schema=core_schema.union_schema([core_schema.is_instance_schema(Threat), read]),
+        serialization=core_schema.plain_serializer_function_ser_schema(_write, return_schema=written),
+    )
+
+
+RecordedThreat = Annotated[Threat, GetPydanticSchema(_between)]
+"""A threat, which a file holds as `WrittenThreat`: read and written here, and nowhere else."""
 
 
 class CorruptionRecord(Record):
@@ -85,9 +82,3 @@ class CorruptionRecord(Record):
 
     def __str__(self) -> str:
         return f"corruption {self.name} {self.severity}"
-
-
-@cache
-def _threat(eps: str, norm: Norm) -> Threat:
-    """Read once, however often a record is asked."""
-    return Threat.parse(eps, norm)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from robustbench_aig.records.base import Record, ThreatRecord
+from robustbench_aig.records.base import Record, RecordedThreat
 from robustbench_aig.records.plan import DataRecord
 
 
@@ -45,7 +45,7 @@ class Checkup(Record):
     weights_digest: str | None = Field(None, description="of the network that was checked")
     policy: str = Field(description="of the gates; none: the network has none")
     attack: str = Field(description="that is examined")
-    threat: ThreatRecord
+    threat: RecordedThreat
     chosen_threat: bool = Field(description="it was chosen so that the attack leaves about half of the images")
     others: list[str] = Field(description="networks that attacks were transferred from")
     data: DataRecord

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from robustbench_aig.defences import JpegDefence
 from robustbench_aig.recipes.claims import Certainty
-from robustbench_aig.records.base import Record, ThreatRecord
+from robustbench_aig.records.base import Record, RecordedThreat
 
 ClaimVerdict = Literal[
     "supported", "not refuted", "explained by randomness", "explained by masking", "unsupported", "inconclusive"
@@ -43,7 +43,7 @@ class Measurement(Record):
     """One number that a claim rests on, and what it says alone."""
 
     what: str
-    threat: ThreatRecord | None = None
+    threat: RecordedThreat | None = None
     value: float
     low: float = Field(description="of the 95 % interval; equal to the value where it is exact")
     high: float

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from robustbench_aig.records.base import Record, Status, ThreatRecord
+from robustbench_aig.records.base import Record, RecordedThreat, Status
 from robustbench_aig.records.evaluation import Accuracy
 from robustbench_aig.records.networks import InitialWeights
 from robustbench_aig.records.plan import Rung
@@ -23,7 +23,7 @@ class Difference(Record):
     """Of two accuracies on the same images, in shares (not points)."""
 
     attack: str = Field(description="recipe name, 'clean', 'union', 'jpeg:3' or, for their mean, 'corruptions'")
-    threat: ThreatRecord | None
+    threat: RecordedThreat | None
     status: Status
     n: int
     difference: float

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from robustbench_aig.records.base import CorruptionRecord, Draws, FileName, Record, Role, Status, ThreatRecord
+from robustbench_aig.records.base import CorruptionRecord, Draws, FileName, Record, RecordedThreat, Role, Status
 from robustbench_aig.records.compute import Compute, Cost
 from robustbench_aig.records.gates import Gates
 
@@ -64,7 +64,7 @@ class Evaluation(Record):
     role: Role
     provider: str
     provider_version: str
-    threat: ThreatRecord | None
+    threat: RecordedThreat | None
     corruption: CorruptionRecord | None = None
     status: Status
     errors: int = Field(description="images whose attack or judgement failed; they count as lost")
@@ -91,7 +91,7 @@ class WorstCase(Record):
 
     model: str
     gate_policy: str
-    threat: ThreatRecord
+    threat: RecordedThreat
     attacks: list[str]
     status: Status
     accuracy: Accuracy

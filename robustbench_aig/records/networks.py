@@ -8,7 +8,7 @@ from pydantic import Field
 
 from robustbench_aig.defences import JpegDefence
 from robustbench_aig.recipes import Family
-from robustbench_aig.records.base import Precision, Record, ThreatRecord
+from robustbench_aig.records.base import Precision, Record, RecordedThreat
 
 
 class GateRecord(Record):
@@ -25,7 +25,7 @@ class AdversarialRecord(Record):
     """That a network was trained on attacked images, and in which ball."""
 
     method: Literal["pgd", "trades", "fast"]
-    threat: ThreatRecord
+    threat: RecordedThreat
     best_epoch: int | None = Field(None, description="whose weights these are; null: the last epoch's")
 
 

@@ -13,8 +13,8 @@ from robustbench_aig.records.base import (
     FileName,
     Precision,
     Record,
+    RecordedThreat,
     Role,
-    ThreatRecord,
 )
 from robustbench_aig.records.networks import ModelRecord
 from robustbench_aig.threat import Shape
@@ -43,7 +43,7 @@ class EvaluationPlan(Record):
     provider: str
     provider_version: str
     settings: dict[str, Any] = Field(default_factory=dict, description="the attack's resolved recipe")
-    threat: ThreatRecord | None = None
+    threat: RecordedThreat | None = None
     corruption: CorruptionRecord | None = None
 
 

@@ -106,7 +106,7 @@ def _adversarial(said: str | None) -> Document | None:
     threat = Threat.parse(found["eps"], found["norm"])
     return {
         "method": found["method"],
-        "threat": {"norm": threat.norm, "eps": threat.text, "value": threat.value},
+        "threat": {"norm": threat.norm, "eps": threat.eps, "value": threat.value},
         "best_epoch": None if found["epoch"] in {None, "None"} else int(found["epoch"]),
     }
 

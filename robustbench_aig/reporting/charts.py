@@ -9,11 +9,12 @@ from __future__ import annotations
 import altair as alt
 import numpy as np
 
-from robustbench_aig.records import Evaluation, ModelRecord, Report, ThreatRecord
+from robustbench_aig.records import Evaluation, ModelRecord, Report
 from robustbench_aig.reporting.drawing import ACCENT, FAINT, INK, Datum, chart, svg
 from robustbench_aig.reporting.sample_columns import Rows
 from robustbench_aig.reporting.series import Series, accuracy_of, threats
 from robustbench_aig.reporting.words import SUMMARIES, accuracy_text, percent, threat_text
+from robustbench_aig.threat import Threat
 
 WIDTH = 360
 _BINS = 24
@@ -22,7 +23,7 @@ _BINS = 24
 def worst_case(report: Report, series: list[Series]) -> str:
     """The first screen's picture: clean accuracy, union accuracy at every epsilon and the mean over corruptions."""
     clean = "clean images"
-    groups: list[tuple[str, str, ThreatRecord | None]] = [
+    groups: list[tuple[str, str, Threat | None]] = [
         (clean, "union", None),
         *((threat_text(threat), "union", threat) for threat in threats(report)),
         (SUMMARIES["corruptions"], "corruptions", None),
@@ -54,7 +55,7 @@ def worst_case(report: Report, series: list[Series]) -> str:
 
 def accuracy(report: Report, series: list[Series], attack: str, norm: str) -> str | None:
     """Accuracy against epsilon under one attack, a line per series; None where nothing finished."""
-    groups: list[ThreatRecord | None] = [None, *(t for t in threats(report) if t.norm == norm)]
+    groups: list[Threat | None] = [None, *(t for t in threats(report) if t.norm == norm)]
     data = [
         _point(report, one, (attack, threat), threat_text(threat)) | {"eps": "clean" if threat is None else threat.eps}
         for one in series
@@ -146,7 +147,7 @@ def compute(rows: Rows, model: ModelRecord) -> str | None:
     return svg(alt.layer(*layers).properties(width=WIDTH - 50, height=180))
 
 
-def _point(report: Report, series: Series, query: tuple[str, ThreatRecord | None], name: str) -> Datum:
+def _point(report: Report, series: Series, query: tuple[str, Threat | None], name: str) -> Datum:
     """One accuracy that is there, found by (attack, threat), under the name of what was done to the images."""
     found = accuracy_of(report, series, *query)
     assert found is not None

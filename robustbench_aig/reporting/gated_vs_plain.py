@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robustbench_aig.records import Accuracies, Comparison, ModelRecord, Status, ThreatRecord
+from robustbench_aig.records import Accuracies, Comparison, ModelRecord, Status
 from robustbench_aig.reporting.corruptions import ALL, Mean
 from robustbench_aig.reporting.evidence import Evidence
 from robustbench_aig.reporting.image_scores import Scores, accuracy
@@ -24,6 +24,7 @@ from robustbench_aig.statistics import (
     mean_interval,
     paired_interval,
 )
+from robustbench_aig.threat import Threat
 
 FAMILY = "all comparisons of the report that have an exact p-value"
 """Over which p-values are adjusted: every condition of every gated model against every plain one."""
@@ -34,7 +35,7 @@ class Condition(NamedTuple):
 
     attack: str
     provider: str
-    threat: ThreatRecord | None
+    threat: Threat | None
 
 
 Results = dict[tuple[str, str], dict[Condition, Scores]]

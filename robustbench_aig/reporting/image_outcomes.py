@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robustbench_aig.records import EvaluationPlan, Plan, Report, ThreatRecord
+from robustbench_aig.records import EvaluationPlan, Plan, Report
 from robustbench_aig.reporting.evidence import Evidence
 from robustbench_aig.reporting.gallery import GateChange
 from robustbench_aig.reporting.sample_columns import Bools, Ints
 from robustbench_aig.reporting.series import Series, threats
 from robustbench_aig.reporting.union import members_of, worst
+from robustbench_aig.threat import Threat
 
 MOST = 300
 """Images in the table; the others are in the sample tables alone."""
@@ -48,7 +49,7 @@ class ImageOutcomes(NamedTuple):
     """The table over `total` images; `strengths` are its epsilons from the smallest."""
 
     series: list[Series]
-    strengths: list[ThreatRecord]
+    strengths: list[Threat]
     lines: list[Told]
     total: int
 
@@ -97,14 +98,14 @@ def image_outcomes(report: Report, evidence: Evidence, series: list[Series]) -> 
     return ImageOutcomes(shown, strengths, lines, rows.image.size)
 
 
-def _strengths(report: Report) -> list[ThreatRecord]:
+def _strengths(report: Report) -> list[Threat]:
     """The epsilons of the first norm, from the smallest."""
     found = threats(report)
     return [threat for threat in found if threat.norm == found[0].norm]
 
 
 def _tracks(
-    evidence: Evidence, wanted: list[tuple[str, str]], strengths: list[ThreatRecord]
+    evidence: Evidence, wanted: list[tuple[str, str]], strengths: list[Threat]
 ) -> dict[tuple[str, str], _Track]:
     """Those series whose worst case is finished at every epsilon."""
     grouped = {(m[0].model, m[0].policy, threat): m for threat, m in members_of(evidence.plan)}
@@ -143,9 +144,7 @@ def _outcome(places: Ints, strengths: int) -> str:
     return "held by all" if held.all() else "held by some" if held.any() else "lost by all"
 
 
-def _outcomes_of(
-    track: _Track, strengths: list[ThreatRecord], images: list[int], evidence: Evidence
-) -> list[ImageOutcome]:
+def _outcomes_of(track: _Track, strengths: list[Threat], images: list[int], evidence: Evidence) -> list[ImageOutcome]:
     """Of some images under one series. Table after table is read: images in their order would go to and fro."""
     placed = dict(zip(images, track.places[images].tolist(), strict=True))
     met = {image: track.met(image, place) for image, place in placed.items()}

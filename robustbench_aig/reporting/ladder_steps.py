@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from robustbench_aig.ladder import STEPS
-from robustbench_aig.records import Ladder, Plan, Report, Step, ThreatRecord
+from robustbench_aig.records import Ladder, Plan, Report, Step
 from robustbench_aig.reporting.gated_vs_plain import Results, paired
+from robustbench_aig.threat import Threat
 
 
 def ladder(plan: Plan, results: Results) -> Ladder | None:
@@ -54,7 +55,7 @@ class StepRow(NamedTuple):
     cells: list[Step | None]
 
 
-def step_rows(report: Report, threats: Sequence[ThreatRecord | None], attacks: Sequence[str]) -> list[list[StepRow]]:
+def step_rows(report: Report, threats: Sequence[Threat | None], attacks: Sequence[str]) -> list[list[StepRow]]:
     """The steps for a table: per step one row for each attack; a column for each threat, None being clean images."""
     if report.ladder is None:
         return []
@@ -71,9 +72,9 @@ def step_rows(report: Report, threats: Sequence[ThreatRecord | None], attacks: S
 
 
 def _cell(
-    found: dict[tuple[str, str, str, ThreatRecord | None], Step],
+    found: dict[tuple[str, str, str, Threat | None], Step],
     pair: tuple[str, str],
     attack: str,
-    threat: ThreatRecord | None,
+    threat: Threat | None,
 ) -> Step | None:
     return found.get((*pair, "clean" if threat is None else attack, threat))

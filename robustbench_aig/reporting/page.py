@@ -15,7 +15,6 @@ from robustbench_aig.records import (
     ModelRecord,
     Report,
     Rung,
-    ThreatRecord,
 )
 from robustbench_aig.reporting import charts, corruptions, gallery, heatmap, page_parts, shifts, words
 from robustbench_aig.reporting.compute_verdict import Forced, forced
@@ -40,6 +39,7 @@ from robustbench_aig.reporting.series import (
 )
 from robustbench_aig.reporting.templating import template
 from robustbench_aig.reporting.thumbnails import load_thumbnails
+from robustbench_aig.threat import Threat
 
 
 def render(report: Report, evidence: Evidence, directory: Path, outcomes: ImageOutcomes | None) -> str:
@@ -91,11 +91,11 @@ class Page:
         """How tables call a model under a policy."""
         return self._labels[model, policy]
 
-    def accuracy_of(self, series: Series, attack: str, threat: ThreatRecord | None) -> tuple[Accuracy, str] | None:
+    def accuracy_of(self, series: Series, attack: str, threat: Threat | None) -> tuple[Accuracy, str] | None:
         """As in `reporting.series`."""
         return accuracy_of(self.report, series, attack, threat)
 
-    def remainder_of(self, series: Series, attack: str, threat: ThreatRecord) -> Remainder | None:
+    def remainder_of(self, series: Series, attack: str, threat: Threat) -> Remainder | None:
         """As in `reporting.series`."""
         return remainder_of(self.report, series, attack, threat)
 
@@ -138,7 +138,7 @@ class Page:
         return [e.id for e in self._planned if e.id not in finished]
 
     @cached_property
-    def threats(self) -> list[ThreatRecord]:
+    def threats(self) -> list[Threat]:
         """Every threat, in order."""
         return threats(self.report)
 

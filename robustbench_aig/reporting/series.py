@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from robustbench_aig.policies import traits
 from robustbench_aig.recipes import Family
-from robustbench_aig.records import Accuracy, Evaluation, Report, ThreatRecord
+from robustbench_aig.records import Accuracy, Evaluation, Report
+from robustbench_aig.threat import Threat
 
 COLOURS = 7
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
@@ -96,14 +97,14 @@ def all_series(report: Report) -> list[Series]:
     ]
 
 
-def threats(report: Report) -> list[ThreatRecord]:
+def threats(report: Report) -> list[Threat]:
     """Every threat, by norm and then by size."""
     return _threats(report.evaluations)
 
 
-def _threats(evaluations: Sequence[Evaluation]) -> list[ThreatRecord]:
+def _threats(evaluations: Sequence[Evaluation]) -> list[Threat]:
     found = {e.threat for e in evaluations if e.threat is not None}
-    return sorted(found, key=lambda threat: threat.threat.rank)
+    return sorted(found, key=lambda threat: threat.rank)
 
 
 def attacks(report: Report) -> list[str]:
@@ -112,9 +113,7 @@ def attacks(report: Report) -> list[str]:
     return sorted(roles, key=lambda attack: ("attack", "compute", "control").index(roles[attack]))
 
 
-def accuracy_of(
-    report: Report, series: Series, attack: str, threat: ThreatRecord | None
-) -> tuple[Accuracy, str] | None:
+def accuracy_of(report: Report, series: Series, attack: str, threat: Threat | None) -> tuple[Accuracy, str] | None:
     """(accuracy, status) of a series under an attack; "union" is an attack; without a threat it is clean.
 
     Without a threat, "corruptions" is the mean over all of them.
@@ -143,7 +142,7 @@ class Remainder(NamedTuple):
     before: list[str]
 
 
-def remainder_of(report: Report, series: Series, attack: str, threat: ThreatRecord) -> Remainder | None:
+def remainder_of(report: Report, series: Series, attack: str, threat: Threat) -> Remainder | None:
     """What a series kept under an attack that skipped images; None where there is no such evaluation."""
     for e in report.evaluations:
         if (e.model, e.gate_policy, e.attack, e.threat) == (series.model, series.policy, attack, threat):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from robustbench_aig.records import ClassPart, Evaluation, Excess, GateMoves, GateStratum, Report, ThreatRecord
+from robustbench_aig.records import ClassPart, Evaluation, Excess, GateMoves, GateStratum, Report
 from robustbench_aig.reporting import words
 from robustbench_aig.reporting.series import Series, headline, threats
+from robustbench_aig.threat import Threat
 
 SIDES = ("attacked", "noise", "permuted")
 
@@ -69,7 +70,7 @@ def shift_of(evaluation: Evaluation) -> float | None:
     return strata[0].attacked.shift if strata else None
 
 
-def _strongest(report: Report, series: Series, threat: ThreatRecord) -> Evaluation | None:
+def _strongest(report: Report, series: Series, threat: Threat) -> Evaluation | None:
     """The attack of the union that cost a series most at one epsilon, of those that measured any image."""
     at = [e for e in report.evaluations if e.threat == threat and e.gates is not None]
     return headline(at, series.model, series.policy)

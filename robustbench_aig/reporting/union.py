@@ -8,11 +8,12 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from robustbench_aig.recipes.gradients import OBJECTIVES_OF_GATES
-from robustbench_aig.records import EvaluationPlan, Plan, ThreatRecord, WorstCase
+from robustbench_aig.records import EvaluationPlan, Plan, WorstCase
 from robustbench_aig.reporting.evidence import Evidence
 from robustbench_aig.reporting.image_scores import Scores, accuracy
 from robustbench_aig.reporting.sample_columns import Bools, Ints, Rows
 from robustbench_aig.statistics import worst_of
+from robustbench_aig.threat import Threat
 
 T = TypeVar("T")
 
@@ -40,17 +41,17 @@ def unions(evidence: Evidence) -> list[Union]:
     ]
 
 
-def members_of(plan: Plan) -> list[tuple[ThreatRecord, list[EvaluationPlan]]]:
+def members_of(plan: Plan) -> list[tuple[Threat, list[EvaluationPlan]]]:
     """Per (model, policy, threat): the clean evaluation, then the attacks. Controls do not count."""
     clean = {(e.model, e.policy): e for e in plan.evaluations if e.role == "clean"}
-    grouped: dict[tuple[str, str, ThreatRecord], list[EvaluationPlan]] = {}
+    grouped: dict[tuple[str, str, Threat], list[EvaluationPlan]] = {}
     for e in plan.evaluations:
         if e.role == "attack" and e.threat is not None and (e.model, e.policy) in clean:
             grouped.setdefault((e.model, e.policy, e.threat), [clean[e.model, e.policy]]).append(e)
     return [(threat, members) for (_, _, threat), members in grouped.items()]
 
 
-def _union(threat: ThreatRecord, members: list[EvaluationPlan], evidence: Evidence) -> Union:
+def _union(threat: Threat, members: list[EvaluationPlan], evidence: Evidence) -> Union:
     rows = [evidence.rows[member.id].without_gates() for member in members]
     chosen, ok, scores = _worst(rows)
     others = _others(members, cascade=evidence.plan.cascade)

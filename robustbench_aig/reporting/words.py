@@ -16,10 +16,10 @@ from robustbench_aig.records import (
     Latency,
     ModelRecord,
     Step,
-    ThreatRecord,
     WorstCase,
 )
 from robustbench_aig.statistics import Interval
+from robustbench_aig.threat import Threat
 
 NBSP = "\u00a0"
 
@@ -91,7 +91,7 @@ def p_text(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def threat_text(threat: ThreatRecord | None) -> str:
+def threat_text(threat: Threat | None) -> str:
     """`ε = 4/255 (L∞)`, or `clean`."""
     if threat is None:
         return "clean"

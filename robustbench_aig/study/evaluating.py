@@ -81,7 +81,7 @@ def evaluate(
     if not threats:
         raise InputError("nothing to evaluate: name at least one epsilon, such as eps='4/255'")
     wanted = Wanted(threats, attacks, suite, seed=seed, chunk=chunk, draws=draws, amp=amp)
-    chosen = f"eps={[threat.text for threat in threats]}, norm={norm!r}, suite={suite!r}, attacks={list(attacks)}"
+    chosen = f"eps={[threat.eps for threat in threats]}, norm={norm!r}, suite={suite!r}, attacks={list(attacks)}"
     theirs = Defaults.now()
     with neutral():
         given = _checked(images, labels)

@@ -290,7 +290,7 @@ class Leaves(Ours):
     """Goes twice as far as it may."""
 
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
-        return Pgd(steps=5)(model, x, y, Threat(threat.norm, 2 * threat.eps, "twice"), stream)
+        return Pgd(steps=5)(model, x, y, Threat(threat.norm, 2 * threat.radius, "twice"), stream)
 
 
 class Crashes(Ours):
@@ -311,7 +311,7 @@ class OffBy255(Ours):
     factor: Fraction = Fraction(1, 255)
 
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
-        eps = min(threat.eps * self.factor, Fraction(1))
+        eps = min(threat.radius * self.factor, Fraction(1))
         return Pgd(steps=10, step=0.25)(model, x, y, Threat(threat.norm, eps, "off"), stream)
 
 

@@ -24,10 +24,10 @@ from robustbench_aig.records import (
     ModelRecord,
     Plan,
     Role,
-    ThreatRecord,
     TrainingRecord,
 )
 from robustbench_aig.samples import ROW
+from robustbench_aig.threat import Threat
 
 N, CLASSES, GATES, DRAWS, SIZE = 60, 5, 9, 10, 8
 BLOCK_MACS, FIXED_MACS = 1000, 2000
@@ -71,9 +71,8 @@ class Study:
             save_file({"ids": ids, "images": pixels}, folder / f"{e.id}.safetensors")
 
 
-def threat(eps: str) -> ThreatRecord:
-    numerator, denominator = eps.split("/")
-    return ThreatRecord(norm="linf", eps=eps, value=int(numerator) / int(denominator))
+def threat(eps: str) -> Threat:
+    return Threat.parse(eps)
 
 
 def evaluation(model: str, policy: str, attack: str, role: Role, eps: str | None) -> EvaluationPlan:
@@ -319,7 +318,7 @@ def skip(row: Row, lost_to: str) -> None:
 
 def cascaded(study: Study) -> Study:
     """The same study as a cascade: what no choosing draw gets right is skipped by the attacks that come later."""
-    lost: dict[tuple[str, str, ThreatRecord | None], dict[int, str]] = {}
+    lost: dict[tuple[str, str, Threat | None], dict[int, str]] = {}
     clean: dict[tuple[str, str], dict[int, str]] = {}
     for e in study.plan.evaluations:
         if e.role == "control":

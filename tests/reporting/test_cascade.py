@@ -5,10 +5,11 @@ from statistics import fmean
 
 import pytest
 
-from robustbench_aig.records import Evaluation, Report, ThreatRecord
+from robustbench_aig.records import Evaluation, Report
 from robustbench_aig.reporting import aggregate, write_report
 from robustbench_aig.reporting.series import accuracy_of, all_series, before, headline, remainder_of
 from robustbench_aig.reporting.words import kept_of_left, left, movement
+from robustbench_aig.threat import Threat
 from tests.reporting.synthetic import (
     EPSILONS,
     MODELS,
@@ -111,7 +112,7 @@ def test_words(report: Report) -> None:
         "the model", e, report.models[1], ["fgsm"]
     )
     series = next(one for one in all_series(report) if one.policy == "argmax")
-    rest = remainder_of(report, series, "pgd", ThreatRecord(norm="linf", eps="8/255", value=8 / 255))
+    rest = remainder_of(report, series, "pgd", Threat.parse("8/255"))
     assert rest is not None
     assert (rest.evaluation, rest.before) == (e, ["fgsm"])
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robustbench_aig.recipes import MovementClaim
-from robustbench_aig.records import EvaluationPlan, Measurement, ThreatRecord
+from robustbench_aig.records import EvaluationPlan, Measurement
 from robustbench_aig.reporting.claims.groups import Group
 from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.robustness import named
@@ -16,6 +16,7 @@ from robustbench_aig.reporting.claims.verdicts import Estimate, Ruling, judge_bo
 from robustbench_aig.reporting.evidence import Evidence
 from robustbench_aig.reporting.sample_columns import Floats, Rows
 from robustbench_aig.statistics import largest_mean, mean_interval
+from robustbench_aig.threat import Threat
 
 _BOUNDS = (-1.0, 1.0)
 """What a gate may flip more, or less, often than under the control."""
@@ -92,7 +93,7 @@ def _flips(rows: Rows) -> Floats:
     return np.asarray(rows.gates_clean ^ rows.gates_adv, np.float64)
 
 
-def _in_the_mean(claim: MovementClaim, moves: Sequence[_Moves], threat: ThreatRecord) -> Measurement:
+def _in_the_mean(claim: MovementClaim, moves: Sequence[_Moves], threat: Threat) -> Measurement:
     """Over gates, by the attack that moves them most."""
     worst = max(moves, key=lambda one: float(one.each.mean()))
     found = Estimate(float(worst.each.mean()), *mean_interval(worst.each, bounds=_BOUNDS), worst.each.size)
@@ -106,7 +107,7 @@ def _in_the_mean(claim: MovementClaim, moves: Sequence[_Moves], threat: ThreatRe
     )
 
 
-def _of_one_gate(claim: MovementClaim, moves: Sequence[_Moves], threat: ThreatRecord, group: Group) -> Measurement:
+def _of_one_gate(claim: MovementClaim, moves: Sequence[_Moves], threat: Threat, group: Group) -> Measurement:
     """The gate that any attack flips most, of any network; its interval holds whichever gate and attack that is."""
     flips = np.stack([one.flips for one in moves])  # (A, S, N, G)
     _, networks, images, gates = flips.shape

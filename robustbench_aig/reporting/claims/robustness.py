@@ -10,7 +10,7 @@ import numpy as np
 
 from robustbench_aig.policies import PLAIN, traits
 from robustbench_aig.recipes import AccuracyClaim, RobustnessClaim, Strengths
-from robustbench_aig.records import Measurement, ModelRecord, ThreatRecord
+from robustbench_aig.records import Measurement, ModelRecord
 from robustbench_aig.reporting.claims.groups import Group
 from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.verdicts import Contest, Estimate, Ruling, judge_bound, judge_contest, measurement
@@ -76,7 +76,7 @@ def measure_robustness(claim: RobustnessClaim, asked: Question) -> list[Measurem
     return [one for one in found if one is not None]
 
 
-def _attacks(claim: RobustnessClaim, asked: Question, threat: ThreatRecord | None) -> list[str]:
+def _attacks(claim: RobustnessClaim, asked: Question, threat: Threat | None) -> list[str]:
     """What could have refuted a claim on every attack at one strength: the union's."""
     named = [e.attack for e in asked.evidence.finished() if (e.role, e.threat) == ("attack", threat)]
     return list(dict.fromkeys(named)) if claim.of_every_attack else []
@@ -94,7 +94,7 @@ def measure_accuracy(claim: AccuracyClaim, asked: Question) -> list[Measurement]
     return [measurement("gated − plain, clean", gap, ruling)]
 
 
-def named(threat: ThreatRecord | None, strengths: Strengths, group: Group) -> bool:
+def named(threat: Threat | None, strengths: Strengths, group: Group) -> bool:
     """Whether a ball is one of those that a claim is judged in."""
     return threat is not None and threat in _listed(strengths, group)
 
@@ -109,10 +109,10 @@ def unmeasured(claim: Strengths, group: Group, found: Sequence[Measurement]) -> 
     return f"at {listing(missing)}" if missing else None
 
 
-def _listed(strengths: Strengths, group: Group) -> list[ThreatRecord]:
+def _listed(strengths: Strengths, group: Group) -> list[Threat]:
     """The balls that a claim is judged in."""
     listed = strengths.hardened if group.hardened else strengths.undefended
-    return [ThreatRecord.of(Threat.parse(eps)) for eps in listed]
+    return [Threat.parse(eps) for eps in listed]
 
 
 def gap_of(first: Side, second: Side, *, paired: bool, seed: int, among: Bools | None = None) -> Estimate:
@@ -137,7 +137,7 @@ def gap_of(first: Side, second: Side, *, paired: bool, seed: int, among: Bools |
     return Estimate(float(each.mean()), low, high, each.size, float((each**2).mean()))
 
 
-def _named(threat: ThreatRecord | None, claim: RobustnessClaim, group: Group) -> bool:
+def _named(threat: Threat | None, claim: RobustnessClaim, group: Group) -> bool:
     return threat is not None if claim.every_strength else named(threat, claim, group)
 
 
@@ -220,7 +220,7 @@ def _at(condition: Condition, claim: RobustnessClaim, asked: Question, among: _A
     return measurement(what, found.gap, ruling, threat=condition.threat, beside=beside, attacks=attacks)
 
 
-def _under_fgsm(asked: Question, threat: ThreatRecord | None) -> tuple[Side, Side] | None:
+def _under_fgsm(asked: Question, threat: Threat | None) -> tuple[Side, Side] | None:
     of_gated = asked.results[asked.group.gated[0].name, asked.policy]
     found = (_sides(asked, asked.policy, c) for c in of_gated if (c.attack, c.threat) == ("fgsm", threat))
     return next((sides for sides in found if sides), None)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from robustbench_aig.records import ClaimVerdict, Measurement, ThreatRecord
+from robustbench_aig.records import ClaimVerdict, Measurement
 from robustbench_aig.reporting.words import around, number, percent, signed
 from robustbench_aig.statistics import MARGIN, fewest_images, images_needed
+from robustbench_aig.threat import Threat
 
 FLOOR = 0.02
 """Robust accuracy below which two networks are not compared."""
@@ -199,7 +200,7 @@ def measurement(
     found: Estimate,
     ruling: Ruling,
     *,
-    threat: ThreatRecord | None = None,
+    threat: Threat | None = None,
     beside: Mapping[str, float] | None = None,
     attacks: Sequence[str] = (),
 ) -> Measurement:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pydantic import Field
 from scipy.special import ndtri
 
-from robustbench_aig.records import Accuracy, Record, Report, Status, ThreatRecord
+from robustbench_aig.records import Accuracy, Record, RecordedThreat, Report, Status
 from robustbench_aig.reporting.compare.report_pair import Key, Pairing, Side
 from robustbench_aig.reporting.gated_vs_plain import paired
 from robustbench_aig.reporting.image_scores import Scores
@@ -23,7 +23,7 @@ class Measurement(Record):
     gate_policy: str
     attack: str = Field(description="recipe name, 'clean', 'union', 'jpeg:3' or, for their mean, 'corruptions'")
     provider: str = Field(description="empty for clean images, unions and means")
-    threat: ThreatRecord | None
+    threat: RecordedThreat | None
 
 
 class Change(Measurement):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from robustbench_aig.defences import JpegDefence
 from robustbench_aig.errors import InputError, RunError
-from robustbench_aig.records import Evaluation, Report, ThreatRecord
+from robustbench_aig.records import Evaluation, Report
 from robustbench_aig.records.documents import REPORT, load_report
 from robustbench_aig.reporting.leaderboard.records import Entry, Group, Leaderboard, Standing, Unread
 from robustbench_aig.reporting.tables.gate_table import strongest_of
@@ -107,7 +107,7 @@ def _group(key: tuple[str, str, int, str], entries: list[Entry], by: Threat | No
     name, split, n, digest = key
     threats = _threats(entries)
     fit = [entry for entry in entries if entry.reason is None]
-    chosen = _most_shared(fit) if by is None else next((t for t in threats if t == ThreatRecord.of(by)), None)
+    chosen = _most_shared(fit) if by is None else next((t for t in threats if t == by), None)
     told = threat_text(chosen) if chosen else (str(by) if by else "any threat")
     without = [e.model_copy(update={"reason": f"no worst case at {told}"}) for e in fit if e.at(chosen) is None]
     return Group(
@@ -122,7 +122,7 @@ def _group(key: tuple[str, str, int, str], entries: list[Entry], by: Threat | No
     )
 
 
-def _ranked(entries: Sequence[Entry], by: ThreatRecord | None) -> list[Entry]:
+def _ranked(entries: Sequence[Entry], by: Threat | None) -> list[Entry]:
     """Each network under each policy once, by the report where its robust accuracy is lowest: others are looser."""
 
     def kept(entry: Entry) -> float:
@@ -141,13 +141,13 @@ def _ranked(entries: Sequence[Entry], by: ThreatRecord | None) -> list[Entry]:
     ]
 
 
-def _threats(entries: Sequence[Entry]) -> list[ThreatRecord]:
+def _threats(entries: Sequence[Entry]) -> list[Threat]:
     """Every threat once, by norm and then by size."""
     found = dict.fromkeys(one.threat for entry in entries for one in entry.standings)
-    return sorted(found, key=lambda threat: threat.threat.rank)
+    return sorted(found, key=lambda threat: threat.rank)
 
 
-def _most_shared(entries: Sequence[Entry]) -> ThreatRecord | None:
+def _most_shared(entries: Sequence[Entry]) -> Threat | None:
     """The threat at which most reports have a union; of several the first of `_threats`."""
     reports = {(entry.report, one.threat) for entry in entries for one in entry.standings}
     count = Counter(threat for _, threat in reports)
@@ -156,6 +156,6 @@ def _most_shared(entries: Sequence[Entry]) -> ThreatRecord | None:
 
 def _check_known(by: Threat | None, entries: Sequence[Entry]) -> None:
     threats = _threats(entries)
-    if by and ThreatRecord.of(by) not in threats:
+    if by and by not in threats:
         known = ", ".join(f"{threat.norm}:{threat.eps}" for threat in threats) or "none"
-        raise InputError(f"--by {by.norm}:{by.text}: no report has a worst case there; known: {known}")
+        raise InputError(f"--by {by.norm}:{by.eps}: no report has a worst case there; known: {known}")

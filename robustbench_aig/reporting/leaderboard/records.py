@@ -6,13 +6,14 @@ from pydantic import Field
 
 from robustbench_aig.defences import JpegDefence
 from robustbench_aig.recipes import Family
-from robustbench_aig.records import Accuracy, Record, ThreatRecord
+from robustbench_aig.records import Accuracy, Record, RecordedThreat
+from robustbench_aig.threat import Threat
 
 
 class Standing(Record):
     """Robust accuracy of a network under the worst of some attacks."""
 
-    threat: ThreatRecord
+    threat: RecordedThreat
     accuracy: Accuracy
     attacks: int = Field(description="in the union")
     cascade: bool = Field(description="whether some of them skipped images that were lost before")
@@ -40,7 +41,7 @@ class Entry(Record):
         default_factory=list, description="other reports of the same, in which it has a higher robust accuracy"
     )
 
-    def at(self, threat: ThreatRecord | None) -> Standing | None:
+    def at(self, threat: Threat | None) -> Standing | None:
         """Its robust accuracy at a threat, however that is spelled."""
         return next((one for one in self.standings if one.threat == threat), None)
 
@@ -52,8 +53,8 @@ class Group(Record):
     split: str
     n: int
     digest: str = Field(description="over images and labels")
-    by: ThreatRecord | None = Field(description="what they are sorted by; null where nothing is ranked")
-    threats: list[ThreatRecord]
+    by: RecordedThreat | None = Field(description="what they are sorted by; null where nothing is ranked")
+    threats: list[RecordedThreat]
     ranked: list[Entry]
     unranked: list[Entry]
 

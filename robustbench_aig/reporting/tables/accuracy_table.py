@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from robustbench_aig.records import Report, Status, ThreatRecord
+from robustbench_aig.records import Report, Status
 from robustbench_aig.reporting import words
 from robustbench_aig.reporting.series import Remainder, Series, accuracy_of, all_series, attacks, remainder_of, threats
 from robustbench_aig.reporting.tables.table import (
@@ -17,6 +17,7 @@ from robustbench_aig.reporting.tables.table import (
     accuracy_value,
     share_text,
 )
+from robustbench_aig.threat import Threat
 
 _CORRUPTION = "corruption"
 
@@ -44,7 +45,7 @@ def _attacked(report: Report, series: list[Series]) -> list[tuple[Cell, ...]]:
     names = attacks(report)
     counted = [attack for attack in names if roles[attack] == "attack"]
     beside = [attack for attack in names if roles[attack] != "attack"]
-    asked: list[tuple[ThreatRecord | None, str]] = [(None, "clean")]
+    asked: list[tuple[Threat | None, str]] = [(None, "clean")]
     asked += [(threat, attack) for threat in threats(report) for attack in [*counted, "union", *beside]]
     rows: list[tuple[Cell, ...]] = []
     for threat, attack in asked:
@@ -57,7 +58,7 @@ def _attacked(report: Report, series: list[Series]) -> list[tuple[Cell, ...]]:
     return rows
 
 
-def _cell(report: Report, one: Series, attack: str, threat: ThreatRecord | None) -> Value | None:
+def _cell(report: Report, one: Series, attack: str, threat: Threat | None) -> Value | None:
     of = (one.model, one.policy, str(threat or "none"), attack)
     found = accuracy_of(report, one, attack, threat)
     if found:

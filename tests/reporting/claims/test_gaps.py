@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from robustbench_aig.recipes import RobustnessClaim
-from robustbench_aig.records import ModelRecord, ThreatRecord
+from robustbench_aig.records import ModelRecord
 from robustbench_aig.reporting.claims.clean_gates import class_spread
 from robustbench_aig.reporting.claims.groups import Group
 from robustbench_aig.reporting.claims.robustness import Side, gap_of, named, unmeasured
@@ -103,8 +103,8 @@ def group(*, hardened: bool) -> Group:
     return Group((gated,), (plain,))
 
 
-def at(*eps: str) -> list[ThreatRecord]:
-    return [ThreatRecord.of(Threat.parse(one)) for one in eps]
+def at(*eps: str) -> list[Threat]:
+    return [Threat.parse(one) for one in eps]
 
 
 def claim_of(name: str) -> RobustnessClaim:

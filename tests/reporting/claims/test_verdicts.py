@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from robustbench_aig.records import ClaimVerdict, ThreatRecord
+from robustbench_aig.records import ClaimVerdict
 from robustbench_aig.reporting.claims.verdicts import (
     Contest,
     Estimate,
@@ -18,6 +18,7 @@ from robustbench_aig.reporting.claims.verdicts import (
     unrefuted,
 )
 from robustbench_aig.statistics import images_needed, mcnemar_power
+from robustbench_aig.threat import Threat
 
 UP, DOWN = Estimate(0.05, 0.03, 0.07, 1000, 0.1), Estimate(-0.05, -0.07, -0.03, 1000, 0.1)
 NONE, SAME = Estimate(0.0, -0.02, 0.02, 1000, 0.1), Estimate(0.0, -0.008, 0.008, 9000, 0.1)
@@ -120,13 +121,13 @@ def alone(verdict: ClaimVerdict) -> Ruling:
     ],
 )
 def test_one_exception_refutes(rulings: list[Ruling], combined: ClaimVerdict) -> None:
-    eps = [ThreatRecord(norm="linf", eps=f"{n}/255", value=n / 255) for n in range(1, len(rulings) + 1)]
+    eps = [Threat.parse(f"{n}/255") for n in range(1, len(rulings) + 1)]
     found = [measurement("gap", UP, ruling, threat=one) for ruling, one in zip(rulings, eps, strict=True)]
     assert combine(found).verdict == combined
 
 
 def test_what_holds_everywhere_is_told_by_the_hardest_strength() -> None:
-    eps = [ThreatRecord(norm="linf", eps=f"{n}/255", value=n / 255) for n in (1, 4, 2)]
+    eps = [Threat.parse(f"{n}/255") for n in (1, 4, 2)]
     found = [measurement("gap", UP, Ruling("supported", "gated minus plain: more"), threat=one) for one in eps]
     assert combine(found).threat == eps[1]
     assert combine([measurement("rate", UP, Ruling("supported", "it is open"))]).threat is None
@@ -213,7 +214,7 @@ def test_the_record_of_a_number() -> None:
     assert (plain.what, plain.value, plain.low, plain.high, plain.n) == ("gap", 0.05, 0.03, 0.07, 1000)
     assert (plain.verdict, plain.reason, plain.decides) == ("supported", "why", True)
     assert (plain.threat, plain.beside, plain.attacks) == (None, {}, [])
-    eps = ThreatRecord(norm="linf", eps="1/255", value=1 / 255)
+    eps = Threat.parse("1/255")
     full = measurement("gap", UP, FLOOR, threat=eps, beside={"fgsm": 0.5}, attacks=("pgd",))
     assert (full.decides, full.threat, full.beside, full.attacks) == (False, eps, {"fgsm": 0.5}, ["pgd"])
 
@@ -232,7 +233,7 @@ def test_what_is_no_more_than_not_refuted_is_told_before_what_is_supported() -> 
 
 
 def test_of_equal_exceptions_the_first_is_told() -> None:
-    eps = [ThreatRecord(norm="linf", eps=f"{n}/255", value=n / 255) for n in (1, 4)]
+    eps = [Threat.parse(f"{n}/255") for n in (1, 4)]
     found = [measurement("gap", DOWN, alone("unsupported"), threat=one) for one in eps]
     assert combine(found).threat == eps[0]
     refuted = [measurement("gap", UP, alone("not refuted"), threat=one) for one in eps]

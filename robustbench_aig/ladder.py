@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from robustbench_aig.errors import InputError
+from robustbench_aig.policies import DETERMINISTIC, PLAIN, STOCHASTIC
 from robustbench_aig.recipes import GatedResNetRecipe, ModelRecipe, ResNetRecipe, StochasticDepthRecipe
 from robustbench_aig.runs import RunRecord
 
@@ -19,12 +20,12 @@ Role = Literal["plain", "matched", "stochastic", "gated"]
 Run = tuple[Path, RunRecord]
 
 RUNGS: dict[Key, tuple[Role, str, str]] = {
-    "R0": ("plain", "none", "plain, equal depth"),
-    "R0'": ("matched", "none", "plain, equal mean compute"),
+    "R0": ("plain", PLAIN, "plain, equal depth"),
+    "R0'": ("matched", PLAIN, "plain, equal mean compute"),
     "R1": ("stochastic", "expected", "stochastic depth, deterministic"),
     "R2": ("stochastic", "random", "stochastic depth, blocks dropped blindly at the gates' rates"),
-    "R3": ("gated", "argmax", "gated, the likelier side"),
-    "R4": ("gated", "sampled", "gated, sampled"),
+    "R3": ("gated", DETERMINISTIC, "gated, the likelier side"),
+    "R4": ("gated", STOCHASTIC, "gated, sampled"),
     "R4k": ("gated", "known", "gated, sampled once, the noise known to the attacker"),
     "R4r": ("gated", "random", "gated, opened blindly at its own rates"),
     "R5": ("gated", "open", "gated, all open"),

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from robustbench_aig.errors import InputError, unknown
 
+DETERMINISTIC, STOCHASTIC = USUAL = "argmax", "sampled"
+"""The likelier decision of every gate, and one drawn by its probability: networks are judged under both by default."""
+
 PLAIN = "none"
 """What stands for a policy where a network has no gates."""
 
@@ -29,6 +32,7 @@ class Traits:
         skips: every decision is 0 or 1, and may be 0, so that closed blocks can be left out.
         smooth: decisions are a differentiable function of the logits; elsewhere a gradient is an estimate, or zero.
         leaks: its noise is the same in every pass, and the attacker knows it.
+        given: it needs rates, or a path, that were measured before.
     """
 
     looks: bool = False
@@ -36,6 +40,7 @@ class Traits:
     skips: bool = False
     smooth: bool = False
     leaks: bool = False
+    given: bool = False
 
     @property
     def chooses(self) -> bool:
@@ -51,15 +56,15 @@ class Traits:
         return self.smooth or (self.draws and not self.looks)
 
 
-POLICIES = {
-    "argmax": Traits(looks=True, skips=True),
-    "sampled": Traits(looks=True, draws=True, skips=True),
+POLICIES: dict[str, Traits] = {
+    DETERMINISTIC: Traits(looks=True, skips=True),
+    STOCHASTIC: Traits(looks=True, draws=True, skips=True),
     "expected": Traits(looks=True, smooth=True),
     "open": Traits(),
-    "random": Traits(draws=True, skips=True),
+    "random": Traits(draws=True, skips=True, given=True),
     "known": Traits(looks=True, skips=True, leaks=True),
-    "majority": Traits(skips=True),
-    "static": Traits(skips=True),
+    "majority": Traits(skips=True, given=True),
+    "static": Traits(skips=True, given=True),
 }
 
 STATIC = ("majority", "static")

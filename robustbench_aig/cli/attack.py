@@ -21,6 +21,7 @@ from robustbench_aig.cli.worker_processes import companions, is_companion
 from robustbench_aig.commands import with_flag
 from robustbench_aig.corruptions.names import NAMES
 from robustbench_aig.errors import AigrobError, AttackError, InputError, Interrupted
+from robustbench_aig.policies import DETERMINISTIC, POLICIES, USUAL
 
 if TYPE_CHECKING:
     from robustbench_aig.evaluation import Evaluator
@@ -94,9 +95,9 @@ Examples:
     "policies",
     multiple=True,
     metavar="NAME",
-    help="How gated networks decide when deployed, repeatable: argmax, sampled, expected, open or random; majority or "
-    "static, one path for all images; known, sampled once by dice that the attacker knows.  "
-    "[default: argmax and sampled; a --model argmax, which is its own threshold]",
+    help=f"How gated networks decide when deployed, repeatable: {', '.join(POLICIES)}. With majority and static all "
+    "images take one path; with known gates are sampled once, by dice that the attacker knows.  "
+    f"[default: {' and '.join(USUAL)}; a --model {DETERMINISTIC}, which is its own threshold]",
 )
 @click.option(
     "--ladder",

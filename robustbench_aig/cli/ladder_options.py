@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from robustbench_aig.ladder import Role, Run, control_recipe, controls, find_control
+from robustbench_aig.policies import STOCHASTIC
 from robustbench_aig.recipes import GatedResNetRecipe, ModelRecipe, ResNetRecipe
 from robustbench_aig.runs import RunRecord, list_runs
 
@@ -18,7 +19,7 @@ def wanted_controls(record: RunRecord) -> dict[Role, ResNetRecipe]:
     depth = 8
     if isinstance(model, GatedResNetRecipe):
         # Without a training of its own, what the gates were trained towards is the best guess.
-        rates = metrics.validation["sampled"].rates if metrics else model.targets
+        rates = metrics.validation[STOCHASTIC].rates if metrics else model.targets
         depth = matched_depth(model, rates, len(record.data.classes), record.data.shape)
     return controls(record, depth)
 

@@ -14,6 +14,7 @@ from robustbench_aig.commands import Value, aigrob, spelled
 from robustbench_aig.errors import InputError
 from robustbench_aig.files import unsayable
 from robustbench_aig.norms import BALLS, DEFAULT
+from robustbench_aig.policies import DETERMINISTIC, POLICIES
 from robustbench_aig.records import EXACT, Draws
 from robustbench_aig.runs import spelled_run
 from robustbench_aig.threat import Shape, Threat, known_norm
@@ -127,8 +128,8 @@ defence_option = click.option(
 policy_option = click.option(
     "--policy",
     metavar="NAME",
-    help="How the gates decide: argmax, sampled, expected, open or random.  "
-    "[default: argmax; expected for stochastic depth]",
+    help=f"How the gates decide: {', '.join(name for name, does in POLICIES.items() if not does.leaks)}.  "
+    f"[default: {DETERMINISTIC}; expected for stochastic depth]",
 )
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from robustbench_aig.errors import InputError
-from robustbench_aig.policies import refuse_unknown, traits
+from robustbench_aig.policies import DETERMINISTIC, refuse_unknown, traits
 
 if TYPE_CHECKING:
     from robustbench_aig.evaluation import Network
-
-DEFAULT = "argmax"
 
 
 def policy_of(network: Network, asked: str | None) -> str:
@@ -19,7 +17,7 @@ def policy_of(network: Network, asked: str | None) -> str:
         refuse_unknown(asked)
         if traits(asked).leaks:
             raise InputError(f"--policy {asked} is a rung of the ladder that is attacked: see aigrob attack --ladder")
-    (policy,) = network.policies([asked or DEFAULT])
+    (policy,) = network.policies([asked or DETERMINISTIC])
     if asked is None or policy == asked:
         return policy
     name = network.record.name

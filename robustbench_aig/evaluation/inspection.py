@@ -17,7 +17,7 @@ from robustbench_aig.evaluation.subjects import Network
 from robustbench_aig.gateshift import dependence_of_network
 from robustbench_aig.inspections import ClassUse, Factor, GateUse, History, ImageUse, Inspection
 from robustbench_aig.models.branches import residual_branches
-from robustbench_aig.policies import PLAIN, traits
+from robustbench_aig.policies import PLAIN, STOCHASTIC, traits
 from robustbench_aig.records import DataRecord, Dependence, ModelRecord
 from robustbench_aig.runs import EpochRecord
 
@@ -26,7 +26,6 @@ SHOWN = 3
 
 _BATCH = 100
 _MIDDLE = torch.tensor([0.05, 0.95], dtype=torch.float64)
-_FALLBACK = "sampled"
 
 Progress = Callable[[int, int], None]
 """Told how many images of how many are judged, over all passes."""
@@ -213,7 +212,7 @@ def _image(verdicts: _Verdicts, ids: Tensor, classes: Sequence[str], position: i
 
 def _history(epochs: Sequence[EpochRecord], policy: str) -> History | None:
     """Validation rates under the policy, or under sampled gates where the training didn't score it."""
-    scored = [p for p in (policy, _FALLBACK) if epochs and all(p in epoch.validation for epoch in epochs)]
+    scored = [p for p in (policy, STOCHASTIC) if epochs and all(p in epoch.validation for epoch in epochs)]
     if not scored:
         return None
     rates = [epoch.validation[scored[0]].rates for epoch in epochs]

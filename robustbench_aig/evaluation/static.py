@@ -18,7 +18,7 @@ from robustbench_aig.evaluation.judge import Judgement, judge
 from robustbench_aig.evaluation.subjects import Network
 from robustbench_aig.gating import Policy, gating
 from robustbench_aig.models import shares_draws
-from robustbench_aig.policies import STATIC, Traits
+from robustbench_aig.policies import DETERMINISTIC, STATIC, Traits
 from robustbench_aig.precision import float32
 from robustbench_aig.records import StaticPattern
 
@@ -157,7 +157,7 @@ class Search:
     def _judged(self, index: Tensor) -> Judgement:
         x, y = self._some(index)
         ids = self.images.ids[index].to(x.device)
-        return judge(self.network.subject("argmax"), x, y, ids=ids, seed=self.seed, draws=1)
+        return judge(self.network.subject(DETERMINISTIC), x, y, ids=ids, seed=self.seed, draws=1)
 
     def _some(self, index: Tensor) -> tuple[Tensor, Tensor]:
         device = next(self.network.model.parameters()).device

@@ -19,7 +19,7 @@ from robustbench_aig.models import ForeignNetwork, MacProfile, UnknownMacs, defe
 from robustbench_aig.models.adapter_trial import try_adapter
 from robustbench_aig.models.branches import residual_branches
 from robustbench_aig.models.foreign import neutral
-from robustbench_aig.policies import PLAIN, STATIC, traits
+from robustbench_aig.policies import PLAIN, STATIC, STOCHASTIC, USUAL, traits
 from robustbench_aig.precision import float32
 from robustbench_aig.records import (
     AdversarialRecord,
@@ -56,7 +56,7 @@ class Network:
     record: ModelRecord
     model: nn.Module
     profile: MacProfile
-    usual: tuple[str, ...] = ("argmax", "sampled")
+    usual: tuple[str, ...] = USUAL
     copy: nn.Module | None = None
     exact: nn.Module | None = None
 
@@ -206,7 +206,7 @@ def _rates(record: RunRecord) -> list[float] | None:
     if record.metrics is None or record.family == "plain":
         return None
     scores = record.metrics.validation
-    return record.recipe.model.targets if record.family == "stochastic" else scores["sampled"].rates
+    return record.recipe.model.targets if record.family == "stochastic" else scores[STOCHASTIC].rates
 
 
 def _training(record: RunRecord, history: Sequence[EpochRecord]) -> TrainingRecord | None:

@@ -16,7 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from robustbench_aig.policies import PLAIN, POLICIES, STATIC, Traits
+from robustbench_aig.policies import DETERMINISTIC, PLAIN, POLICIES, STATIC, STOCHASTIC, Traits
 from robustbench_aig.randomness import Stream
 
 
@@ -72,7 +72,7 @@ class Independent(Policy):
 class Argmax(Policy):
     """Open where running is likelier than not; the gradient is that of the softmax (straight-through)."""
 
-    name = "argmax"
+    name = DETERMINISTIC
     traits = POLICIES[name]
 
     def decide(self, logits: Tensor, gate: int, draw: int) -> Tensor:
@@ -91,7 +91,7 @@ class Sampled(Independent):
         temperature: of the softmax in the backward pass.
     """
 
-    name = "sampled"
+    name = STOCHASTIC
     traits = POLICIES[name]
 
     def __init__(self, stream: Stream | None = None, temperature: float = 1.0) -> None:

@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from robustbench_aig.recipes.section import Count, Positive, Section, Share
-
-Policy = Literal["sampled", "argmax", "expected"]
+from robustbench_aig.policies import DETERMINISTIC, STOCHASTIC
+from robustbench_aig.recipes.section import Count, GatePolicy, Positive, Section, Share
 
 
 class _Claim(Section):
@@ -23,7 +22,7 @@ class _Claim(Section):
 class UnderPolicies(_Claim):
     """A claim that is judged under each policy of the gates by itself."""
 
-    policies: list[Policy] = Field(["sampled", "argmax"])
+    policies: list[GatePolicy] = Field([STOCHASTIC, DETERMINISTIC])
 
 
 class Strengths(UnderPolicies):
@@ -72,7 +71,7 @@ class ChoiceClaim(UnderPolicies):
     """Choosing blocks by the image gives more accuracy than one path for all images, and than a shallower network."""
 
     about: Literal["choice"]
-    policies: list[Policy] = Field(["argmax"])
+    policies: list[GatePolicy] = Field([DETERMINISTIC])
 
 
 class TransitionClaim(UnderPolicies):

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from robustbench_aig.policies import POLICIES
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+_FITTING = [name for name, traits in POLICIES.items() if not (traits.given or traits.leaks)]
+
+
+def _fits(name: str) -> str:
+    if name not in _FITTING:
+        raise ValueError(f"'{name}' is no gate policy that fits here: known are {', '.join(_FITTING)}")
+    return name
+
+
+GatePolicy = Annotated[str, AfterValidator(_fits), Field(json_schema_extra={"enum": [*_FITTING]})]
+"""One that fits any gated network as it is, and whose noise no attacker knows."""
 
 
 class Section(BaseModel):

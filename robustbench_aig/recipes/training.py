@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from robustbench_aig.errors import ThreatError
 from robustbench_aig.norms import DEFAULT, Norm
-from robustbench_aig.recipes.section import Count, Positive, Section, Share
+from robustbench_aig.policies import STOCHASTIC
+from robustbench_aig.recipes.section import Count, GatePolicy, Positive, Section, Share
 from robustbench_aig.threat import Threat
 
 Preset = Literal["paper", "long", "short"]
@@ -110,9 +111,7 @@ class Adversarial(Section):
     norm: Norm = DEFAULT
     steps: Count = Field(10, description="of the inner attack; `fast` takes one")
     step: Positive = Field(0.25, description="size of a step as a share of eps; `fast` takes 1.25")
-    gates: Literal["sampled", "argmax", "expected", "open"] = Field(
-        "sampled", description="policy of the gates in the inner attack"
-    )
+    gates: GatePolicy = Field(STOCHASTIC, description="policy of the gates in the inner attack")
     beta: Positive = Field(6.0, description="weight of the divergence, for `trades` alone")
 
     @model_validator(mode="before")

@@ -57,7 +57,7 @@ def evaluate(
         norm: of `norms.BALLS`: "linf", "l2", and so on.
         suite: of attacks, a recipe's name or path.
         attacks: by name, with changes as in "pgd:steps=50", instead of the suite.
-        policies: under which gates decide when deployed; without any "argmax".
+        policies: under which gates decide when deployed; without any the likelier decisions.
         data: what reports call the images.
         classes: their names; without them they are counted from 0.
         seed: of everything random.

@@ -18,6 +18,7 @@ from robustbench_aig.gateshift.dependence import explained_shares
 from robustbench_aig.gateshift.paths import count, numbered
 from robustbench_aig.gating import deployed_policy, gating
 from robustbench_aig.models import MacProfile
+from robustbench_aig.policies import DETERMINISTIC, PLAIN, STOCHASTIC, USUAL
 from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import Adversarial, Family
@@ -29,9 +30,9 @@ _ROBUST_STEPS = 10
 _DEPENDENCE_IMAGES = 1000
 
 POLICIES: dict[Family, tuple[str, ...]] = {
-    "plain": ("none",),
+    "plain": (PLAIN,),
     "stochastic": ("expected",),
-    "gated": ("argmax", "sampled"),
+    "gated": USUAL,
 }
 """The gate policies under which a network is scored: those that it may be deployed with; the first isn't random."""
 
@@ -128,11 +129,11 @@ class Scorer:
             for index in self._parts(len(images), device):
                 x = images.batch(index).contiguous(memory_format=torch.channels_last)
                 noise = Stream.of(images.ids[index], self.seed, "scoring")
-                with gating(model, deployed_policy("sampled", noise), execution="sparse") as trace:
+                with gating(model, deployed_policy(STOCHASTIC, noise), execution="sparse") as trace:
                     for draw in range(2):
                         model(x)
                         found[draw, index] = trace.probabilities.double()
-                with gating(model, deployed_policy("argmax"), execution="sparse") as trace:
+                with gating(model, deployed_policy(DETERMINISTIC), execution="sparse") as trace:
                     model(x)
                     found[2, index] = trace.decisions.double()
         p, again, decisions = self.world.total(found).cpu().numpy()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robustbench_aig.policies import PLAIN, traits
+from robustbench_aig.policies import DETERMINISTIC, PLAIN, traits
 from robustbench_aig.recipes import AccuracyClaim, RobustnessClaim, Strengths
 from robustbench_aig.records import Measurement, ModelRecord
 from robustbench_aig.reporting.claims.groups import Group
@@ -24,9 +24,6 @@ from robustbench_aig.threat import Threat
 
 _SEVERAL = 3
 """Fewer strengths are not any strength."""
-
-_LIKELIER = "argmax"
-"""The policy that shows the robust accuracy of random gates without their randomness."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +194,7 @@ def _at(condition: Condition, claim: RobustnessClaim, asked: Question, among: _A
     gated, plain = sides
     fgsm = None if claim.attack == "fgsm" else _under_fgsm(asked, condition.threat)
     random = traits(asked.policy).draws
-    without = _sides(asked, _LIKELIER, condition) if random else None
+    without = _sides(asked, DETERMINISTIC, condition) if random else None
     found = Contest(
         gap=gap(*sides),
         failed=not all(side.ok for side in (*sides, *(fgsm or ()), *(without or ()))),

@@ -52,9 +52,6 @@ def plan_evaluations(
         threats: repeated epsilons are measured once.
         corruptions: measured once each.
     """
-    distinct: dict[str, Threat] = {}
-    for threat in threats:
-        distinct.setdefault(threat.key, threat)
     evaluations = []
     for model, policies in models:
         for policy in policies:
@@ -62,7 +59,7 @@ def plan_evaluations(
             evaluations.append(_clean(model.name, policy))
             evaluations += [
                 _attacked(model.name, policy, (name, recipe), threat)
-                for threat in distinct.values()
+                for threat in dict.fromkeys(threats)
                 for name, recipe in attacks
                 if name not in spared
             ]

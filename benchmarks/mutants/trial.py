@@ -24,6 +24,8 @@ import pytest
 from benchmarks.mutants.mutation import Mutant
 
 SURVIVED = "survived"
+_LOADED = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+"""Plugins of pytest are among the libraries that a fork finds loaded."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _in_fork(job: Job, root: Path, tests: Sequence[str], answer: int) -> NoRetur
         hypothesis.settings.register_profile("mutants", database=None, derandomize=True, phases=phases)
         hypothesis.settings.load_profile("mutants")
         seen = _Seen(job)
-        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests], plugins=[seen])
+        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", _LOADED, *tests], plugins=[seen])
         outcome = SURVIVED if code == 0 else seen.failed or f"pytest ended with {int(code)}"
         outside = [name for name, module in sys.modules.items() if not _inside(module, root)]
         _say(answer, outcome, outside)

@@ -50,7 +50,9 @@ reason = "unused"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for name, text in {"robustbench_aig/rules.py": RULES, "tests/test_rules.py": NOTICES, "same.toml": ""}.items():
+    texts = {"robustbench_aig/rules.py": RULES, "tests/test_rules.py": NOTICES, "same.toml": ""}
+    texts["pytest.ini"] = "[pytest]\nfilterwarnings = error\n"
+    for name, text in texts.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     (tmp_path / "robustbench_aig/__init__.py").write_text("")

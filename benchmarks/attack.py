@@ -7,7 +7,6 @@ import ctypes
 import gc
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ from benchmarks.forced import ratio, speeds
 from benchmarks.inference import TYPES
 from benchmarks.pairs import Way, in_turns
 from robustbench_aig.attacks import Pgd
-from robustbench_aig.attacks.gradient_modes import Detached, StraightThrough
 from robustbench_aig.precision import float32
+from robustbench_aig.recipes import DeployedMode, PgdRecipe
 from robustbench_aig.threat import Threat
 
 
@@ -99,15 +98,15 @@ def verdicts(setting: Setting, threat: Threat, batch: int) -> dict[str, Any]:
 def _acts(setting: Setting, threat: Threat) -> dict[str, Callable[[], Tensor]]:
     """What is measured, by name; gates are constants in every gradient."""
     sparse, dense = (
-        Pgd(steps=attacked.STEPS, step=0.25, mode=Detached()),
-        Pgd(steps=attacked.STEPS, step=0.25, mode=StraightThrough()),
+        Pgd(PgdRecipe(steps=attacked.STEPS, step=0.25, gates=DeployedMode(mode="detached"))),
+        Pgd(PgdRecipe(steps=attacked.STEPS, step=0.25, gates=DeployedMode())),
     )
     # With parameters that ask for gradients, as people hand it over.
     usual = copy.deepcopy(setting.model).requires_grad_(True)
     acts: dict[str, Callable[[], Tensor]] = {"torchattacks": partial(setting.torchattacks, usual, threat)}
     for kind, copied in setting.copies.items():
         acts[kind] = partial(setting.attack, sparse, copied, threat)
-        acts[f"{kind}_dropping"] = partial(setting.attack, replace(sparse, keep="first"), copied, threat)
+        acts[f"{kind}_dropping"] = partial(setting.attack, sparse.changed(keep="first"), copied, threat)
         acts[f"floor_{kind}"] = partial(setting.floor, copied, "sparse")
         if setting.gated:
             acts[f"dense_{kind}"] = partial(setting.attack, dense, copied, threat)

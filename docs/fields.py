@@ -14,6 +14,8 @@ from pydantic_core import PydanticUndefined
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from robustbench_aig.recipes.recipe_files import TAG_KEYS
+
 
 class Fields(SphinxDirective):
     """`{fields} package.module.Model` lists the model's fields, and those of every model inside it once."""
@@ -35,7 +37,8 @@ def tables(root: type[BaseModel]) -> Iterator[str]:
         yield "| key | value | default | meaning |\n|---|---|---|---|"
         for name, field in model.model_fields.items():
             kind, meaning = _cell(_type(field.annotation)), _cell(field.description or "")
-            yield f"| `{name}` | {kind} | {_default(field)} | {meaning} |"
+            default = "" if name in TAG_KEYS else _default(field)
+            yield f"| `{name}` | {kind} | {default} | {meaning} |"
         for inner in (each for field in model.model_fields.values() for each in _models(field.annotation)):
             if inner not in seen:
                 seen.add(inner)

@@ -8,41 +8,59 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from robustbench_aig.attacks import Attack, Attacked, run_attack
-from robustbench_aig.attacks.providers import adv_lib, foolbox, pyautoattack, torchattacks
+from robustbench_aig.attacks import Attack, Attacked, build_attack, run_attack
 from robustbench_aig.gating import Argmax
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import FgsmRecipe, PgdRecipe
+from robustbench_aig.recipes.provider_attacks import (
+    AdvLibApgdRecipe,
+    AdvLibApgdTargetedRecipe,
+    AdvLibDdnRecipe,
+    AdvLibFabRecipe,
+    AdvLibFmnRecipe,
+    FoolboxCwRecipe,
+    FoolboxDdnRecipe,
+    FoolboxFmnRecipe,
+    FoolboxHopSkipJumpRecipe,
+    PyautoattackRecipe,
+    TorchattacksApgdRecipe,
+    TorchattacksApgdTargetedRecipe,
+    TorchattacksAutoAttackRecipe,
+    TorchattacksCwRecipe,
+    TorchattacksFabRecipe,
+    TorchattacksSquareRecipe,
+)
 from robustbench_aig.threat import Threat
 
 QUICK: list[Attack] = [
-    torchattacks.TorchattacksFgsm(),
-    torchattacks.TorchattacksPgd(steps=10),
-    torchattacks.TorchattacksApgd(steps=10),
-    torchattacks.TorchattacksApgd("dlr", steps=10, draws=2),
-    torchattacks.TorchattacksApgdTargeted(steps=5),
-    torchattacks.TorchattacksFab(steps=5),
-    torchattacks.TorchattacksFab(steps=5, targets=9),
-    torchattacks.TorchattacksSquare(queries=60),
-    torchattacks.TorchattacksAutoAttack(steps=5, queries=40),
-    torchattacks.TorchattacksAutoAttack("rand", steps=3),
-    torchattacks.TorchattacksCw(constant=10, steps=30),
-    foolbox.FoolboxFgsm(),
-    foolbox.FoolboxPgd(steps=10),
-    foolbox.FoolboxFmn(steps=30),
-    foolbox.FoolboxCw(searches=4, steps=40, constant=1),
-    foolbox.FoolboxDdn(steps=30),
-    foolbox.FoolboxHopSkipJump(steps=3, first=20),
-    adv_lib.AdvLibApgd(steps=10),
-    adv_lib.AdvLibApgd("dlr", steps=10),
-    adv_lib.AdvLibApgdTargeted(steps=5),
-    adv_lib.AdvLibFab(steps=5),
-    adv_lib.AdvLibFab(steps=5, targets=9),
-    adv_lib.AdvLibFmn(steps=30),
-    adv_lib.AdvLibDdn(steps=30),
+    build_attack(FgsmRecipe(provider="torchattacks")),
+    build_attack(PgdRecipe(provider="torchattacks", steps=10)),
+    build_attack(TorchattacksApgdRecipe(steps=10)),
+    build_attack(TorchattacksApgdRecipe(loss="dlr", steps=10, draws=2)),
+    build_attack(TorchattacksApgdTargetedRecipe(steps=5)),
+    build_attack(TorchattacksFabRecipe(steps=5)),
+    build_attack(TorchattacksFabRecipe(steps=5, targets=9)),
+    build_attack(TorchattacksSquareRecipe(queries=60)),
+    build_attack(TorchattacksAutoAttackRecipe(steps=5, queries=40)),
+    build_attack(TorchattacksAutoAttackRecipe(version="rand", steps=3)),
+    build_attack(TorchattacksCwRecipe(constant=10, steps=30)),
+    build_attack(FgsmRecipe(provider="foolbox")),
+    build_attack(PgdRecipe(provider="foolbox", steps=10)),
+    build_attack(FoolboxFmnRecipe(steps=30)),
+    build_attack(FoolboxCwRecipe(searches=4, steps=40, constant=1)),
+    build_attack(FoolboxDdnRecipe(steps=30)),
+    build_attack(FoolboxHopSkipJumpRecipe(steps=3, first=20)),
+    build_attack(AdvLibApgdRecipe(steps=10)),
+    build_attack(AdvLibApgdRecipe(loss="dlr", steps=10)),
+    build_attack(AdvLibApgdTargetedRecipe(steps=5)),
+    build_attack(AdvLibFabRecipe(steps=5)),
+    build_attack(AdvLibFabRecipe(steps=5, targets=9)),
+    build_attack(AdvLibFmnRecipe(steps=30)),
+    build_attack(AdvLibDdnRecipe(steps=30)),
 ]
 """Every attack but pyautoattack's, whose budget is its own, with a budget that lets it show that it works."""
-OFFICIAL = pyautoattack.Pyautoattack(queries=40)
-OFFICIAL_RAND = pyautoattack.Pyautoattack("rand")
+OFFICIAL = build_attack(PyautoattackRecipe(queries=40))
+OFFICIAL_RAND = build_attack(PyautoattackRecipe(version="rand"))
 
 
 def name(attack: Attack) -> str:

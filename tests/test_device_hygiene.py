@@ -19,6 +19,7 @@ from robustbench_aig.evaluation import Subject, judge
 from robustbench_aig.gating import Argmax, Sampled, gating
 from robustbench_aig.models import profile_macs
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import FgsmRecipe, PgdRecipe
 from robustbench_aig.threat import Threat
 from robustbench_aig.training import Hardware
 from robustbench_aig.training.scoring import Scorer
@@ -154,7 +155,7 @@ def test_training_never_waits(name: str, method: str, amp: bool) -> None:
     assert seen(an_epoch(name, method, Hardware(CPU, amp=amp))) == {}
 
 
-@pytest.mark.parametrize("attack", [Fgsm(), Pgd(steps=2)])
+@pytest.mark.parametrize("attack", [Fgsm(FgsmRecipe()), Pgd(PgdRecipe(steps=2))])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("random", [False, True])
 @pytest.mark.parametrize("name", NETWORKS)
@@ -176,7 +177,9 @@ def test_the_guard_of_an_attack_reads_two_values_however_long_it_is(steps: int) 
     """Whether the images may be attacked, and whether any attacked one is to be refused."""
     model, (x, y, ids) = gated(), images(4)
     stream = Stream.of(ids, 0)
-    assert seen(lambda: run_attack(Pgd(steps=steps), model, Argmax(), x, y, EPS, stream=stream, seed=0)) == {"read": 2}
+    assert seen(lambda: run_attack(Pgd(PgdRecipe(steps=steps)), model, Argmax(), x, y, EPS, stream=stream, seed=0)) == {
+        "read": 2
+    }
 
 
 @pytest.mark.parametrize("passes", [1, 3])

@@ -11,7 +11,7 @@ from robustbench_aig.data import DataSet
 from robustbench_aig.data.images import resident
 from robustbench_aig.evaluation import judge, network_of_run
 from robustbench_aig.randomness import Stream
-from robustbench_aig.recipes import ModelRecipe, ResNetRecipe, WideResNetRecipe
+from robustbench_aig.recipes import ModelRecipe, PgdRecipe, ResNetRecipe, WideResNetRecipe
 from robustbench_aig.runs import read_run
 from robustbench_aig.threat import Threat
 from robustbench_aig.training import Job, load_model, train
@@ -95,7 +95,7 @@ def test_recipe(name: str, tmp_path: Path) -> None:
         assert bool((found.macs <= network.profile.total).all())
     subject = network.subject(policies[0])
     attacked = run_attack(
-        Pgd(steps=1),
+        Pgd(PgdRecipe(steps=1)),
         subject.model,
         subject.deployed(Stream.of(ids, 0, "gates")),
         x,

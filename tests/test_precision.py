@@ -31,7 +31,7 @@ from robustbench_aig.models import fused, profile_macs
 from robustbench_aig.models.foreign import ForeignNetwork
 from robustbench_aig.precision import IEEE, float32
 from robustbench_aig.randomness import Stream
-from robustbench_aig.recipes import Adversarial
+from robustbench_aig.recipes import Adversarial, PgdRecipe
 from robustbench_aig.threat import Threat
 from robustbench_aig.training import Hardware, train
 from robustbench_aig.training.scoring import Scorer
@@ -285,7 +285,7 @@ def trained(model: nn.Module) -> list[Tensor]:
 
 
 def checked(model: nn.Module) -> list[Tensor]:
-    case = Case(Subject("gated", model, PROFILE, "argmax"), Images(X, Y, IDS), EPS, Pgd(steps=2))
+    case = Case(Subject("gated", model, PROFILE, "argmax"), Images(X, Y, IDS), EPS, Pgd(PgdRecipe(steps=2)))
     found = list(run_checks(case, [ZeroGradient(), Shattered(), SingleStep(6)]))
     assert all(finding.numbers for finding in found), found
     return [torch.tensor(list(one.numbers.values()), dtype=torch.float64, device="cpu") for one in found]
@@ -305,8 +305,8 @@ def timed(model: nn.Module) -> list[Tensor]:
 
 PLACES: dict[str, Callable[[nn.Module], list[Tensor]]] = {
     "judge": judged,
-    "our attack": attacked(Pgd(steps=3, keep="first")),
-    "what confirms": attacked(Pgd(steps=3, keep="first"), fused(MODEL, torch.bfloat16)),
+    "our attack": attacked(Pgd(PgdRecipe(steps=3, keep="first"))),
+    "what confirms": attacked(Pgd(PgdRecipe(steps=3, keep="first")), fused(MODEL, torch.bfloat16)),
     "torchattacks": attacked(provided("pgd-torchattacks")),
     "foolbox": attacked(provided("pgd-foolbox")),
     "a training's score": scored,

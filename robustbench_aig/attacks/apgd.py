@@ -10,10 +10,10 @@ from torch import Tensor
 from robustbench_aig.attacks.attack_loop import Ascent
 from robustbench_aig.attacks.gradient import GradientAttack, random_start
 from robustbench_aig.attacks.gradient_modes import Estimate
-from robustbench_aig.attacks.iterate_selection import Keep
 from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.attacks.protocol import View
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import ApgdRecipe
 from robustbench_aig.threat import Threat
 
 _MOMENTUM = 0.75
@@ -31,33 +31,22 @@ _RISES = 0.75
 
 @dataclass(frozen=True)
 class Apgd(GradientAttack):
-    """AutoPGD.
+    """AutoPGD; published is to keep the first iterate that is lost."""
 
-    Attributes:
-        steps: number of gradient steps.
-        restarts: how often to begin, from random points of the ball.
-        keep: which iterate to return; published: the first that is lost.
-        exact: whether to compute in float32, even where others don't.
-    """
-
-    steps: int = 100
-    restarts: int = 1
-    keep: Keep = "first"
-    exact: bool = False
+    recipe: ApgdRecipe
 
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """The iterate that `keep` says."""
-        problem = Problem(model, x, y, threat, stream)
-        return self._climb(
-            problem,
-            lambda own: self._begin(random_start(own.x, threat, own.stream), sparse=threat.ball.sparse),
-            steps=self.steps,
-            restarts=self.restarts,
-            keep=self.keep,
-        )
+        recipe = self.recipe
 
-    def _begin(self, start: Tensor, *, sparse: bool) -> Ascent:
-        return _Sparse(start, -(-self.steps // 25)) if sparse else _Adaptive(start, checkpoints(self.steps))
+        def begin(own: Problem) -> Ascent:
+            start = random_start(own.x, threat, own.stream)
+            if threat.ball.sparse:
+                return _Sparse(start, -(-recipe.steps // 25))
+            return _Adaptive(start, checkpoints(recipe.steps))
+
+        problem = Problem(model, x, y, threat, stream)
+        return self._climb(problem, begin, steps=recipe.steps, restarts=recipe.restarts, keep=recipe.keep)
 
 
 def checkpoints(steps: int) -> set[int]:

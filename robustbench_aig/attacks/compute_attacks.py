@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from robustbench_aig.attacks.attack_loop import Selection, climb
-from robustbench_aig.attacks.compute_objectives import Anchored, ComputeObjective, ExpectedCompute
-from robustbench_aig.attacks.gradient import FixedSteps, GradientAttack, random_start
-from robustbench_aig.attacks.gradient_modes import ENOUGH
+from robustbench_aig.attacks.compute_objectives import Anchored, Held, Projected, build_compute_objective
+from robustbench_aig.attacks.gradient import FixedSteps, random_start
+from robustbench_aig.attacks.gradient_modes import ENOUGH, Mode, build_mode
+from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import CLEAN, JUDGE, Pass, Problem, look
-from robustbench_aig.attacks.protocol import View
+from robustbench_aig.attacks.protocol import OwnAttack, View
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes.compute import ComputeRecipe
 from robustbench_aig.threat import Threat
 
 
 @dataclass(frozen=True)
-class ComputeAttack(GradientAttack):
+class ComputeAttack(OwnAttack):
     """Projected steps on the gates; of the iterates that is returned which executes most, or least.
 
     What counts are the deployed network's decisions, over several draws where they are random. An image for which no
     iterate beats the clean one comes back as it was: all those of a network whose gates don't look at it, or
-    that has none.
-
-    Attributes:
-        objective: what is raised; it says the direction.
-        steps: number of gradient steps.
-        step: size of one as a share of epsilon.
-        restarts: how often to begin: at the image, then at random points of the ball.
-        keep_prediction: only iterates count that have the clean image's class, in every draw.
-        anchor: weight of the squared distance to the clean image's logits, where the prediction is to be kept.
+    that has none. Where the prediction is to be kept, only iterates count that have the clean image's class in every
+    draw.
     """
 
-    objective: ComputeObjective = field(default_factory=ExpectedCompute)
-    steps: int = 20
-    step: float = 0.125
-    restarts: int = 1
-    keep_prediction: bool = False
-    anchor: float = 0.0
+    recipe: ComputeRecipe
+
+    @cached_property
+    def mode(self) -> Mode:
+        """How the gradient gets past the gates."""
+        mode = build_mode(self.recipe.gates)
+        return Projected(mode, Held(self.recipe.direction)) if self.recipe.objective.name == "gradauto" else mode
+
+    @cached_property
+    def objective(self) -> Objective:
+        """What is raised."""
+        objective = build_compute_objective(self.recipe)
+        return Anchored(objective, self.recipe.anchor) if self.recipe.anchor > 0 else objective
 
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """The iterate furthest in the objective's direction."""
@@ -50,21 +53,20 @@ class ComputeAttack(GradientAttack):
         clean = Pass(found.logits.detach(), found.probabilities.detach(), found.decisions.detach())
         problem = replace(problem, clean=clean)
         del found  # and the graph that it holds
-        anchored = self.keep_prediction and self.anchor > 0
+        recipe = self.recipe
 
         def begin(own: Problem) -> FixedSteps:
-            return FixedSteps(random_start(own.x, threat, own.stream) if own.restart else own.x, self.step)
+            return FixedSteps(random_start(own.x, threat, own.stream) if own.restart else own.x, recipe.step)
 
         return climb(
             problem,
             begin,
             self.mode,
-            Anchored(self.objective, self.anchor) if anchored else self.objective,
-            _Furthest(problem, self),
-            steps=self.steps,
-            restarts=self.restarts,
+            self.objective,
+            _Furthest(problem, recipe),
+            steps=recipe.steps,
+            restarts=recipe.restarts,
             in_parts=False,
-            watch=self.watch,
         )
 
 
@@ -73,14 +75,14 @@ class _Furthest(Selection):
 
     Args:
         problem: all of the images, clean.
-        attack: says the direction, and whether the prediction must stay.
+        recipe: says the direction, and whether the prediction must stay.
     """
 
-    def __init__(self, problem: Problem, attack: ComputeAttack) -> None:
+    def __init__(self, problem: Problem, recipe: ComputeRecipe) -> None:
         self.images = problem.x
         self._problem = problem
-        self._sign = 1 if attack.objective.direction == "up" else -1
-        self._keep = attack.keep_prediction
+        self._sign = 1 if recipe.direction == "up" else -1
+        self._keep = recipe.keep_prediction
         self._classes, self._reached = self._measure(problem.x)
         self._begun = False
 

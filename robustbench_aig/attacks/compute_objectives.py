@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,9 +13,7 @@ from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.gating import Policy
 from robustbench_aig.randomness import Stream
-
-Direction = Literal["up", "down"]
-"""More blocks executed than for the clean image, or fewer."""
+from robustbench_aig.recipes.compute import ComputeRecipe, Direction, PowerObjective
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class ComputeObjective(Objective):
         direction: where the compute is wanted.
     """
 
-    direction: Direction = "up"
+    direction: Direction
 
     def wanted(self, found: Pass) -> Tensor:
         """(B, G) how likely each gate is where it is wanted: open, or closed."""
@@ -61,18 +59,15 @@ class Power(ComputeObjective):
     GradMDM (Pan et al., TPAMI 2023). The authors' released code has a second term, for the gates that are there
     already, which its step leaves out; so does this.
 
-    Attributes:
-        norm: published 3.5.
-        warm: share of the steps at the beginning that take the 1-norm; published 10 of 100.
+    Published are a norm of 3.5, and 10 of 100 steps at the beginning in the 1-norm.
     """
 
-    norm: float = 3.5
-    warm: float = 0.1
+    recipe: PowerObjective
 
     def __call__(self, found: Pass, problem: Problem, progress: float) -> Tensor:
         """Through logarithms, since small probabilities to such powers underflow."""
         logs = self.wanted(found).clamp(1e-30, 0.5).log()
-        norm = 1.0 if progress < self.warm else self.norm
+        norm = 1.0 if progress < self.recipe.warm else self.recipe.norm
         return ((norm * logs).logsumexp(1) / norm).exp()
 
 
@@ -135,3 +130,12 @@ class Projected(Mode):
         unit = held / torch.linalg.vector_norm(held, dim=1, keepdim=True).clamp_min(1e-20)
         against = (gradient * unit).sum(1, keepdim=True).clamp_max(0)
         return estimate._replace(gradient=(gradient - against * unit).view_as(adv))
+
+
+def build_compute_objective(recipe: ComputeRecipe) -> ComputeObjective:
+    """The objective that an `[attack]` section on the compute configures."""
+    match recipe.objective:
+        case PowerObjective():
+            return Power(recipe.direction, recipe.objective)
+        case _:
+            return (ExpectedCompute if recipe.objective.name == "expected" else Hinge)(recipe.direction)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Self
 
 from torch import Tensor
 
 from robustbench_aig.attacks.attack_loop import Ascent, Watch, climb
-from robustbench_aig.attacks.gradient_modes import Estimate, Mode, StraightThrough, suited
-from robustbench_aig.attacks.iterate_selection import Keep, Kept
-from robustbench_aig.attacks.objectives import CrossEntropy, Objective
+from robustbench_aig.attacks.gradient_modes import Estimate, Mode, build_mode, suited
+from robustbench_aig.attacks.iterate_selection import Kept
+from robustbench_aig.attacks.objectives import Objective, build_objective
 from robustbench_aig.attacks.problem import Problem
-from robustbench_aig.attacks.protocol import Attack, View
+from robustbench_aig.attacks.protocol import OwnAttack, View
 from robustbench_aig.errors import InputError
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import FgsmRecipe, GradientRecipe, PgdRecipe
+from robustbench_aig.recipes.attacks import Keep
 from robustbench_aig.threat import Norm, Shape, Threat
 
 
@@ -42,21 +45,30 @@ class FixedSteps(Ascent):
 
 
 @dataclass(frozen=True)
-class GradientAttack(Attack):
+class GradientAttack(OwnAttack):
     """What all of ours have in common.
 
     Attributes:
-        mode: how the gradient gets past the gates.
-        objective: what is raised.
+        recipe: its settings.
         watch: looks on at every step.
     """
 
-    mode: Mode = field(default_factory=StraightThrough)
-    objective: Objective = field(default_factory=CrossEntropy)
+    recipe: GradientRecipe
     watch: Watch | None = field(default=None, compare=False, kw_only=True)
 
-    provider: ClassVar[str] = "aigrob"
-    own_noise: ClassVar[bool] = True
+    @cached_property
+    def mode(self) -> Mode:
+        """How the gradient gets past the gates."""
+        return build_mode(self.recipe.gates)
+
+    @cached_property
+    def objective(self) -> Objective:
+        """What is raised."""
+        return build_objective(self.recipe.objective)
+
+    def changed(self, **settings: Any) -> Self:  # noqa: ANN401 - whatever keys the recipe has
+        """The same attack with other settings."""
+        return replace(self, recipe=self.recipe.changed(**settings))
 
     def refuse(self, classes: int, shape: Shape, norm: Norm) -> None:
         """Where the objective compares more logits than there are."""
@@ -83,6 +95,8 @@ class GradientAttack(Attack):
 class Fgsm(GradientAttack):
     """Fast gradient sign method: one step of full size (Goodfellow et al., arXiv 1412.6572)."""
 
+    recipe: FgsmRecipe
+
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """`x` + eps · the steepest unit step, clipped."""
         problem = Problem(model, x, y, threat, stream)
@@ -91,29 +105,17 @@ class Fgsm(GradientAttack):
 
 @dataclass(frozen=True)
 class Pgd(GradientAttack):
-    """Projected gradient descent (Madry et al., arXiv 1706.06083, section 2.1).
+    """Projected gradient descent (Madry et al., arXiv 1706.06083, section 2.1)."""
 
-    Attributes:
-        steps: number of gradient steps.
-        step: size of one as a share of epsilon.
-        random_start: begin at a random point of the ball instead of the image.
-        restarts: how often to begin.
-        keep: which iterate to return.
-    """
-
-    steps: int = 20
-    step: float = 0.125
-    random_start: bool = True
-    restarts: int = 1
-    keep: Keep = "last"
+    recipe: PgdRecipe
 
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """The iterate that `keep` says."""
+        recipe = self.recipe
+
+        def begin(own: Problem) -> FixedSteps:
+            start = random_start(own.x, threat, own.stream) if recipe.random_start else own.x
+            return FixedSteps(start, recipe.step)
+
         problem = Problem(model, x, y, threat, stream)
-        return self._climb(
-            problem,
-            lambda own: FixedSteps(random_start(own.x, threat, own.stream) if self.random_start else own.x, self.step),
-            steps=self.steps,
-            restarts=self.restarts,
-            keep=self.keep,
-        )
+        return self._climb(problem, begin, steps=recipe.steps, restarts=recipe.restarts, keep=recipe.keep)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
@@ -11,19 +9,17 @@ from robustbench_aig.attacks.attack_loop import Selection
 from robustbench_aig.attacks.gradient_modes import Mode
 from robustbench_aig.attacks.objectives import GateFlip, Objective, moved
 from robustbench_aig.attacks.problem import Problem, deployed_margin, look, margin
-
-Keep = Literal["last", "best", "first"]
-"""The last iterate; the best one; or the first that is lost, which then isn't attacked any more.
-
-The best has the lowest margin; for an objective about gates alone it is the one that moves them most, and none is lost.
-"""
+from robustbench_aig.recipes.attacks import Keep
 
 SURE = 1e-3
 """A margin must be this far below zero before an image is dropped: rounding must not decide."""
 
 
 class Kept(Selection):
-    """For each image of a problem the last iterate, the best, or the first that is lost.
+    """For each image of a problem the last iterate; the best one; or the first that is lost, which then is left alone.
+
+    The best has the lowest margin; for an objective about gates alone it is the one that moves them most, and none is
+    lost.
 
     An image is lost where the deployed network, if it is deterministic, is wrong about it; a random one is wrong about
     any image now and then, and what is lost by one lucky draw isn't lost.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from robustbench_aig.attacks.gradient import random_start
-from robustbench_aig.attacks.protocol import Attack, View
+from robustbench_aig.attacks.protocol import Attack, OwnAttack, View
 from robustbench_aig.errors import AttackError
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Norm, Shape, Threat
@@ -18,16 +17,7 @@ _PARTNERS = 4
 """Child of an image's stream that decides whose change it is given; gradient attacks use those before it."""
 
 
-@dataclass(frozen=True)
-class Control(Attack):
-    """Ours, with the images' own noise."""
-
-    provider: ClassVar[str] = "aigrob"
-    own_noise: ClassVar[bool] = True
-
-
-@dataclass(frozen=True)
-class Corners(Control):
+class Corners(OwnAttack):
     """A random change of full size: every pixel ±eps, the same Linf and (but for clipping) L2 size as FGSM."""
 
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
@@ -35,8 +25,7 @@ class Corners(Control):
         return threat.corner(x, stream.uniform(*x.shape[1:]))
 
 
-@dataclass(frozen=True)
-class UniformNoise(Control):
+class UniformNoise(OwnAttack):
     """A random point of the ball, all of them as likely."""
 
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
@@ -44,8 +33,7 @@ class UniformNoise(Control):
         return random_start(x, threat, stream)
 
 
-@dataclass(frozen=True)
-class GreyImage(Control):
+class GreyImage(OwnAttack):
     """As near to a flat grey image as the ball allows.
 
     Flat images make as many activations as images that were optimised to (Müller and Quiring, arXiv 2403.18587).
@@ -56,24 +44,17 @@ class GreyImage(Control):
         return threat.project(torch.full_like(x, 0.5), x)
 
 
-@dataclass(frozen=True)
-class NoiseImage(Control):
-    """As near to an image of Gaussian noise as the ball allows.
-
-    Attributes:
-        sigma: standard deviation of the noise around grey, which is then clipped to [0, 1].
-    """
-
-    sigma: float = 0.25
+class NoiseImage(OwnAttack):
+    """As near to an image of Gaussian noise as the ball allows: grey ± 1/4, clipped to [0, 1]."""
 
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """The point of the ball next to it; asks nothing of the model."""
         gaussian = stream.normal(*x.shape[1:])
-        return threat.project((0.5 + self.sigma * gaussian).clamp(0, 1), x)
+        return threat.project((0.5 + 0.25 * gaussian).clamp(0, 1), x)
 
 
 @dataclass(frozen=True)
-class Permuted(Control):
+class Permuted(OwnAttack):
     """The change that an attack finds for another image: of its size and spectrum, and not made for this one.
 
     The other image is one of those that are attacked at once, so unlike with all else of ours what an image is given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from robustbench_aig.attacks.problem import Pass, Problem, margin
+from robustbench_aig.recipes import (
+    ClassObjective,
+    GateFlipObjective,
+    JointObjective,
+    OtherPathObjective,
+    ZeroOneObjective,
+)
+from robustbench_aig.recipes import Objective as ObjectiveRecipe
 
 
 class Objective(ABC):
@@ -81,11 +90,11 @@ class ZeroOne(CrossEntropy):
     The steeper it is, the less it gains from draws or patterns that are wrong already, or that stay right anyway.
     """
 
-    steepness: float = 3.0
+    recipe: ZeroOneObjective
 
     def __call__(self, found: Pass, problem: Problem, progress: float) -> Tensor:
         """-log of how nearly the answer is right."""
-        return F.softplus(-self.steepness * margin(found.logits, problem.y))
+        return F.softplus(-self.recipe.steepness * margin(found.logits, problem.y))
 
 
 @dataclass(frozen=True)
@@ -140,13 +149,12 @@ class GateFlip(Objective):
     it has most room, and from half of the steps on away from p if it hasn't got nearer to that side. Where p' rounds to
     0 or 1 it has no slope; `_SLOPE` times the logit has one everywhere.
 
-    Attributes:
-        safety: where given, minus the sum of max(0, safety + s·D) instead, D being the difference of a gate's logits
-            and s = ±1 its side on the clean image: gates that are over by so much count no more. Router-only attacks
-            on networks of experts raise such a sum (arXiv 2602.01369).
+    With `safety` it is minus the sum of max(0, safety + s·D) instead, D being the difference of a gate's logits and
+    s = ±1 its side on the clean image: gates that are over by so much count no more. Router-only attacks on networks of
+    experts raise such a sum (arXiv 2602.01369).
     """
 
-    safety: float | None = None
+    recipe: GateFlipObjective
     needs_clean: ClassVar[bool] = True
     clean_draws: ClassVar[int] = 10
     moves: ClassVar[bool] = True
@@ -154,7 +162,7 @@ class GateFlip(Objective):
     def __call__(self, found: Pass, problem: Problem, progress: float) -> Tensor:
         """The mean over gates; with `safety` the sum, 0 where all gates are over."""
         each = self.of_each(found, problem, progress)
-        return each.mean(1) if self.safety is None else each.sum(1)
+        return each.mean(1) if self.recipe.safety is None else each.sum(1)
 
     def of_each(self, found: Pass, problem: Problem, progress: float) -> Tensor:
         """(B, G)."""
@@ -163,8 +171,8 @@ class GateFlip(Objective):
         if difference is None:
             difference = found.probabilities.logit(1e-6)
         over = torch.where(p > 0.5, -1.0, 1.0)
-        if self.safety is not None:
-            return -(self.safety - over * difference).clamp_min(0)
+        if self.recipe.safety is not None:
+            return -(self.recipe.safety - over * difference).clamp_min(0)
         change = found.probabilities - p
         way = over if progress < _TURN else torch.where(over * change.detach() > 0, over, -over)
         return way * (change + _SLOPE * difference)
@@ -187,24 +195,20 @@ def moved(problem: Problem, probabilities: Tensor) -> Tensor:
 class Joint(Objective):
     """Cross-entropy and `GateFlip` together: the class is moved and so is the path.
 
-    An attack on the accuracy, of which gates are the means: the best iterate is that of the lowest margin.
-
-    Attributes:
-        weight: of the sum over gates.
-        warm: share of the steps at the beginning that flip gates alone (after J-TLGA, arXiv 2602.01369).
-        safety: as in `GateFlip`.
+    An attack on the accuracy, of which gates are the means: the best iterate is that of the lowest margin. `weight` is
+    that of the sum over gates; flipping gates alone at the beginning is J-TLGA's (arXiv 2602.01369).
     """
 
-    weight: float = 1.0
-    warm: float = 0.0
-    safety: float | None = None
+    recipe: JointObjective
     needs_clean: ClassVar[bool] = True
     clean_draws: ClassVar[int] = GateFlip.clean_draws
 
     def __call__(self, found: Pass, problem: Problem, progress: float) -> Tensor:
         """Cross-entropy + weight · flips."""
-        flips = GateFlip(self.safety).of_each(found, problem, progress).sum(1)
-        return flips if progress < self.warm else CrossEntropy()(found, problem, progress) + self.weight * flips
+        flips = GateFlip(GateFlipObjective(safety=self.recipe.safety)).of_each(found, problem, progress).sum(1)
+        if progress < self.recipe.warm:
+            return flips
+        return CrossEntropy()(found, problem, progress) + self.recipe.weight * flips
 
 
 @dataclass(frozen=True)
@@ -212,12 +216,9 @@ class OtherPath(Objective):
     """The path of another class: cross-entropy minus weight · squared distance to that class's mean open probabilities.
 
     The class is that of `TargetedDlr`.
-
-    Attributes:
-        weight: of the distance.
     """
 
-    weight: float = 1.0
+    recipe: OtherPathObjective
     needs_clean: ClassVar[bool] = True
 
     def __call__(self, found: Pass, problem: Problem, progress: float) -> Tensor:
@@ -225,4 +226,22 @@ class OtherPath(Objective):
         routes = problem.view.routes
         assert routes is not None
         away = (found.probabilities - routes[targets(problem)]).square().sum(1)
-        return CrossEntropy()(found, problem, progress) - self.weight * away
+        return CrossEntropy()(found, problem, progress) - self.recipe.weight * away
+
+
+_OBJECTIVES: dict[str, Callable[..., Objective]] = {
+    "cross-entropy": CrossEntropy,
+    "margin": Margin,
+    "dlr": Dlr,
+    "targeted-dlr": TargetedDlr,
+    "zero-one": ZeroOne,
+    "gate-flip": GateFlip,
+    "joint": Joint,
+    "other-path": OtherPath,
+}
+
+
+def build_objective(recipe: ObjectiveRecipe) -> Objective:
+    """The objective that an `[attack.objective]` section configures."""
+    build = _OBJECTIVES[recipe.name]
+    return build() if isinstance(recipe, ClassObjective) else build(recipe)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Argmax, Gate, Policy
 from robustbench_aig.norms import BALLS, Norm
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes.section import Section
 from robustbench_aig.threat import Shape, Threat
 
 
@@ -71,13 +73,18 @@ class Attack(ABC):
         own_noise: whether all its randomness comes from the images' streams. If not, it draws from torch's global
             generator, which the guard seeds once per chunk.
         norms: the balls it can search.
-        exact: whether it wants a copy of the network in float32 where a faster one is coarser.
+        recipe: its settings; None where it has none.
     """
 
     provider: ClassVar[str]
     own_noise: ClassVar[bool]
-    norms: tuple[Norm, ...] = tuple(BALLS)
-    exact: bool = False
+    norms: ClassVar[tuple[Norm, ...]] = tuple(BALLS)
+    recipe: Section | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether it wants a copy of the network in float32 where a faster one is coarser."""
+        return getattr(self.recipe, "exact", False)
 
     def refuse_unfit(self, classes: int, shape: Shape, norm: Norm) -> None:
         """InputError where it can't search balls of that norm, or as `refuse` says."""
@@ -103,3 +110,11 @@ class Attack(ABC):
             threat: norm and epsilon.
             stream: (B,) random streams of the images.
         """
+
+
+@dataclass(frozen=True)
+class OwnAttack(Attack):
+    """One of ours, with the images' own noise."""
+
+    provider: ClassVar[str] = "aigrob"
+    own_noise: ClassVar[bool] = True

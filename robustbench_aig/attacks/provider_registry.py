@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
+from typing import Any
 
 from robustbench_aig.attacks.protocol import Attack
 from robustbench_aig.attacks.providers import adv_lib, foolbox, pyautoattack, torchattacks
-from robustbench_aig.attacks.providers.provider_attack import require
+from robustbench_aig.attacks.providers.provider_attack import ProviderAttack, require
 from robustbench_aig.recipes.attacks import FgsmRecipe, PgdRecipe
 from robustbench_aig.recipes.provider_attacks import ProviderSettings
 
-_ATTACKS: dict[tuple[str, str], type[Attack]] = {
+_ATTACKS: dict[tuple[str, str], type[ProviderAttack[Any]]] = {
     ("torchattacks", "fgsm"): torchattacks.TorchattacksFgsm,
     ("torchattacks", "pgd"): torchattacks.TorchattacksPgd,
     ("torchattacks", "torchattacks-apgd"): torchattacks.TorchattacksApgd,
@@ -35,16 +35,11 @@ _ATTACKS: dict[tuple[str, str], type[Attack]] = {
 
 
 def build_provider_attack(recipe: ProviderSettings | FgsmRecipe | PgdRecipe) -> Attack:
-    """The attack that an `[attack]` section configures; what the attack has as an attribute is a key there.
+    """The attack that an `[attack]` section configures.
 
     Raises:
         InputError: its provider isn't installed.
     """
     attack = _ATTACKS[recipe.provider, recipe.algorithm]
     require(attack)
-    return attack(**recipe.model_dump(include=attribute_names(attack)))
-
-
-def attribute_names(attack: type[Attack]) -> set[str]:
-    """The names of what configures an attack."""
-    return set(inspect.signature(attack).parameters) - {"norms"}
+    return attack(recipe)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor, nn
 
-from robustbench_aig.attacks.protocol import Attack, View
+from robustbench_aig.attacks.protocol import Attack, OwnAttack, View
 from robustbench_aig.eval_mode import frozen_in_eval_mode
 from robustbench_aig.gating import Policy, gating
 from robustbench_aig.randomness import Stream
@@ -15,7 +14,7 @@ from robustbench_aig.threat import Norm, Shape, Threat
 
 
 @dataclass(frozen=True)
-class Transfer(Attack):
+class Transfer(OwnAttack):
     """A white-box attack on another network (Papernot et al., arXiv 1605.07277).
 
     What it breaks and no white-box attack on the network itself does is a sign that those lack a gradient.
@@ -29,9 +28,6 @@ class Transfer(Attack):
     attack: Attack
     source: nn.Module
     policy: Policy
-
-    provider: ClassVar[str] = "aigrob"
-    own_noise: ClassVar[bool] = True
 
     def refuse(self, classes: int, shape: Shape, norm: Norm) -> None:
         """Whatever the attack on the other network does."""

@@ -11,10 +11,8 @@ from torch import Tensor
 
 from robustbench_aig.attacks import Attack, Pgd, View, build_attack
 from robustbench_aig.attacks.gradient import random_start
-from robustbench_aig.attacks.gradient_modes import Evolution
-from robustbench_aig.attacks.noise import Control
-from robustbench_aig.attacks.objectives import Margin
 from robustbench_aig.attacks.problem import Problem, margin
+from robustbench_aig.attacks.protocol import OwnAttack
 from robustbench_aig.attacks.transfer import Transfer
 from robustbench_aig.checks.case import ITSELF, Case
 from robustbench_aig.checks.cost import Cost
@@ -25,6 +23,7 @@ from robustbench_aig.checks.search import Losses
 from robustbench_aig.checks.thresholds import Limits
 from robustbench_aig.evaluation import Images
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import ClassObjective, EvolutionMode, PgdRecipe
 from robustbench_aig.threat import Threat
 from robustbench_aig.zoo import find_attack
 
@@ -91,7 +90,7 @@ class BlackBox(Outsiders):
         """Both."""
         return {
             "square": build_attack(find_attack(f"square-torchattacks:queries={self.queries}")[1].attack),
-            "evolution": Pgd(mode=Evolution(draws=self.pairs), objective=Margin()),
+            "evolution": Pgd(PgdRecipe(gates=EvolutionMode(draws=self.pairs), objective=ClassObjective(name="margin"))),
         }
 
     def cost(self, case: Case) -> Cost:
@@ -100,7 +99,7 @@ class BlackBox(Outsiders):
 
 
 @dataclass(frozen=True)
-class RandomSearch(Control):
+class RandomSearch(OwnAttack):
     """The best of many random points of the ball, in turn from its inside and from its corners.
 
     Attributes:
@@ -168,8 +167,8 @@ class TransferGap(Outsiders):
         """One per other network."""
         if not case.others:
             return "no other network was named"
-        return {other.name: Transfer(Pgd(), other.model, other.deployed()) for other in case.others}
+        return {other.name: Transfer(Pgd(PgdRecipe()), other.model, other.deployed()) for other in case.others}
 
     def cost(self, case: Case) -> Cost:
         """The attacks on the other networks."""
-        return Cost(gradients=ITSELF * Pgd().steps * len(case.others) * self.images)
+        return Cost(gradients=ITSELF * PgdRecipe().steps * len(case.others) * self.images)

@@ -208,8 +208,9 @@ class Case:
 
     def cost(self, attack: Attack, count: int) -> Cost:
         """What it takes at most to attack and judge so many images; of a foreign attack the judging alone."""
-        passes = getattr(attack, "steps", 1) * getattr(attack, "restarts", 1)
-        passes *= getattr(getattr(attack, "mode", None), "draws", 1)
+        recipe = attack.recipe
+        passes = getattr(recipe, "steps", 1) * getattr(recipe, "restarts", 1)
+        passes *= getattr(getattr(recipe, "gates", None), "draws", 1)
         judging = 2 * self.draws if self.subject.random else 1
         return Cost(forwards=count * judging, gradients=count * passes if attack.provider == "aigrob" else 0)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Attack
-from robustbench_aig.attacks.objectives import Margin
+from robustbench_aig.attacks.objectives import build_objective
 from robustbench_aig.checks.case import Case
 from robustbench_aig.checks.check import Check
 from robustbench_aig.checks.cost import Cost
@@ -22,6 +22,7 @@ from robustbench_aig.evaluation import Images, Subject
 from robustbench_aig.models import profile_macs
 from robustbench_aig.norms import Ball
 from robustbench_aig.randomness import seed_of
+from robustbench_aig.recipes import ClassObjective
 from robustbench_aig.threat import Threat
 
 
@@ -106,7 +107,8 @@ class PositiveControl(Check):
 
 def binary(case: Case) -> Attack:
     """The attack under examination, on the margin where its own objective compares more than two logits."""
-    return varied(case, objective=Margin()) if parts_of(case)[1].classes > 2 else case.attack
+    compares = build_objective(parts_of(case)[1]).classes
+    return varied(case, objective=ClassObjective(name="margin")) if compares > 2 else case.attack
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.attacks import Attack
-from robustbench_aig.attacks.gradient_modes import FrozenNoise
 from robustbench_aig.attacks.problem import START
 from robustbench_aig.checks.budget import wide
 from robustbench_aig.checks.case import Case, over, whole
@@ -21,6 +20,7 @@ from robustbench_aig.checks.passes import logits_of
 from robustbench_aig.checks.rivals import varied
 from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.evaluation import Images
+from robustbench_aig.recipes import DeployedMode
 from robustbench_aig.threat import Threat
 
 
@@ -51,7 +51,7 @@ class FixedRandomness(OnNoise):
 
     def _right(self, case: Case, images: Images, threat: Threat) -> Tensor:
         """(N,) bool: whether the network is right about attacked images under the noise that the attack knew."""
-        attack = varied(case, mode=FrozenNoise())
+        attack = _knowing(case)
         adv = whole(attack, case.results(attack, images, threat))
 
         def right(part: slice) -> Tensor:
@@ -63,11 +63,16 @@ class FixedRandomness(OnNoise):
 
     def cost(self, case: Case) -> Cost:
         """The attack twice with a single draw."""
-        return Cost(2 * self.images, 2 * case.cost(varied(case, mode=FrozenNoise()), self.images).gradients)
+        return Cost(2 * self.images, 2 * case.cost(_knowing(case), self.images).gradients)
 
     def attacks(self, case: Case) -> Sequence[tuple[Attack, Threat]]:
         """The one under examination."""
         return [(case.attack, case.threat)] if case.subject.random else ()
+
+
+def _knowing(case: Case) -> Attack:
+    """The attack under examination, told the noise."""
+    return varied(case, gates=DeployedMode(mode="frozen-noise"))
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from robustbench_aig.attacks.gradient_modes import Mode, ScoreFunction, StraightThrough, Surrogate
+from robustbench_aig.attacks.gradient import GradientAttack
+from robustbench_aig.attacks.gradient_modes import Mode, build_mode
 from robustbench_aig.attacks.gradient_modes.attacker_policies import Detached
-from robustbench_aig.attacks.objectives import CrossEntropy, Objective
+from robustbench_aig.attacks.objectives import Objective, build_objective
 from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.attacks.protocol import View
 from robustbench_aig.checks.case import Case, over
@@ -25,6 +26,8 @@ from robustbench_aig.eval_mode import frozen_in_eval_mode
 from robustbench_aig.evaluation import Images
 from robustbench_aig.gating import BlindGate, Gate, OpenGate
 from robustbench_aig.policies import traits
+from robustbench_aig.recipes import EvolutionMode, GateMode, PgdRecipe
+from robustbench_aig.recipes import Objective as ObjectiveRecipe
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,10 @@ class Signal(OnNoise):
         return self.found(count, len(images), evidence, _numbers(medians, enough))
 
     def _cosines(self, case: Case, images: Images, draws: int) -> Tensor:
-        mode, objective = parts_of(case)
-        several = replace(mode, draws=draws) if isinstance(mode, Surrogate | ScoreFunction) else mode
+        gates, chosen = parts_of(case)
+        has_draws = hasattr(gates, "draws") and not isinstance(gates, EvolutionMode)
+        several = build_mode(gates.changed(draws=draws) if has_draws else gates)
+        objective = build_objective(chosen)
 
         def cosines(part: slice) -> Tensor:
             some = images.pick(part)
@@ -147,17 +152,13 @@ def looking_gates(case: Case) -> bool:
 
 def draws_of(attack: object) -> int:
     """Over how many draws an attack takes its gradient at every step."""
-    draws: int = getattr(getattr(attack, "mode", None), "draws", 1)
-    return draws
+    return attack.mode.draws if isinstance(attack, GradientAttack) else 1
 
 
-def parts_of(case: Case) -> tuple[Mode, Objective]:
-    """Gradient mode and objective of the attack under examination; the stock ones where it has none."""
-    mode, objective = getattr(case.attack, "mode", None), getattr(case.attack, "objective", None)
-    return (
-        mode if isinstance(mode, Mode) else StraightThrough(),
-        objective if isinstance(objective, Objective) else CrossEntropy(),
-    )
+def parts_of(case: Case) -> tuple[GateMode, ObjectiveRecipe]:
+    """Gradient mode and objective of the attack under examination; the stock ones where it is none of ours."""
+    recipe = case.attack.recipe if isinstance(case.attack, GradientAttack) else PgdRecipe()
+    return recipe.gates, recipe.objective
 
 
 def estimated(case: Case, images: Images, mode: Mode, objective: Objective, purpose: str) -> Tensor:

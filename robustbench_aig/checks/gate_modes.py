@@ -7,37 +7,33 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from robustbench_aig.attacks import Attack
-from robustbench_aig.attacks.gradient_modes import (
-    AllOpen,
-    Bpda,
-    Detached,
-    FrozenClean,
-    FrozenNoise,
-    Leaded,
-    Mode,
-    ScoreFunction,
-    SmoothedLogits,
-    SoftExpected,
-    StraightThrough,
-)
 from robustbench_aig.checks.case import Case
 from robustbench_aig.checks.gate_gradients import looking_gates, parts_of
 from robustbench_aig.checks.rivals import Rivals, varied
 from robustbench_aig.checks.thresholds import Limits
+from robustbench_aig.recipes import (
+    BpdaMode,
+    DeployedMode,
+    GateMode,
+    LeadedMode,
+    OtherMode,
+    ScoreFunctionMode,
+    SmoothedMode,
+)
 
-_ANY: dict[str, Mode] = {
-    "detached": Detached(),
-    "frozen": FrozenClean(),
-    "open": AllOpen(),
-    "expected": SoftExpected(),
-    "bpda": Bpda(temperature=5.0),
-    "leaded": Leaded(),
-    "smoothed": SmoothedLogits(draws=5),
+_ANY: dict[str, GateMode] = {
+    "detached": DeployedMode(mode="detached"),
+    "frozen": OtherMode(mode="frozen"),
+    "open": OtherMode(mode="open"),
+    "expected": OtherMode(mode="expected"),
+    "bpda": BpdaMode(temperature=5.0),
+    "leaded": LeadedMode(),
+    "smoothed": SmoothedMode(draws=5),
 }
-_RANDOM: dict[str, Mode] = {
-    "20 draws": StraightThrough(draws=20),
-    "score function": ScoreFunction(draws=20),
-    "frozen noise": FrozenNoise(),
+_RANDOM: dict[str, GateMode] = {
+    "20 draws": DeployedMode(draws=20),
+    "score function": ScoreFunctionMode(draws=20),
+    "frozen noise": DeployedMode(mode="frozen-noise"),
 }
 
 
@@ -57,4 +53,4 @@ class GateModes(Rivals):
             return "no gate looks at the image"
         own, _ = parts_of(case)
         modes = {**_ANY, **(_RANDOM if case.subject.random else {})}
-        return {name: varied(case, mode=mode) for name, mode in modes.items() if mode != own}
+        return {name: varied(case, gates=mode) for name, mode in modes.items() if mode != own}

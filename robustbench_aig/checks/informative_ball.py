@@ -8,6 +8,7 @@ from robustbench_aig.attacks import Pgd
 from robustbench_aig.checks.case import Case
 from robustbench_aig.checks.gate_gradients import parts_of
 from robustbench_aig.errors import AttackError
+from robustbench_aig.recipes import PgdRecipe
 from robustbench_aig.threat import Threat
 
 
@@ -18,8 +19,9 @@ def informative(case: Case, images: int = 48) -> Threat:
         case: its own ball says the norm, and is returned where its network can't be attacked at all.
         images: how many to try it on.
     """
-    mode, objective = parts_of(case)
-    attack, sample = Pgd(steps=10, step=0.25, mode=mode, objective=objective), case.sample(images)
+    gates, objective = parts_of(case)
+    attack = Pgd(PgdRecipe(steps=10, step=0.25, gates=gates, objective=objective))
+    sample = case.sample(images)
     best, nearest = case.threat, Fraction(2)
     for text in case.threat.ball.radii:
         threat = Threat.parse(text, case.threat.norm)

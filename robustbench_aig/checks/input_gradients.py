@@ -16,6 +16,7 @@ from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import Loss, cosine, cross_entropy, gradient, held, logits_of, margin_loss, zero
 from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.evaluation import Images
+from robustbench_aig.recipes import FgsmRecipe
 
 DOUBLE = 3
 """A pass in float64 takes about as long as so many in float32."""
@@ -196,7 +197,8 @@ class StepSaturation(OnRight):
         threat = case.threat
         if not threat.ball.pixelwise:
             return self.unfit(f"a step in {threat.ball.symbol} moves each pixel as its gradient says")
-        change = (whole(Fgsm(), case.results(Fgsm(), images, threat)) - images.pixels).abs()
+        fgsm = Fgsm(FgsmRecipe())
+        change = (whole(fgsm, case.results(fgsm, images, threat)) - images.pixels).abs()
         room = (images.pixels >= threat.value) & (images.pixels <= 1 - threat.value)
         inner = room.flatten(1).any(1)
         if not bool(inner.any()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from robustbench_aig.checks.case import Case
 from robustbench_aig.checks.check import OnRight
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.evaluation import Images
+from robustbench_aig.recipes import PgdRecipe
 from robustbench_aig.threat import Threat
 
 
@@ -59,7 +60,7 @@ class Rivals(OnRight):
         return [(attack, case.threat) for attack in (case.attack, *self.believed(case), *rivals.values())]
 
 
-def varied(case: Case, **changes: Any) -> GradientAttack:  # noqa: ANN401 - whatever fields it has
+def varied(case: Case, **settings: Any) -> GradientAttack:  # noqa: ANN401 - whatever keys its recipe has
     """The attack under examination with other settings; PGD with them where it is none of our gradient attacks."""
-    attack = case.attack if isinstance(case.attack, GradientAttack) else Pgd()
-    return replace(attack, **changes)
+    attack = case.attack if isinstance(case.attack, GradientAttack) else Pgd(PgdRecipe())
+    return attack.changed(**settings)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from robustbench_aig.attacks import Attack, Fgsm
 from robustbench_aig.attacks.gradient import GradientAttack
-from robustbench_aig.attacks.objectives import CrossEntropy, Dlr, Margin, Objective, TargetedDlr
+from robustbench_aig.attacks.objectives import TargetedDlr, build_objective
 from robustbench_aig.checks.case import Case
 from robustbench_aig.checks.gate_gradients import parts_of
 from robustbench_aig.checks.rivals import Rivals, varied
 from robustbench_aig.checks.thresholds import Limits
+from robustbench_aig.recipes import ClassObjective, FgsmRecipe
+
+_LOSSES = (ClassObjective(), ClassObjective(name="margin"), ClassObjective(name="dlr"))
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class SingleStep(Rivals):
 
     def rivals(self, case: Case) -> Mapping[str, Attack]:
         """FGSM."""
-        mode, objective = parts_of(case)
-        return {"fgsm": Fgsm(mode=mode, objective=objective)}
+        gates, objective = parts_of(case)
+        return {"fgsm": Fgsm(FgsmRecipe(gates=gates, objective=objective))}
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,10 @@ class MoreSteps(Rivals):
     def rivals(self, case: Case) -> Mapping[str, Attack] | str:
         """Twice as long."""
         attack: Any = case.attack
-        if not is_dataclass(type(attack)) or not hasattr(attack, "steps"):
+        steps: int | None = getattr(attack.recipe, "steps", None)
+        if steps is None:
             return "the attack has no number of steps"
-        return {f"{2 * attack.steps} steps": replace(attack, steps=2 * attack.steps)}
+        return {f"{2 * steps} steps": replace(attack, recipe=attack.recipe.changed(steps=2 * steps))}
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,9 @@ class Restarts(Rivals):
 
     def rivals(self, case: Case) -> Mapping[str, Attack] | str:
         """Twice as many."""
-        if not (isinstance(case.attack, GradientAttack) and hasattr(case.attack, "restarts")):
+        if not (isinstance(case.attack, GradientAttack) and hasattr(case.attack.recipe, "restarts")):
             return "the attack has no restarts"
-        if not getattr(case.attack, "random_start", True):
+        if not getattr(case.attack.recipe, "random_start", True):
             return "the attack begins at the image itself"
         return {f"{2 * _starts(case)} restarts": varied(case, restarts=2 * _starts(case))}
 
@@ -90,15 +94,14 @@ class Losses(Rivals):
     def rivals(self, case: Case) -> Mapping[str, Attack]:
         """Those losses that the number of classes allows."""
         _, own = parts_of(case)
-        losses: dict[str, Objective] = {"cross-entropy": CrossEntropy(), "margin": Margin(), "dlr": Dlr()}
         found: dict[str, Attack] = {
-            name: varied(case, objective=loss)
-            for name, loss in losses.items()
-            if loss != own and case.classes >= loss.classes
+            loss.name: varied(case, objective=loss)
+            for loss in _LOSSES
+            if loss != own and case.classes >= build_objective(loss).classes
         }
-        if case.classes >= TargetedDlr.classes and hasattr(varied(case), "restarts"):
+        if case.classes >= TargetedDlr.classes and hasattr(varied(case).recipe, "restarts"):
             targets = min(3 if case.subject.random else 9, case.classes - 1)
-            found["targeted dlr"] = varied(case, objective=TargetedDlr(), restarts=targets)
+            found["targeted dlr"] = varied(case, objective=ClassObjective(name="targeted-dlr"), restarts=targets)
         return found
 
 

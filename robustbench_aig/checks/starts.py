@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Attack
 from robustbench_aig.attacks.gradient import GradientAttack
-from robustbench_aig.attacks.objectives import Margin
 from robustbench_aig.checks.case import Case, whole
 from robustbench_aig.checks.check import Check
 from robustbench_aig.checks.finding import Finding
@@ -19,6 +18,7 @@ from robustbench_aig.checks.thresholds import Limits
 from robustbench_aig.evaluation import Images, Subject
 from robustbench_aig.models import profile_macs
 from robustbench_aig.randomness import seed_of
+from robustbench_aig.recipes import ClassObjective
 from robustbench_aig.threat import Threat
 
 _SAME = 1e-3
@@ -83,7 +83,7 @@ class DistinctStarts(Check):
         """Count the images whose start is that of another image, of another seed, or of every restart."""
         # What is raised decides no start, and may be about gates.
         own = case.attack
-        attack = replace(own, objective=Margin()) if isinstance(own, GradientAttack) else own
+        attack = own.changed(objective=ClassObjective(name="margin")) if isinstance(own, GradientAttack) else own
         for lost in (0.0, 0.5):
             flat, other = (_flat(case, self.images, case.seed + number, lost) for number in range(2))
             start = _moved(flat, attack)
@@ -108,11 +108,10 @@ class DistinctStarts(Check):
 
     def _stuck(self, attack: Attack, cases: tuple[Case, ...], reach: float) -> Tensor:
         """(N,) bool: whether the best of several restarts is the first one, in both cases."""
-        if not (isinstance(attack, GradientAttack) and hasattr(attack, "restarts")):
+        if not (isinstance(attack, GradientAttack) and hasattr(attack.recipe, "restarts")):
             return torch.zeros(len(cases[0].images), dtype=torch.bool, device=cases[0].images.ids.device)
-        any_of_ours: Any = attack
-        changes = {"steps": 2} if hasattr(attack, "steps") else {}
-        one, several = (replace(any_of_ours, restarts=number, **changes) for number in (1, self.restarts))
+        changes = {"steps": 2} if hasattr(attack.recipe, "steps") else {}
+        one, several = (attack.changed(restarts=number, **changes) for number in (1, self.restarts))
         same = [(_moved(case, one) - _moved(case, several)).abs().amax(1) <= reach for case in cases]
         return torch.stack(same).all(0)
 

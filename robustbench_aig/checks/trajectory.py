@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.attacks.gradient import GradientAttack
-from robustbench_aig.attacks.gradient_modes import Estimate, FrozenNoise
+from robustbench_aig.attacks.gradient_modes import Estimate
 from robustbench_aig.checks.case import AT_ONCE, ITSELF, Case, whole
 from robustbench_aig.checks.check import OnRight
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.evaluation import Images
+from robustbench_aig.recipes import DeployedMode
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ class Convergence(OnRight):
         attack = tracked(case.attack)
         if isinstance(attack, str):
             return self.unfit(attack)
-        way = way_of(case, replace(attack, mode=FrozenNoise()) if case.subject.random else attack, images)
+        if case.subject.random:
+            attack = attack.changed(gates=DeployedMode(mode="frozen-noise"))
+        way = way_of(case, attack, images)
         values = way.values.cummax(0).values
         last = min(10, len(values) // 5)
         if not last:
@@ -139,7 +142,7 @@ def tracked(attack: object) -> GradientAttack | str:
     """An attack whose way can be seen, or why it can't."""
     if not isinstance(attack, GradientAttack):
         return "the way of an attack that isn't one of our gradient attacks isn't seen"
-    if getattr(attack, "keep", "last") == "first" or getattr(attack, "restarts", 1) > 1:
+    if getattr(attack.recipe, "keep", "last") == "first" or getattr(attack.recipe, "restarts", 1) > 1:
         return "the attack stops at its first success, or begins again"
     return attack
 

@@ -38,13 +38,13 @@ class SharedRecipe(GradientRecipe):
 class FgsmRecipe(SharedRecipe):
     """One step of full size (Goodfellow et al., arXiv 1412.6572)."""
 
-    algorithm: Literal["fgsm"]
+    algorithm: Literal["fgsm"] = "fgsm"
 
 
 class PgdRecipe(SharedRecipe):
     """Projected gradient descent (Madry et al., arXiv 1706.06083)."""
 
-    algorithm: Literal["pgd"]
+    algorithm: Literal["pgd"] = "pgd"
     steps: Count = 20
     step: Positive = Field(0.125, description="step size as a share of epsilon")
     random_start: bool = True
@@ -55,7 +55,7 @@ class PgdRecipe(SharedRecipe):
 class ApgdRecipe(GradientRecipe):
     """AutoPGD, which chooses its step sizes itself (Croce and Hein, arXiv 2003.01690)."""
 
-    algorithm: Literal["apgd"]
+    algorithm: Literal["apgd"] = "apgd"
     provider: Literal["aigrob"] = "aigrob"
     steps: Count = 100
     restarts: Count = 1
@@ -69,14 +69,14 @@ class ApgdRecipe(GradientRecipe):
 class CornersRecipe(Section):
     """A random change of full size, the control: every pixel ±epsilon."""
 
-    algorithm: Literal["corners"]
+    algorithm: Literal["corners"] = "corners"
     provider: Literal["aigrob"] = "aigrob"
 
 
 class PermutedRecipe(Section):
     """The changes that an attack finds, each given to another image of the chunk: a control."""
 
-    algorithm: Literal["permuted"]
+    algorithm: Literal["permuted"] = "permuted"
     provider: Literal["aigrob"] = "aigrob"
     of: Annotated[FgsmRecipe | PgdRecipe | ApgdRecipe | ComputeRecipe, Field(discriminator="algorithm")]
 
@@ -90,7 +90,7 @@ class PermutedRecipe(Section):
 class TransferRecipe(Section):
     """An attack on another network, whose images this one gets."""
 
-    algorithm: Literal["transfer"]
+    algorithm: Literal["transfer"] = "transfer"
     provider: Literal["aigrob"] = "aigrob"
     source: str | None = Field(None, description="name of the other network; without it every other one in turn")
     of: Annotated[FgsmRecipe | PgdRecipe | ApgdRecipe, Field(discriminator="algorithm")]

@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 from robustbench_aig.recipes.gradients import DeployedMode, GateMode
 from robustbench_aig.recipes.section import Count, Positive, Section, Share
 
+Direction = Literal["up", "down"]
+"""More blocks executed than for the clean image, or fewer."""
+
 
 class GatesObjective(Section):
     """Expected multiply-accumulates, or the published losses that count gates: ILFO's hinge, GradAuto's projection."""
@@ -19,7 +22,7 @@ class GatesObjective(Section):
 class PowerObjective(Section):
     """The power loss of GradMDM: gates near their threshold first."""
 
-    name: Literal["gradmdm"]
+    name: Literal["gradmdm"] = "gradmdm"
     norm: Positive = 3.5
     warm: Share = Field(0.1, description="share of the steps at the beginning that take the 1-norm")
 
@@ -30,9 +33,9 @@ ComputeObjective = Annotated[GatesObjective | PowerObjective, Field(discriminato
 class ComputeRecipe(Section):
     """Projected steps on the gates; the iterate that executes most, or least, is returned."""
 
-    algorithm: Literal["compute"]
+    algorithm: Literal["compute"] = "compute"
     provider: Literal["aigrob"] = "aigrob"
-    direction: Literal["up", "down"] = "up"
+    direction: Direction = "up"
     gates: GateMode = Field(DeployedMode(), description="how the gradient gets past the gates")
     objective: ComputeObjective = Field(GatesObjective(), description="what is raised")
     steps: Count = 20

@@ -58,7 +58,7 @@ class OtherMode(_Mode):
 class BpdaMode(_OfLogits):
     """Hard forward, backward sigmoid(D / temperature) (Athalye et al., arXiv 1802.00420)."""
 
-    mode: Literal["bpda"]
+    mode: Literal["bpda"] = "bpda"
     draws: Count = 1
     temperature: Positive = 1.0
 
@@ -66,7 +66,7 @@ class BpdaMode(_OfLogits):
 class LeadedMode(_OfLogits):
     """The leaded gradient (Tao et al., arXiv 2210.08159)."""
 
-    mode: Literal["leaded"]
+    mode: Literal["leaded"] = "leaded"
     draws: Count = 1
     slope: Positive = Field(10.0, description="λ of sigmoid(λ · D)")
     hard: bool = Field(False, description="decisions forward stay hard")
@@ -80,7 +80,7 @@ class LeadedMode(_OfLogits):
 class SmoothedMode(_OfLogits):
     """Gaussian noise on the gates' logits, averaged."""
 
-    mode: Literal["smoothed"]
+    mode: Literal["smoothed"] = "smoothed"
     draws: Several = 10
     sigma: Positive = Field(1.0, description="standard deviation in units of the logit difference")
 
@@ -88,20 +88,20 @@ class SmoothedMode(_OfLogits):
 class ScoreFunctionMode(_OfLogits):
     """The unbiased gradient over sampled gates (REINFORCE with the other draws' mean as the baseline)."""
 
-    mode: Literal["score-function"]
+    mode: Literal["score-function"] = "score-function"
     draws: Several = 20
 
 
 class ExactMode(_Mode):
     """Every pattern of the gates by its probability: the exact gradient of the random network, where gates are few."""
 
-    mode: Literal["exact"]
+    mode: Literal["exact"] = "exact"
 
 
 class EvolutionMode(_Mode):
     """Antithetic finite differences; no gradient is asked for."""
 
-    mode: Literal["evolution"]
+    mode: Literal["evolution"] = "evolution"
     draws: Count = Field(50, description="pairs of points per step")
     sigma: Positive = Field(1.0, description="standard deviation as a share of epsilon")
 
@@ -121,7 +121,7 @@ class ClassObjective(Section):
 class ZeroOneObjective(Section):
     """The share of wrong answers, smoothed: a logistic function of the margin."""
 
-    name: Literal["zero-one"]
+    name: Literal["zero-one"] = "zero-one"
     steepness: Positive = Field(3.0, description="of the logistic function, per unit of the logits' difference")
 
 
@@ -134,14 +134,14 @@ Safety = Annotated[
 class GateFlipObjective(Section):
     """How far gates move: the mean over gates of the change of their open probabilities."""
 
-    name: Literal["gate-flip"]
+    name: Literal["gate-flip"] = "gate-flip"
     safety: Safety = None
 
 
 class JointObjective(Section):
     """Cross-entropy and how far gates move together."""
 
-    name: Literal["joint"]
+    name: Literal["joint"] = "joint"
     weight: Positive = Field(1.0, description="of the gates")
     warm: Share = Field(0.0, description="share of the steps at the beginning that flip gates alone")
     safety: Safety = None
@@ -150,7 +150,7 @@ class JointObjective(Section):
 class OtherPathObjective(Section):
     """Cross-entropy, and the open probabilities of another class."""
 
-    name: Literal["other-path"]
+    name: Literal["other-path"] = "other-path"
     weight: Positive = 1.0
 
 

@@ -58,13 +58,13 @@ def _explain(kind: type[Section], error: ValidationError) -> str:
     return f"{f'key {key!r}: ' if key else ''}{message}{got}"
 
 
-_TAG_KEYS = ("algorithm", "mode", "name", "about")
+TAG_KEYS = ("algorithm", "mode", "name", "about")
 """What says which of several sections a table is."""
 
 
 def _own_tags(section: type[BaseModel]) -> set[str]:
     """The words by which a section is chosen."""
-    fields = (section.model_fields[key].annotation for key in _TAG_KEYS if key in section.model_fields)
+    fields = (section.model_fields[key].annotation for key in TAG_KEYS if key in section.model_fields)
     return {word for annotation in fields for word in get_args(annotation)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -28,3 +28,8 @@ class Section(BaseModel):
     """Base: unknown keys and silent conversions are refused; a resolved recipe cannot change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    def changed(self, **settings: Any) -> Self:  # noqa: ANN401 - whatever keys it has
+        """The same with other settings, as valid as if all had been said at once."""
+        said = {key: getattr(self, key) for key in self.model_fields_set}
+        return self.model_validate(said | settings)

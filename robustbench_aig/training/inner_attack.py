@@ -19,7 +19,7 @@ from robustbench_aig.attacks.protocol import View
 from robustbench_aig.eval_mode import in_eval_mode
 from robustbench_aig.gating import Policy, deployed_policy
 from robustbench_aig.randomness import Stream
-from robustbench_aig.recipes import Adversarial
+from robustbench_aig.recipes import Adversarial, DeployedMode
 from robustbench_aig.training.batches import Batch
 from robustbench_aig.training.hardware import precision
 
@@ -35,7 +35,7 @@ def inner_attack(model: nn.Module, batch: Batch, settings: Adversarial, *, amp: 
     """
     trades = settings.method == "trades"
     view = View(_InPrecision(model, amp=amp), deployed_policy(settings.gates, batch.gates))
-    problem, mode = Problem(view, batch.x, batch.labels, settings.threat, batch.attack), _OneDraw()
+    problem, mode = Problem(view, batch.x, batch.labels, settings.threat, batch.attack), _OneDraw(DeployedMode())
     objective: Objective = _Divergence() if trades else CrossEntropy()
     start = _near(problem) if trades else random_start(problem.x, problem.threat, problem.stream)
     with in_eval_mode(model):
@@ -59,7 +59,7 @@ def _near(problem: Problem) -> Tensor:
     return problem.threat.project(problem.x + noise, problem.x)
 
 
-class _OneDraw(Surrogate):
+class _OneDraw(Surrogate[DeployedMode]):
     """The gates under the noise of the update that follows, which every pass repeats."""
 
     of_gates: ClassVar[bool] = False

@@ -21,7 +21,7 @@ from robustbench_aig.models import MacProfile
 from robustbench_aig.policies import DETERMINISTIC, PLAIN, STOCHASTIC, USUAL
 from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream
-from robustbench_aig.recipes import Adversarial, Family
+from robustbench_aig.recipes import Adversarial, Family, FgsmRecipe, PgdRecipe
 from robustbench_aig.runs import ImageDependence, RobustScore, Score, Scores
 
 _BATCH = 250
@@ -99,7 +99,7 @@ class Scorer:
         policy = POLICIES[self.family][0]
         images = images.limit(_ROBUST_IMAGES, self.seed)
         sums = torch.zeros(2, 2, dtype=torch.float64, device=images.labels.device)
-        attacks = (Fgsm(), Pgd(steps=_ROBUST_STEPS, step=0.25))
+        attacks = (Fgsm(FgsmRecipe()), Pgd(PgdRecipe(steps=_ROBUST_STEPS, step=0.25)))
         view = View(model, deployed_policy(policy))
         with frozen_in_eval_mode(model), gating(model, view.policy):
             for index in self._parts(len(images), images.labels.device):

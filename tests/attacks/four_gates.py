@@ -10,6 +10,7 @@ from robustbench_aig.attacks.objectives import CrossEntropy, GateFlip, Margin, O
 from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.gating import Frozen, Gate, Policy
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import GateFlipObjective, ZeroOneObjective
 from robustbench_aig.threat import Threat
 
 EPS = Threat.parse("8/255")
@@ -92,8 +93,11 @@ def expectations(problem: Problem, gates: int) -> dict[Objective, Tensor]:
     likely = sum(p * one.logits.softmax(1)[label] for p, one in paths)
     assert isinstance(likely, Tensor)
     right = [p * (3 * -Margin()(one, problem, 0.0)).sigmoid() for p, one in paths]
-    sums: dict[Objective, Tensor] = {CrossEntropy(): -likely.log(), ZeroOne(3.0): -torch.stack(right).sum(0).log()}
-    for objective in (Margin(), GateFlip()):
+    sums: dict[Objective, Tensor] = {
+        CrossEntropy(): -likely.log(),
+        ZeroOne(ZeroOneObjective(steepness=3.0)): -torch.stack(right).sum(0).log(),
+    }
+    for objective in (Margin(), GateFlip(GateFlipObjective())):
         total = sum(p * objective(one, problem, 0.0) for p, one in paths)
         assert isinstance(total, Tensor)
         sums[objective] = total

@@ -11,17 +11,18 @@ from robustbench_aig.attacks import View, build_attack
 from robustbench_aig.attacks.compute_attacks import ComputeAttack
 from robustbench_aig.attacks.compute_objectives import (
     Anchored,
-    Direction,
     ExpectedCompute,
     Held,
     Hinge,
     Power,
     Projected,
 )
-from robustbench_aig.attacks.gradient_modes import AllOpen, StraightThrough
+from robustbench_aig.attacks.gradient_modes import Mode, build_mode
+from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.randomness import Stream
-from robustbench_aig.recipes import AttackRecipe, change_attack, validate
+from robustbench_aig.recipes import AttackRecipe, DeployedMode, OtherMode, change_attack, validate
+from robustbench_aig.recipes.compute import ComputeRecipe, Direction, PowerObjective
 from tests.attacks.steered import LINF, SHAPE, Linear, middle, ray
 
 
@@ -41,15 +42,15 @@ ANY = problem_of(nn.Identity(), middle(1))
 def test_the_expected_compute_weighs_gates_by_their_costs() -> None:
     priced = problem_of(nn.Identity(), middle(1), torch.tensor([1.0, 3.0], dtype=torch.float64))
     found = passed(0.2, 0.9)
-    assert ExpectedCompute()(found, priced, 0.0).item() == pytest.approx((0.2 + 2.7) / 4)
+    assert ExpectedCompute("up")(found, priced, 0.0).item() == pytest.approx((0.2 + 2.7) / 4)
     assert ExpectedCompute("down")(found, priced, 0.0).item() == pytest.approx((0.8 + 0.3) / 4)
-    assert ExpectedCompute()(found, ANY, 0.0).item() == pytest.approx(0.55)
+    assert ExpectedCompute("up")(found, ANY, 0.0).item() == pytest.approx(0.55)
 
 
 def test_hinges_take_each_side_of_the_gates() -> None:
     found = passed(0.1, 0.45, 0.5, 0.8)
-    assert Hinge()(found, ANY, 0.0).item() == pytest.approx(-(0.4 + 0.05))
-    assert Held()(found, ANY, 0.0).item() == pytest.approx(0.3)
+    assert Hinge("up")(found, ANY, 0.0).item() == pytest.approx(-(0.4 + 0.05))
+    assert Held("up")(found, ANY, 0.0).item() == pytest.approx(0.3)
     assert Hinge("down")(found, ANY, 0.0).item() == pytest.approx(-0.3)
     assert Held("down")(found, ANY, 0.0).item() == pytest.approx(0.45)
 
@@ -60,7 +61,7 @@ def test_the_power_loss_is_a_norm_per_image(direction: Direction, norm: float) -
     p = np.random.default_rng(0).random((5, 7))
     found = Pass(torch.zeros(5, 2), torch.from_numpy(p).requires_grad_(), torch.zeros(5, 7))
     capped = np.minimum(p if direction == "up" else 1 - p, 0.5)
-    loss = Power(direction, norm=norm, warm=0.1)
+    loss = Power(direction, PowerObjective(norm=norm, warm=0.1))
     np.testing.assert_allclose(loss(found, ANY, 0.1).detach(), np.linalg.norm(capped, norm, axis=1))
     np.testing.assert_allclose(loss(found, ANY, 0.05).detach(), capped.sum(1))
 
@@ -68,14 +69,14 @@ def test_the_power_loss_is_a_norm_per_image(direction: Direction, norm: float) -
 def test_the_power_loss_moves_gates_that_are_far_away() -> None:
     """In float32 (1e-13)^3.5 is 0, and a norm through it had no gradient."""
     p = torch.full((1, 3), 1e-13, requires_grad=True)
-    (gradient,) = torch.autograd.grad(Power()(Pass(torch.zeros(1, 2), p, p), ANY, 0.5).sum(), p)
+    (gradient,) = torch.autograd.grad(Power("up", PowerObjective())(Pass(torch.zeros(1, 2), p, p), ANY, 0.5).sum(), p)
     torch.testing.assert_close(gradient, torch.full((1, 3), 3 ** (1 / 3.5 - 1)))
 
 
 def test_the_anchor_is_the_squared_change_of_the_logits() -> None:
     anchored = problem_of(nn.Identity(), middle(1), clean=passed(0.5, logits=(1, 2)))
     found = passed(0.3, logits=(4, -2))
-    assert Anchored(Hinge(), 0.1)(found, anchored, 0.0).item() == pytest.approx(-0.2 - 0.1 * (9 + 16))
+    assert Anchored(Hinge("up"), 0.1)(found, anchored, 0.0).item() == pytest.approx(-0.2 - 0.1 * (9 + 16))
 
 
 @pytest.mark.parametrize("conflict", [True, False])
@@ -90,7 +91,7 @@ def test_the_projected_gradient_is_that_by_hand(conflict: bool, direction: Direc
     model = Linear(torch.from_numpy(np.stack([v, w])).float(), (-2 * sign, 2 * sign))
     x = torch.full((1, *SHAPE), 0.5)
     problem = problem_of(model, x)
-    mode = Projected(StraightThrough(), Held(direction))
+    mode = Projected(build_mode(DeployedMode()), Held(direction))
     found = mode(problem, Hinge(direction), x, problem.stream, 0.0)
     slope = 1 / (1 + np.exp(-2)) / (1 + np.exp(2))
     wrong, right = sign * slope * v, sign * slope * w
@@ -104,8 +105,8 @@ def test_the_projected_gradient_is_that_by_hand(conflict: bool, direction: Direc
 def test_nothing_to_hold_leaves_the_gradient_as_it_is() -> None:
     x = middle(3)
     problem = problem_of(Linear(ray(1, 2), (-3, -3)), x)
-    found = Projected(StraightThrough(), Held())(problem, Hinge(), x, problem.stream, 0.0)
-    alone = StraightThrough()(problem, Hinge(), x, problem.stream, 0.0)
+    found = Projected(build_mode(DeployedMode()), Held("up"))(problem, Hinge("up"), x, problem.stream, 0.0)
+    alone = build_mode(DeployedMode())(problem, Hinge("up"), x, problem.stream, 0.0)
     assert torch.equal(found.gradient, alone.gradient)
     assert found.gradient.abs().min() > 0
 
@@ -118,13 +119,18 @@ def test_recipes_build_what_they_say() -> None:
         assert recipe.role == "compute"
         return build_attack(recipe.attack)
 
-    assert built("step=0.5") == ComputeAttack(objective=ExpectedCompute("down"), steps=3, step=0.5)
-    assert built("objective=ilfo,gates=open") == ComputeAttack(mode=AllOpen(), objective=Hinge("down"), steps=3)
-    assert built("objective=gradmdm,objective.norm=2.0") == ComputeAttack(objective=Power("down", norm=2.0), steps=3)
-    assert built("objective=gradauto,keep_prediction=true,anchor=0.5") == ComputeAttack(
-        mode=Projected(StraightThrough(), Held("down")),
-        objective=Hinge("down"),
-        steps=3,
-        keep_prediction=True,
-        anchor=0.5,
+    def parts(changes: str) -> tuple[Mode, Objective]:
+        attack = built(changes)
+        assert isinstance(attack, ComputeAttack)
+        return attack.mode, attack.objective
+
+    assert built("step=0.5") == ComputeAttack(ComputeRecipe(direction="down", steps=3, step=0.5))
+    stock = build_mode(DeployedMode())
+    assert parts("step=0.5") == (stock, ExpectedCompute("down"))
+    assert parts("objective=ilfo,gates=open") == (build_mode(OtherMode(mode="open")), Hinge("down"))
+    power = Power("down", PowerObjective(name="gradmdm", norm=2.0))
+    assert parts("objective=gradmdm,objective.norm=2.0") == (stock, power)
+    assert parts("objective=gradauto,keep_prediction=true,anchor=0.5") == (
+        Projected(stock, Held("down")),
+        Anchored(Hinge("down"), 0.5),
     )

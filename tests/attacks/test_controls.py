@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Attack, Attacked, Corners, Pgd, build_attack, run_attack
-from robustbench_aig.attacks.noise import Control, GreyImage, NoiseImage, Permuted, UniformNoise, others
-from robustbench_aig.attacks.objectives import TargetedDlr
+from robustbench_aig.attacks.noise import GreyImage, NoiseImage, Permuted, UniformNoise, others
+from robustbench_aig.attacks.protocol import OwnAttack
 from robustbench_aig.errors import InputError, RecipeError
 from robustbench_aig.gating import Argmax, Sampled
 from robustbench_aig.randomness import Stream
-from robustbench_aig.recipes import AttackRecipe, change_attack, validate
+from robustbench_aig.recipes import AttackRecipe, ClassObjective, PgdRecipe, change_attack, validate
 from robustbench_aig.threat import Threat
 from robustbench_aig.zoo import find_attack
 from tests.networks import gated, images, plain
 
 LINF = Threat.parse("8/255")
 L2 = Threat.parse("0.5", "l2")
-CONTROLS = [Corners(), UniformNoise(), GreyImage(), NoiseImage(), Permuted(Pgd(steps=2))]
+CONTROLS = [Corners(), UniformNoise(), GreyImage(), NoiseImage(), Permuted(Pgd(PgdRecipe(steps=2)))]
 
 
 class Unasked(nn.Module):
@@ -37,7 +37,7 @@ def run(attack: Attack, x: Tensor, threat: Threat = LINF, model: nn.Module | Non
 
 
 @dataclass(frozen=True)
-class Shift(Control):
+class Shift(OwnAttack):
     """Every image its own change: one pixel, at the place of its label, up by the whole of epsilon."""
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
@@ -119,7 +119,7 @@ def test_permuted_changes_are_those_of_other_images(threat: Threat) -> None:
 def test_a_permuted_attack_is_weaker_than_the_attack() -> None:
     model, (x, _, _) = gated(depth=8), images(24)
     y = torch.arange(24) % 10
-    attacks = (Permuted(Pgd(steps=8)), Pgd(steps=8))
+    attacks = (Permuted(Pgd(PgdRecipe(steps=8))), Pgd(PgdRecipe(steps=8)))
     permuted, own = (run(attack, x, LINF, model) for attack in attacks)
     losses = [nn.functional.cross_entropy(model(each.images), y).item() for each in (permuted, own)]
     assert losses[0] < losses[1]
@@ -135,7 +135,7 @@ def test_an_image_alone_is_an_error_and_not_robust() -> None:
 
 
 def test_permuted_refuses_what_its_attack_refuses() -> None:
-    attack = Permuted(Pgd(objective=TargetedDlr()))
+    attack = Permuted(Pgd(PgdRecipe(objective=ClassObjective(name="targeted-dlr"))))
     attack.refuse(4, (3, 12, 12), "linf")
     with pytest.raises(InputError):
         attack.refuse(3, (3, 12, 12), "linf")
@@ -144,7 +144,7 @@ def test_permuted_refuses_what_its_attack_refuses() -> None:
 def test_permuted_works_with_random_gates() -> None:
     x, y, ids = images(6)
     stream = Stream.of(ids, "attack")
-    found = run_attack(Permuted(Pgd(steps=2)), gated(depth=8), Sampled(), x, y, LINF, stream=stream, seed=0)
+    found = run_attack(Permuted(Pgd(PgdRecipe(steps=2))), gated(depth=8), Sampled(), x, y, LINF, stream=stream, seed=0)
     assert found.reason is None
 
 
@@ -155,8 +155,8 @@ def test_permuted_works_with_random_gates() -> None:
         ("uniform-noise", UniformNoise()),
         ("grey-image", GreyImage()),
         ("noise-image", NoiseImage()),
-        ("permuted", Permuted(Pgd(steps=20, step=0.125))),
-        ("permuted:of.steps=3,of.step=0.5", Permuted(Pgd(steps=3, step=0.5))),
+        ("permuted", Permuted(Pgd(PgdRecipe(steps=20, step=0.125)))),
+        ("permuted:of.steps=3,of.step=0.5", Permuted(Pgd(PgdRecipe(steps=3, step=0.5)))),
     ],
 )
 def test_shipped_controls(name: str, attack: Attack) -> None:

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.attacks import Pgd, View, run_attack
-from robustbench_aig.attacks.gradient_modes import (
-    Exact,
-)
+from robustbench_aig.attacks.gradient_modes import build_mode
 from robustbench_aig.attacks.objectives import CrossEntropy, Margin, ZeroOne
 from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.gating import Sampled, at_once
 from robustbench_aig.models import fused
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import PgdRecipe, ZeroOneObjective
+from robustbench_aig.recipes.gradients import ExactMode
 from tests.attacks.four_gates import EPS, expectations, paths_of
 from tests.networks import gated, images, undecided
 
@@ -27,7 +27,7 @@ def test_the_exact_gradient_is_that_of_the_sum_over_all_patterns(depth: int) -> 
     problem = Problem(View(gated(depth).double(), Sampled()), leaf, y, EPS, Stream.of(ids, 0)).with_clean()
     for objective, value in expectations(problem, (depth - 2) // 2).items():
         (wanted,) = torch.autograd.grad(value.sum(), leaf, retain_graph=True)
-        found = Exact()(problem, objective, leaf, problem.stream, 0.0)
+        found = build_mode(ExactMode())(problem, objective, leaf, problem.stream, 0.0)
         torch.testing.assert_close(found.value, value.detach(), rtol=1e-9, atol=1e-9)
         torch.testing.assert_close(found.gradient, wanted, rtol=1e-7, atol=1e-10)
 
@@ -37,9 +37,10 @@ def test_the_exact_gradient_is_the_slope_between_two_points() -> None:
     problem = Problem(View(gated(8).double(), Sampled()), x.double(), y, EPS, Stream.of(ids, 0))
     way = 2 * problem.stream.uniform(3, 8, 8).double() - 1
     for objective in (CrossEntropy(), Margin()):
-        at = Exact()(problem, objective, problem.x, problem.stream, 0.0)
+        at = build_mode(ExactMode())(problem, objective, problem.x, problem.stream, 0.0)
         above, below = (
-            Exact()(problem, objective, problem.x + side * 1e-6 * way, problem.stream, 0.0).value for side in (1, -1)
+            build_mode(ExactMode())(problem, objective, problem.x + side * 1e-6 * way, problem.stream, 0.0).value
+            for side in (1, -1)
         )
         slope = (above - below) / 2e-6
         torch.testing.assert_close((at.gradient * way).sum((1, 2, 3)), slope, rtol=1e-5, atol=1e-8)
@@ -54,7 +55,7 @@ def test_the_steeper_the_nearer_to_how_often_the_answer_is_right() -> None:
     assert isinstance(right, Tensor)
     some = right > 0
     assert some.any()
-    found = Exact()(problem, ZeroOne(1e6), problem.x, problem.stream, 0.0)
+    found = build_mode(ExactMode())(problem, ZeroOne(ZeroOneObjective(steepness=1e6)), problem.x, problem.stream, 0.0)
     torch.testing.assert_close((-found.value).exp()[some], right[some], rtol=1e-6, atol=1e-9)
     assert ((-found.value).exp()[~some] < 1e-9).all()
 
@@ -64,11 +65,11 @@ def test_many_images_and_fused_copies_have_the_exact_gradient_of_each() -> None:
     model = gated(14)
     x, y, ids = images(at_once(model, torch.device("cpu")) + 2, size=8)
     whole = Problem(View(fused(model), Sampled()), x, y, EPS, Stream.of(ids, 0))
-    found = Exact()(whole, CrossEntropy(), x, whole.stream, 0.0)
+    found = build_mode(ExactMode())(whole, CrossEntropy(), x, whole.stream, 0.0)
     assert whole.view.forwards == whole.view.backwards == pytest.approx(len(x) * 63 / 6, rel=1e-2)
     last = torch.tensor([len(x) - 1])
     alone = Problem(View(model.double(), Sampled()), x[last].double(), y[last], EPS, whole.stream[last])
-    wanted = Exact()(alone, CrossEntropy(), alone.x, alone.stream, 0.0)
+    wanted = build_mode(ExactMode())(alone, CrossEntropy(), alone.x, alone.stream, 0.0)
     torch.testing.assert_close(found.gradient[last].double(), wanted.gradient, rtol=1e-3, atol=1e-6)
 
 
@@ -89,7 +90,9 @@ def test_an_exact_attack_keeps_what_is_likeliest_to_be_wrong() -> None:
         return total
 
     def attacked(**settings: Any) -> Tensor:
-        found = run_attack(Pgd(mode=Exact(), **settings), model, Sampled(), x, y, EPS, stream=stream, seed=0)
+        found = run_attack(
+            Pgd(PgdRecipe(gates=ExactMode(), **settings)), model, Sampled(), x, y, EPS, stream=stream, seed=0
+        )
         assert found.reason is None
         return right(found.images)
 

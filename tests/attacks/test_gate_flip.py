@@ -1,25 +1,27 @@
 """How far gates can be moved: against closed forms on networks of one gate, and a record of all iterates."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Pgd, View, run_attack
-from robustbench_aig.attacks.gradient_modes import Estimate, Exact, StraightThrough
-from robustbench_aig.attacks.objectives import GateFlip, Objective
+from robustbench_aig.attacks.objectives import GateFlip
 from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.gating import Argmax, Gate, Policy, Sampled, gating
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import DeployedMode, GateFlipObjective, PgdRecipe
+from robustbench_aig.recipes.gradients import ExactMode
 from robustbench_aig.threat import Threat
 from tests.attacks.test_search import attacked, lively, own_labels
 from tests.networks import gated
 
 EPS = 8 / 255
 THREAT = Threat.parse("8/255")
-ATTACK = Pgd(steps=40, step=0.1, keep="best", objective=GateFlip())
+ATTACK = Pgd(PgdRecipe(steps=40, step=0.1, keep="best", objective=GateFlipObjective()))
 
 
 class Linear(Gate):
@@ -113,27 +115,15 @@ def test_the_clean_probability_is_that_over_paths() -> None:
     assert torch.equal(one.decisions, several.decisions)
 
 
-@dataclass(frozen=True)
-class Recording(StraightThrough):
-    """Every iterate that was estimated at."""
-
-    seen: list[Tensor] = field(default_factory=list)
-
-    def __call__(
-        self, problem: Problem, objective: Objective, adv: Tensor, stream: Stream, progress: float
-    ) -> Estimate:
-        self.seen.append(adv)
-        return super().__call__(problem, objective, adv, stream, progress)
-
-
 @pytest.mark.parametrize("keep", ["best", "first"])
-def test_the_iterate_that_moves_gates_most_is_kept(keep: str) -> None:
+def test_the_iterate_that_moves_gates_most_is_kept(keep: Literal["best", "first"]) -> None:
     """Of steps too long to end well; `first`, which asks for a lost image, is no other."""
-    model, mode = lively(gated), Recording()
+    model, seen = lively(gated), list[Tensor]()
     x = own_labels(model, 32)[0]
-    found = attacked(Pgd(steps=8, step=1.5, keep=keep, mode=mode, objective=GateFlip()), model).images  # type: ignore[arg-type]
-    last = attacked(Pgd(steps=8, step=1.5, objective=GateFlip()), model).images
-    every = torch.stack([shift_of(model, Argmax(), x, adv) for adv in [*mode.seen, last]])
+    attack = Pgd(PgdRecipe(steps=8, step=1.5, objective=GateFlipObjective()))
+    found = attacked(replace(attack.changed(keep=keep), watch=lambda adv, _: seen.append(adv)), model).images
+    last = attacked(attack, model).images
+    every = torch.stack([shift_of(model, Argmax(), x, adv) for adv in [*seen, last]])
     assert len(every) == 9
     torch.testing.assert_close(shift_of(model, Argmax(), x, found), every.amax(0))
     assert (every.amax(0) > every[-1] + 1e-3).float().mean() > 0.1, "the last is often another one"
@@ -150,10 +140,10 @@ def test_random_gates_are_kept_where_they_have_moved_most() -> None:
             model(images)
             return trace.probabilities.mean(0)
 
-    attack = Pgd(steps=5, step=1.5, mode=StraightThrough(5), objective=GateFlip())
+    attack = Pgd(PgdRecipe(steps=5, step=1.5, gates=DeployedMode(draws=5), objective=GateFlipObjective()))
     shifts = [
         (marginal(attacked(one, model, Sampled(), count).images) - marginal(x)).abs().mean().item()
-        for one in (replace(attack, keep="best"), attack)
+        for one in (attack.changed(keep="best"), attack)
     ]
     assert shifts[0] > shifts[1]
 
@@ -167,13 +157,14 @@ def test_a_safety_is_the_hinge_of_earlier_recipes() -> None:
     )
     logit = [math.log(value / (1 - value)) for value in q[0].tolist()]
     by_hand = -(max(0.0, 1 + logit[0]) + max(0.0, 1 - logit[1]) + max(0.0, 1 - logit[2]))
-    assert GateFlip(1.0)(Pass(none, q, q), problem, 0.0).item() == pytest.approx(by_hand, rel=1e-5)
+    hinge = GateFlip(GateFlipObjective(safety=1.0))
+    assert hinge(Pass(none, q, q), problem, 0.0).item() == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_every_pattern_gone_through_moves_random_gates_too() -> None:
     """With the exact gradient of the mean probabilities, two gates deep."""
     model, x = Chain(Linear(40.0, 1.5), Linear(40.0, 0.5, 2.0)).eval(), torch.full((3, 1, 2, 2), 0.5)
-    attack = replace(ATTACK, steps=15, step=0.2, mode=Exact())
+    attack = ATTACK.changed(steps=15, step=0.2, gates=ExactMode())
     labels = torch.zeros(3, dtype=torch.int64)
     found = run_attack(attack, model, Sampled(), x, labels, THREAT, stream=Stream.of(torch.arange(3), 0), seed=0)
     assert found.reason is None

@@ -6,16 +6,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch import nn
 
 from robustbench_aig.attacks import Attack, Attacked, Corners, Fgsm, Pgd, build_attack, run_attack
 from robustbench_aig.attacks.attack_loop import parts
-from robustbench_aig.attacks.providers.foolbox import FoolboxFgsm, FoolboxPgd
-from robustbench_aig.attacks.providers.torchattacks import TorchattacksFgsm, TorchattacksPgd
 from robustbench_aig.gating import Argmax, Policy, Sampled
 from robustbench_aig.randomness import Stream
-from robustbench_aig.recipes import CornersRecipe, FgsmRecipe, PgdRecipe
+from robustbench_aig.recipes import CornersRecipe, DeployedMode, FgsmRecipe, PgdRecipe
 from robustbench_aig.threat import Threat
+from robustbench_aig.zoo import attack_names, find_attack
 from tests.networks import gated, images, plain
 
 LINF = Threat.parse("8/255")
@@ -41,7 +41,13 @@ class Linear(nn.Module):
 
 @pytest.mark.parametrize(
     "attack",
-    [Fgsm(), Pgd(steps=80), Pgd(random_start=False, steps=10), TorchattacksPgd(steps=80), FoolboxPgd(steps=80)],
+    [
+        Fgsm(FgsmRecipe()),
+        Pgd(PgdRecipe(steps=80)),
+        Pgd(PgdRecipe(random_start=False, steps=10)),
+        build_attack(PgdRecipe(provider="torchattacks", steps=80)),
+        build_attack(PgdRecipe(provider="foolbox", steps=80)),
+    ],
 )
 @pytest.mark.parametrize("threat", [LINF, L2])
 def test_linear_model_is_driven_to_its_analytic_optimum(attack: Attack, threat: Threat) -> None:
@@ -60,12 +66,15 @@ def test_linear_model_is_driven_to_its_analytic_optimum(attack: Attack, threat: 
 @pytest.mark.parametrize(
     ("own", "others"),
     [
-        (Fgsm(), (TorchattacksFgsm(), FoolboxFgsm())),
         (
-            Pgd(steps=10, step=0.25, random_start=False),
+            Fgsm(FgsmRecipe()),
+            (build_attack(FgsmRecipe(provider="torchattacks")), build_attack(FgsmRecipe(provider="foolbox"))),
+        ),
+        (
+            Pgd(PgdRecipe(steps=10, step=0.25, random_start=False)),
             (
-                TorchattacksPgd(steps=10, step=0.25, random_start=False),
-                FoolboxPgd(steps=10, step=0.25, random_start=False),
+                build_attack(PgdRecipe(provider="torchattacks", steps=10, step=0.25, random_start=False)),
+                build_attack(PgdRecipe(provider="foolbox", steps=10, step=0.25, random_start=False)),
             ),
         ),
     ],
@@ -90,7 +99,9 @@ def test_parts_are_all_images_once_and_of_nearly_one_size(count: int, half: bool
 
 
 @pytest.mark.parametrize("policy", ["argmax", "sampled"])
-@pytest.mark.parametrize("attack", [Fgsm(), Pgd(steps=4), Pgd(steps=4, keep="first"), Corners()])
+@pytest.mark.parametrize(
+    "attack", [Fgsm(FgsmRecipe()), Pgd(PgdRecipe(steps=4)), Pgd(PgdRecipe(steps=4, keep="first")), Corners()]
+)
 @pytest.mark.parametrize("threat", [LINF, L2])
 def test_an_images_attack_does_not_depend_on_its_chunk(attack: Attack, policy: str, threat: Threat) -> None:
     """Random start and gate noise are the same in chunks of 16, 64 and 100."""
@@ -132,7 +143,7 @@ def test_start_and_noise_are_equal_bit_for_bit_in_any_chunk() -> None:
 def test_more_steps_find_a_higher_loss() -> None:
     model, (x, y, _) = gated(), images(16)
     losses = []
-    for attack in (Corners(), Fgsm(), Pgd(steps=20)):
+    for attack in (Corners(), Fgsm(FgsmRecipe()), Pgd(PgdRecipe(steps=20))):
         adv = attack_all(attack, model, Argmax(), LINF).images
         with torch.no_grad():
             losses.append(nn.functional.cross_entropy(model(adv), y).item())
@@ -142,7 +153,13 @@ def test_more_steps_find_a_higher_loss() -> None:
 
 
 @pytest.mark.parametrize(
-    ("attack", "passes"), [(Pgd(steps=7), 7), (Fgsm(), 1), (Corners(), 0), (TorchattacksPgd(steps=3), 3)]
+    ("attack", "passes"),
+    [
+        (Pgd(PgdRecipe(steps=7)), 7),
+        (Fgsm(FgsmRecipe()), 1),
+        (Corners(), 0),
+        (build_attack(PgdRecipe(provider="torchattacks", steps=3)), 3),
+    ],
 )
 def test_passes_are_counted(attack: Attack, passes: int) -> None:
     attacked = attack_all(attack, gated(), Argmax(), LINF)
@@ -160,8 +177,25 @@ def test_corners_have_full_size() -> None:
 
 
 def test_recipes_build_what_they_say() -> None:
-    assert build_attack(FgsmRecipe(algorithm="fgsm", provider="foolbox")) == FoolboxFgsm()
-    recipe = PgdRecipe(algorithm="pgd", provider="torchattacks", steps=3, step=0.5, random_start=False)
-    assert build_attack(recipe) == TorchattacksPgd(steps=3, step=0.5, random_start=False)
-    assert build_attack(PgdRecipe(algorithm="pgd")) == Pgd(steps=20, step=0.125)
+    assert build_attack(PgdRecipe(algorithm="pgd")) == Pgd(PgdRecipe(steps=20, step=0.125))
     assert build_attack(CornersRecipe(algorithm="corners")) == Corners()
+
+
+@pytest.mark.parametrize("name", [name for name in attack_names() if name != "transfer"])
+def test_no_attack_declares_a_setting_again(name: str) -> None:
+    """Of all in attacks/: what configures one is its recipe; beside it is at most what no file can say."""
+    recipe = find_attack(name)[1].attack
+    attack = build_attack(recipe)
+    assert not set(vars(attack)) & set(type(recipe).model_fields)
+    assert attack.recipe in (None, recipe)
+
+
+def test_a_changed_attack_is_as_valid_as_a_file() -> None:
+    attack = Pgd(PgdRecipe(steps=3, gates=DeployedMode(draws=2)))
+    assert attack.changed(step=0.5) == Pgd(PgdRecipe(steps=3, step=0.5, gates=DeployedMode(draws=2)))
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        attack.changed(steps=0)
+    foreign = PgdRecipe(provider="torchattacks")
+    assert foreign.changed(steps=3) == PgdRecipe(provider="torchattacks", steps=3)
+    with pytest.raises(ValidationError, match="restarts: only provider 'aigrob' knows this"):
+        foreign.changed(restarts=2)

@@ -9,25 +9,26 @@ from torch import Tensor, nn
 
 from robustbench_aig.attacks import Pgd, View, run_attack
 from robustbench_aig.attacks.gradient_modes import (
-    AllOpen,
-    Bpda,
-    Detached,
-    Evolution,
-    Exact,
-    FrozenClean,
-    FrozenNoise,
-    Leaded,
     Mode,
-    ScoreFunction,
-    SmoothedLogits,
-    SoftExpected,
-    StraightThrough,
+    build_mode,
 )
 from robustbench_aig.attacks.gradient_modes.attacker_policies import Jittered, SmoothBackward, Steep
 from robustbench_aig.attacks.objectives import CrossEntropy, Margin
 from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.gating import Argmax, Expected, Frozen, Open, Policy, Sampled, gating
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import (
+    BpdaMode,
+    DeployedMode,
+    EvolutionMode,
+    GateMode,
+    LeadedMode,
+    OtherMode,
+    PgdRecipe,
+    ScoreFunctionMode,
+    SmoothedMode,
+)
+from robustbench_aig.recipes.gradients import ExactMode
 from robustbench_aig.threat import Threat
 from tests.attacks.four_gates import EPS, PIXELS, Direction, FourGates, exact_gradient, features, problem_of
 from tests.networks import gated, images, plain
@@ -45,10 +46,10 @@ def sample_of(mode: Mode, problem: Problem, times: int) -> tuple[Tensor, Tensor]
 def test_the_score_function_is_unbiased_and_straight_through_is_not(seed: int) -> None:
     problem = problem_of(FourGates(), Sampled(), seed=seed)
     exact = exact_gradient(problem, CrossEntropy())[0]
-    mean, error = sample_of(ScoreFunction(draws=20), problem, 400)
+    mean, error = sample_of(build_mode(ScoreFunctionMode(draws=20)), problem, 400)
     assert ((mean - exact).abs() < 4.5 * error).all()
     assert (error < 0.2 * exact.abs().max()).all()
-    biased, error = sample_of(StraightThrough(), problem, 8000)
+    biased, error = sample_of(build_mode(DeployedMode()), problem, 8000)
     assert ((biased - exact).abs() > 6 * error).any()
 
 
@@ -56,14 +57,14 @@ def test_the_baseline_leaves_a_draw_out() -> None:
     """With itself in its baseline the estimate would be too small by (K - 1) / K; at K = 2 that is half."""
     problem = problem_of(FourGates(), Sampled(), seed=1)
     exact = exact_gradient(problem, CrossEntropy())[0]
-    mean, error = sample_of(ScoreFunction(draws=2), problem, 8000)
+    mean, error = sample_of(build_mode(ScoreFunctionMode(draws=2)), problem, 8000)
     assert ((mean - exact).abs() < 4.5 * error).all()
 
 
 def test_draws_of_the_cross_entropy_mix_probabilities() -> None:
     """The gradient of -log mean p, by autograd over all draws at once."""
     problem = problem_of(FourGates(), Sampled())
-    found = StraightThrough(draws=7)(problem, CrossEntropy(), problem.x, problem.stream, 0.0)
+    found = build_mode(DeployedMode(draws=7))(problem, CrossEntropy(), problem.x, problem.stream, 0.0)
     leaf = problem.x.clone().requires_grad_()
     chances = [
         problem.look(leaf, Sampled(problem.stream.child(draw))).logits.softmax(1)[0, problem.y[0]] for draw in range(7)
@@ -76,8 +77,8 @@ def test_draws_of_the_cross_entropy_mix_probabilities() -> None:
 
 def test_draws_of_other_objectives_are_averaged() -> None:
     problem = problem_of(FourGates(), Sampled())
-    found = StraightThrough(draws=3)(problem, Margin(), problem.x, problem.stream, 0.0)
-    single = [StraightThrough()(problem, Margin(), problem.x, problem.stream, 0.0)]
+    found = build_mode(DeployedMode(draws=3))(problem, Margin(), problem.x, problem.stream, 0.0)
+    single = [build_mode(DeployedMode())(problem, Margin(), problem.x, problem.stream, 0.0)]
     for draw in (1, 2):
         leaf = problem.x.clone().requires_grad_()
         value = Margin()(problem.look(leaf, Sampled(problem.stream.child(draw))), problem, 0.0)
@@ -102,7 +103,7 @@ def test_soft_gates_are_exact_where_one_gate_decides_alone() -> None:
             return out.flatten(1)
 
     problem = problem_of(OneGate(), Sampled(), count=3)
-    found = SoftExpected()(problem, Margin(), problem.x, problem.stream, 0.0)
+    found = build_mode(OtherMode(mode="expected"))(problem, Margin(), problem.x, problem.stream, 0.0)
     leaf = problem.x.clone().requires_grad_()
     flat = leaf.flatten(1)
     p = (flat @ weight).sigmoid()
@@ -179,16 +180,16 @@ def reference(problem: Problem, policy: Policy) -> Tensor:
 @pytest.mark.parametrize("policy", [Argmax(), Sampled()])
 def test_held_gates_pass_the_gradient_of_the_network_they_leave(policy: Policy) -> None:
     """Constant decisions: sparse execution, checked against dense execution with the same decisions given."""
-    problem, found = held(FrozenClean(), policy)
+    problem, found = held(build_mode(OtherMode(mode="frozen")), policy)
     assert problem.clean is not None
     torch.testing.assert_close(found, reference(problem, Frozen(problem.clean.decisions)), rtol=1e-4, atol=1e-5)
-    problem, found = held(Detached(), policy)
+    problem, found = held(build_mode(DeployedMode(mode="detached")), policy)
     with torch.no_grad():
         now = problem.look(problem.x + 0.02, policy.drawn(problem.stream.child(5).child(0))).decisions
     torch.testing.assert_close(found, reference(problem, Frozen(now)), rtol=1e-4, atol=1e-5)
-    problem, found = held(AllOpen(), policy)
+    problem, found = held(build_mode(OtherMode(mode="open")), policy)
     torch.testing.assert_close(found, reference(problem, Open()), rtol=1e-4, atol=1e-5)
-    problem, found = held(SoftExpected(), policy)
+    problem, found = held(build_mode(OtherMode(mode="expected")), policy)
     torch.testing.assert_close(found, reference(problem, Expected()), rtol=1e-4, atol=1e-5)
 
 
@@ -199,9 +200,9 @@ def test_frozen_noise_is_the_same_at_every_step_and_fresh_noise_is_not() -> None
     def gradients(mode: Mode) -> list[Tensor]:
         return [mode(problem, CrossEntropy(), x, problem.stream.child(k), 0.0).gradient for k in (3, 4)]
 
-    first, second = gradients(FrozenNoise())
+    first, second = gradients(build_mode(DeployedMode(mode="frozen-noise")))
     assert torch.equal(first, second)
-    first, second = gradients(StraightThrough())
+    first, second = gradients(build_mode(DeployedMode()))
     assert not torch.equal(first, second)
 
 
@@ -216,7 +217,7 @@ def test_evolution_finds_the_gradient_of_a_linear_objective(norm: str) -> None:
 
     x = torch.full((1, 1, 2, 3), 0.5, dtype=torch.float64)
     problem = Problem(View(Linear()), x, torch.tensor([1]), Threat.parse("0.1", norm), Stream.of(torch.arange(1)))
-    found = Evolution(draws=2000)(problem, Margin(), x, problem.stream, 0.0).gradient.flatten()
+    found = build_mode(EvolutionMode(draws=2000))(problem, Margin(), x, problem.stream, 0.0).gradient.flatten()
     # The estimate of a linear objective is mean (u·w) u, whose error per component is about |w| / sqrt(draws).
     error = Linear.weight.norm() / math.sqrt(2000)
     assert (found - Linear.weight).abs().max() < 4.5 * error
@@ -226,20 +227,20 @@ def test_evolution_finds_the_gradient_of_a_linear_objective(norm: str) -> None:
 @pytest.mark.parametrize(
     ("mode", "deterministic", "random"),
     [
-        (StraightThrough(), True, False),
-        (StraightThrough(draws=10), True, True),
-        (Detached(draws=10), True, True),
-        (Bpda(), True, False),
-        (FrozenNoise(draws=10), True, False),
-        (FrozenClean(), False, False),
-        (AllOpen(), False, False),
-        (SoftExpected(), False, False),
-        (Leaded(), False, False),
-        (Leaded(hard=True), True, False),
-        (SmoothedLogits(), False, False),
-        (ScoreFunction(), False, True),
-        (Exact(), False, True),
-        (Evolution(), False, False),
+        (build_mode(DeployedMode()), True, False),
+        (build_mode(DeployedMode(draws=10)), True, True),
+        (build_mode(DeployedMode(mode="detached", draws=10)), True, True),
+        (build_mode(BpdaMode()), True, False),
+        (build_mode(DeployedMode(mode="frozen-noise", draws=10)), True, False),
+        (build_mode(OtherMode(mode="frozen")), False, False),
+        (build_mode(OtherMode(mode="open")), False, False),
+        (build_mode(OtherMode(mode="expected")), False, False),
+        (build_mode(LeadedMode()), False, False),
+        (build_mode(LeadedMode(hard=True)), True, False),
+        (build_mode(SmoothedMode()), False, False),
+        (build_mode(ScoreFunctionMode()), False, True),
+        (build_mode(ExactMode()), False, True),
+        (build_mode(EvolutionMode()), False, False),
     ],
 )
 def test_only_the_deployed_network_judges(mode: Mode, deterministic: bool, random: bool) -> None:
@@ -255,12 +256,20 @@ def test_only_the_deployed_network_judges(mode: Mode, deterministic: bool, rando
 
 
 @pytest.mark.parametrize(
-    "mode", [StraightThrough(draws=3), ScoreFunction(draws=3), Bpda(), AllOpen(), FrozenClean(), Exact()]
+    "mode",
+    [
+        DeployedMode(draws=3),
+        ScoreFunctionMode(draws=3),
+        BpdaMode(),
+        OtherMode(mode="open"),
+        OtherMode(mode="frozen"),
+        ExactMode(),
+    ],
 )
-def test_without_gates_every_mode_is_the_plain_gradient(mode: Mode) -> None:
+def test_without_gates_every_mode_is_the_plain_gradient(mode: GateMode) -> None:
     x, y, ids = images(4)
     stream = Stream.of(ids, 0)
-    stock = run_attack(Pgd(steps=3), plain(), Argmax(), x, y, EPS, stream=stream, seed=0)
-    found = run_attack(Pgd(steps=3, mode=mode), plain(), Argmax(), x, y, EPS, stream=stream, seed=0)
+    stock = run_attack(Pgd(PgdRecipe(steps=3)), plain(), Argmax(), x, y, EPS, stream=stream, seed=0)
+    found = run_attack(Pgd(PgdRecipe(steps=3, gates=mode)), plain(), Argmax(), x, y, EPS, stream=stream, seed=0)
     assert found.reason is None
     assert (found.images - stock.images).abs().max() < 1e-6

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.attacks import Attack, Attacked, run_attack
-from robustbench_aig.attacks.providers.torchattacks import TorchattacksPgd
+from robustbench_aig.attacks import Attack, Attacked, build_attack, run_attack
 from robustbench_aig.errors import AttackError
 from robustbench_aig.gating import Argmax, Gate
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import PgdRecipe
 from robustbench_aig.threat import Threat
 from tests.networks import gated, images
 
@@ -132,7 +132,16 @@ def test_foreign_attack_is_seeded_by_its_chunk() -> None:
 
     def once(seed: int) -> Tensor:
         stream = Stream.of(ids, 0)
-        return run_attack(TorchattacksPgd(steps=2), model, Argmax(), x, y, EPS, stream=stream, seed=seed).images
+        return run_attack(
+            build_attack(PgdRecipe(provider="torchattacks", steps=2)),
+            model,
+            Argmax(),
+            x,
+            y,
+            EPS,
+            stream=stream,
+            seed=seed,
+        ).images
 
     torch.manual_seed(1)
     first = once(5)
@@ -165,4 +174,13 @@ def test_result_carries_no_graph() -> None:
 )
 def test_input_that_no_attack_may_be_given_is_refused(x: Tensor, y: Tensor, message: str) -> None:
     with pytest.raises(AttackError, match=message):
-        run_attack(TorchattacksPgd(), gated(), Argmax(), x, y, EPS, stream=Stream.of(torch.arange(len(x))), seed=0)
+        run_attack(
+            build_attack(PgdRecipe(provider="torchattacks")),
+            gated(),
+            Argmax(),
+            x,
+            y,
+            EPS,
+            stream=Stream.of(torch.arange(len(x))),
+            seed=0,
+        )

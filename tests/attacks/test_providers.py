@@ -1,26 +1,50 @@
 """What other providers' attacks achieve: against analytic distances, against FGSM and against each other."""
 
+from typing import get_args
+
 import pytest
 import torch
 
-from robustbench_aig.attacks import Attack, Corners
-from robustbench_aig.attacks.providers import adv_lib, foolbox, pyautoattack, torchattacks
+from robustbench_aig.attacks import Attack, Corners, build_attack
+from robustbench_aig.attacks.providers import foolbox, torchattacks
+from robustbench_aig.recipes import FgsmRecipe
+from robustbench_aig.recipes.provider_attacks import (
+    AdvLibApgdRecipe,
+    AdvLibApgdTargetedRecipe,
+    AdvLibDdnRecipe,
+    AdvLibFabRecipe,
+    AdvLibFmnRecipe,
+    FoolboxCwRecipe,
+    FoolboxDdnRecipe,
+    FoolboxFmnRecipe,
+    FoolboxHopSkipJumpRecipe,
+    Loss,
+    PyautoattackRecipe,
+    TorchattacksApgdRecipe,
+    TorchattacksAutoAttackRecipe,
+    TorchattacksCwRecipe,
+    TorchattacksFabRecipe,
+    TorchattacksSquareRecipe,
+)
 from tests.providers import QUICK, Linear, attacked, digits, name, right, threat, trained, untrained
 
 LINF, L2 = ("linf",), ("l2",)
-FGSM: dict[str, Attack] = {"linf": torchattacks.TorchattacksFgsm(), "l2": foolbox.FoolboxFgsm()}
+FGSM: dict[str, Attack] = {
+    "linf": build_attack(FgsmRecipe(provider="torchattacks")),
+    "l2": build_attack(FgsmRecipe(provider="foolbox")),
+}
 NEAREST = [
-    (foolbox.FoolboxFmn(), LINF, 1.05),
-    (foolbox.FoolboxCw(searches=6, steps=200, constant=0.1), L2, 1.05),
-    (foolbox.FoolboxDdn(), L2, 1.3),  # its last step is a tenth of these distances
-    (foolbox.FoolboxHopSkipJump(steps=15), (*LINF, *L2), 1.5),
-    (adv_lib.AdvLibFmn(), (*LINF, *L2), 1.05),
-    (adv_lib.AdvLibDdn(), L2, 1.3),
-    (adv_lib.AdvLibFab(), (*LINF, *L2), 1.02),
-    (adv_lib.AdvLibFab(targets=9), (*LINF, *L2), 1.02),
-    (torchattacks.TorchattacksFab(), (*LINF, *L2), 1.02),
-    (torchattacks.TorchattacksFab(targets=3), (*LINF, *L2), 1.2),  # torchattacks stops at the first class in the ball
-    (torchattacks.TorchattacksCw(steps=200), L2, 1.2),  # one constant, no search for it
+    (build_attack(FoolboxFmnRecipe()), LINF, 1.05),
+    (build_attack(FoolboxCwRecipe(searches=6, steps=200, constant=0.1)), L2, 1.05),
+    (build_attack(FoolboxDdnRecipe()), L2, 1.3),  # its last step is a tenth of these distances
+    (build_attack(FoolboxHopSkipJumpRecipe(steps=15)), (*LINF, *L2), 1.5),
+    (build_attack(AdvLibFmnRecipe()), (*LINF, *L2), 1.05),
+    (build_attack(AdvLibDdnRecipe()), L2, 1.3),
+    (build_attack(AdvLibFabRecipe()), (*LINF, *L2), 1.02),
+    (build_attack(AdvLibFabRecipe(targets=9)), (*LINF, *L2), 1.02),
+    (build_attack(TorchattacksFabRecipe()), (*LINF, *L2), 1.02),
+    (build_attack(TorchattacksFabRecipe(targets=3)), (*LINF, *L2), 1.2),  # stops at the first class in the ball
+    (build_attack(TorchattacksCwRecipe(steps=200)), L2, 1.2),  # one constant, no search for it
 ]
 
 
@@ -53,20 +77,24 @@ def test_an_image_beyond_the_ball_is_returned_clean(norm: str) -> None:
     x = 0.3 + 0.4 * torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     y = model(x).argmax(1)
     shortest = model.distances(x, y, norm)
-    for attack in (adv_lib.AdvLibFab(), torchattacks.TorchattacksFab(), foolbox.FoolboxHopSkipJump(steps=5)):
+    for attack in (
+        build_attack(AdvLibFabRecipe()),
+        build_attack(TorchattacksFabRecipe()),
+        build_attack(FoolboxHopSkipJumpRecipe(steps=5)),
+    ):
         ball = threat(norm, 0.97 * shortest.amin().item() / threat(norm).value)
         found = attacked(attack, model, x, y, ball)
         assert found.reason is None
         assert torch.equal(found.images, x)
     ball = threat(norm, 1.03 * shortest.amax().item() / threat(norm).value)
-    assert not right(model, attacked(adv_lib.AdvLibFab(), model, x, y, ball).images, y).any()
+    assert not right(model, attacked(build_attack(AdvLibFabRecipe()), model, x, y, ball).images, y).any()
 
 
 WEAK = (foolbox.FoolboxHopSkipJump, torchattacks.TorchattacksSquare, torchattacks.TorchattacksCw, foolbox.FoolboxCw)
 STRONG = [
     *(attack for attack in QUICK if not isinstance(attack, WEAK)),
-    torchattacks.TorchattacksCw(steps=200, learning_rate=0.02),
-    foolbox.FoolboxCw(searches=5, steps=100, learning_rate=0.05, constant=1),
+    build_attack(TorchattacksCwRecipe(steps=200, learning_rate=0.02)),
+    build_attack(FoolboxCwRecipe(searches=5, steps=100, learning_rate=0.05, constant=1)),
 ]
 
 
@@ -88,7 +116,10 @@ def test_no_attack_leaves_much_more_than_fgsm(attack: Attack, norm: str) -> None
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize(
     "attack",
-    [torchattacks.TorchattacksSquare(queries=300), foolbox.FoolboxHopSkipJump(steps=8, first=40)],
+    [
+        build_attack(TorchattacksSquareRecipe(queries=300)),
+        build_attack(FoolboxHopSkipJumpRecipe(steps=8, first=40)),
+    ],
     ids=name,
 )
 def test_attacks_without_gradients_beat_noise_of_the_same_size(attack: Attack, norm: str) -> None:
@@ -98,11 +129,14 @@ def test_attacks_without_gradients_beat_noise_of_the_same_size(attack: Attack, n
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize("loss", ["ce", "dlr"])
-def test_two_providers_of_apgd_agree(norm: str, loss: str) -> None:
+@pytest.mark.parametrize("loss", get_args(Loss))
+def test_two_providers_of_apgd_agree(norm: str, loss: Loss) -> None:
     """On the number of images that resist, to two of 48."""
     model, (x, y), ball = trained(), digits(), threat(norm)
-    attacks: list[Attack] = [torchattacks.TorchattacksApgd(loss, 50), adv_lib.AdvLibApgd(loss, 50)]  # type: ignore[arg-type]
+    attacks: list[Attack] = [
+        build_attack(TorchattacksApgdRecipe(loss=loss)),
+        build_attack(AdvLibApgdRecipe(loss=loss)),
+    ]
     left = [int(right(model, attacked(attack, model, x, y, ball).images, y).sum()) for attack in attacks]
     assert abs(left[0] - left[1]) <= 2
 
@@ -118,10 +152,10 @@ def test_both_versions_of_autoattack_agree(norm: str) -> None:
     left = [
         right(model, attacked(attack, model, x, y, ball).images, y)
         for attack in (
-            pyautoattack.Pyautoattack(queries=100),
-            torchattacks.TorchattacksAutoAttack(steps=40, queries=100),
-            adv_lib.AdvLibApgdTargeted(steps=40),
-            torchattacks.TorchattacksApgd(steps=40),
+            build_attack(PyautoattackRecipe(queries=100)),
+            build_attack(TorchattacksAutoAttackRecipe(steps=40, queries=100)),
+            build_attack(AdvLibApgdTargetedRecipe(steps=40)),
+            build_attack(TorchattacksApgdRecipe(steps=40)),
         )
     ]
     assert torch.equal(left[0], left[1])

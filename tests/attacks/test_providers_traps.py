@@ -11,14 +11,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.attacks import Attack, run_attack
+from robustbench_aig.attacks import Attack, build_attack, run_attack
 from robustbench_aig.attacks.provider_registry import build_provider_attack
 from robustbench_aig.attacks.providers import adv_lib, foolbox, provider_attack, pyautoattack, torchattacks
 from robustbench_aig.attacks.providers.torchattacks import tiles
 from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Sampled
 from robustbench_aig.randomness import Stream
-from robustbench_aig.recipes.provider_attacks import AdvLibFmnRecipe, PyautoattackRecipe
+from robustbench_aig.recipes.provider_attacks import (
+    AdvLibFmnRecipe,
+    FoolboxHopSkipJumpRecipe,
+    PyautoattackRecipe,
+    TorchattacksApgdRecipe,
+    TorchattacksAutoAttackRecipe,
+    TorchattacksSquareRecipe,
+)
 from tests.networks import gated, images
 from tests.providers import OFFICIAL, OFFICIAL_RAND, QUICK, attacked, digits, name, right, threat, trained, untrained
 
@@ -76,8 +83,8 @@ def test_autoattack_reaches_all_classes_there_are(classes: int) -> None:
     left = [
         right(model, attacked(attack, model, x, y, ball).images, y)
         for attack in (
-            torchattacks.TorchattacksAutoAttack(steps=20, queries=20),
-            torchattacks.TorchattacksApgd(steps=20),
+            build_attack(TorchattacksAutoAttackRecipe(steps=20, queries=20)),
+            build_attack(TorchattacksApgdRecipe(steps=20)),
         )
     ]
     assert (left[0] <= left[1]).all()
@@ -170,7 +177,13 @@ def test_a_seed_decides_everything(attack: Attack) -> None:
     assert torch.equal(attacked(attack, model, x, y, ball, seed=7).images, first)
 
 
-@pytest.mark.parametrize("attack", [torchattacks.TorchattacksApgd(steps=2), torchattacks.TorchattacksSquare(queries=3)])
+@pytest.mark.parametrize(
+    "attack",
+    [
+        build_attack(TorchattacksApgdRecipe(steps=2)),
+        build_attack(TorchattacksSquareRecipe(queries=3)),
+    ],
+)
 def test_another_seed_is_another_start(attack: Attack) -> None:
     """Though torchattacks resets the generator, by default to the same number every time."""
     model, (x, y), ball = trained(), digits(24), threat("linf", 1.5)
@@ -217,7 +230,7 @@ def test_hopskipjump_starts_where_noise_is_of_no_use() -> None:
     x = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.1 + 0.58
     x[3:] += 0.2
     y = torch.tensor([0, 0, 0, 1, 1, 1])
-    attack = foolbox.FoolboxHopSkipJump(steps=3, first=30)
+    attack = build_attack(FoolboxHopSkipJumpRecipe(steps=3, first=30))
     model = Bright().eval()
     found = attacked(attack, model, x, y, threat("linf", 4))
     assert found.reason is None
@@ -230,7 +243,7 @@ def test_hopskipjump_starts_where_noise_is_of_no_use() -> None:
 def test_hopskipjump_steps_do_not_shrink_with_the_chunk() -> None:
     """foolbox divides the estimated gradients by the length of all of them together."""
     model, (x, y), ball = trained(), digits(16), threat("l2", 6)
-    attack = foolbox.FoolboxHopSkipJump(steps=6, first=60)
+    attack = build_attack(FoolboxHopSkipJumpRecipe(steps=6, first=60))
     together = ball.distance(attacked(attack, model, x, y, ball).images, x)
     alone = torch.cat(
         [ball.distance(attacked(attack, model, x[i : i + 1], y[i : i + 1], ball).images, x[i]) for i in range(8)]
@@ -244,14 +257,14 @@ def test_square_is_refused_exactly_where_its_pattern_does_not_fit(height: int, w
     x = random_images((1, height, width), 2)
     model = untrained(10, (1, height, width))
     y = model(x).argmax(1)
-    attack = torchattacks.TorchattacksSquare(queries=3)
+    attack = torchattacks.TorchattacksSquare(TorchattacksSquareRecipe(queries=3))
 
     class Unchecked(torchattacks.TorchattacksSquare):
         def refuse(self, classes: int, shape: tuple[int, int, int], norm: str) -> None:
             return
 
     ball = threat("l2", 0.01)
-    assert tiles(height, width) == (attacked(Unchecked(queries=3), model, x, y, ball).reason is None)
+    assert tiles(height, width) == (attacked(Unchecked(attack.recipe), model, x, y, ball).reason is None)
     assert tiles(height, width) == (attacked(attack, model, x, y, ball).reason is None)
     assert attacked(attack, model, x, y, threat("linf")).reason is None
 
@@ -259,9 +272,9 @@ def test_square_is_refused_exactly_where_its_pattern_does_not_fit(height: int, w
 def test_a_provider_that_is_not_installed_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provider_attack, "find_spec", lambda _: None)
     with pytest.raises(InputError, match=r'^attacks of pyautoattack .* pip install "robustbench-aig\[autoattack\]"$'):
-        build_provider_attack(PyautoattackRecipe(algorithm="pyautoattack"))
+        build_provider_attack(PyautoattackRecipe())
     with pytest.raises(InputError, match=r"^attacks of adv-lib .* pip install --no-deps adv-lib==0\.2\.8$"):
-        build_provider_attack(AdvLibFmnRecipe(algorithm="adv-lib-fmn"))
+        build_provider_attack(AdvLibFmnRecipe())
 
 
 def test_the_versions_that_the_adapters_were_written_for() -> None:

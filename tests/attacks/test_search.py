@@ -1,24 +1,20 @@
 """The loop around gradients: what is kept, what is dropped, how steps adapt; objectives against their formulas."""
 
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 import torch
 import torchattacks
 from torch import Tensor, nn
 
-from robustbench_aig.attacks import Apgd, Attack, Attacked, Fgsm, Pgd, View, run_attack
+from robustbench_aig.attacks import Apgd, Attack, Attacked, Fgsm, Pgd, View, build_attack, run_attack
 from robustbench_aig.attacks.apgd import checkpoints
-from robustbench_aig.attacks.gradient_modes import AllOpen, SoftExpected, StraightThrough
 from robustbench_aig.attacks.iterate_selection import SURE
 from robustbench_aig.attacks.objectives import (
-    CrossEntropy,
     Dlr,
-    GateFlip,
-    Joint,
     Margin,
     Objective,
-    OtherPath,
     TargetedDlr,
     targets,
 )
@@ -26,6 +22,19 @@ from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.gating import Argmax, Policy, Sampled, gating
 from robustbench_aig.models import ResNet, fused
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import (
+    ApgdRecipe,
+    ClassObjective,
+    DeployedMode,
+    FgsmRecipe,
+    GateFlipObjective,
+    JointObjective,
+    OtherMode,
+    OtherPathObjective,
+    PgdRecipe,
+)
+from robustbench_aig.recipes import Objective as ObjectiveRecipe
+from robustbench_aig.recipes.provider_attacks import Loss
 from robustbench_aig.threat import Threat
 from tests.networks import gated, gates, images, plain
 
@@ -66,12 +75,12 @@ def attacked(attack: Attack, model: nn.Module, policy: Policy | None = None, cou
 
 
 @pytest.mark.parametrize("network", [plain, gated])
-@pytest.mark.parametrize("attack", [Pgd, Apgd])
-def test_what_is_kept(network: Callable[[], ResNet], attack: type[Pgd] | type[Apgd]) -> None:
+@pytest.mark.parametrize("recipe", [PgdRecipe(steps=12), ApgdRecipe(steps=12)])
+def test_what_is_kept(network: Callable[[], ResNet], recipe: PgdRecipe | ApgdRecipe) -> None:
     """The best iterate is at least as bad as the last; the first that is lost loses the same images, for less."""
     model = lively(network)
     y = own_labels(model, 32)[1]
-    found = {keep: attacked(attack(steps=12, keep=keep), model) for keep in ("last", "best", "first")}
+    found = {keep: attacked(build_attack(recipe.changed(keep=keep)), model) for keep in ("last", "best", "first")}
     left = {keep: margins(model, each.images, y) for keep, each in found.items()}
     assert (left["best"] <= left["last"] + 1e-5).all()
     lost = {keep: each < 0 for keep, each in left.items()}
@@ -85,7 +94,10 @@ def test_what_is_kept(network: Callable[[], ResNet], attack: type[Pgd] | type[Ap
 
 def test_restarts_go_on_with_what_is_left() -> None:
     model = lively(gated)
-    once, thrice = attacked(Pgd(steps=5, keep="first"), model), attacked(Pgd(steps=5, keep="first", restarts=3), model)
+    once, thrice = (
+        attacked(Pgd(PgdRecipe(steps=5, keep="first")), model),
+        attacked(Pgd(PgdRecipe(steps=5, keep="first", restarts=3)), model),
+    )
     y = own_labels(model, 32)[1]
     lost_once, lost_thrice = margins(model, once.images, y) < 0, margins(model, thrice.images, y) < 0
     assert (lost_thrice | ~lost_once).all()
@@ -98,20 +110,20 @@ def test_restarts_go_on_with_what_is_left() -> None:
 def test_of_several_restarts_the_worst_counts(keep: str) -> None:
     model = lively(gated)
     x, y, ids = own_labels(model, 32)
-    several = attacked(Pgd(steps=3, restarts=3, keep=keep), model)  # type: ignore[arg-type]
+    several = attacked(Pgd(PgdRecipe(steps=3, restarts=3, keep=keep)), model)  # type: ignore[arg-type]
     single = []
     for restart in range(3):
         stream = Stream.of(ids, 0).child(restart) if restart else Stream.of(ids, 0)
-        one = Pgd(steps=3, keep=keep)  # type: ignore[arg-type]
+        one = Pgd(PgdRecipe(steps=3, keep=keep))  # type: ignore[arg-type]
         single.append(margins(model, run_attack(one, model, Argmax(), x, y, EPS, stream=stream, seed=0).images, y))
     torch.testing.assert_close(margins(model, several.images, y), torch.stack(single).amin(0), atol=1e-4, rtol=1e-4)
 
 
 def test_a_lucky_draw_drops_nothing() -> None:
     """Under random gates an image is right today and wrong tomorrow; every one gets all its steps."""
-    found = attacked(Pgd(steps=4, keep="first"), lively(gated), Sampled())
+    found = attacked(Pgd(PgdRecipe(steps=4, keep="first")), lively(gated), Sampled())
     assert found.backwards == 4
-    found = attacked(Pgd(steps=4, keep="first", mode=StraightThrough(draws=6)), lively(gated), Sampled())
+    found = attacked(Pgd(PgdRecipe(steps=4, keep="first", gates=DeployedMode(draws=6))), lively(gated), Sampled())
     assert (found.backwards, found.forwards) == (24, 24 + 10)
 
 
@@ -131,7 +143,7 @@ def test_a_drop_is_confirmed_by_the_network_itself() -> None:
     model = lively(plain)
     x, y, ids = own_labels(model, 32)
     lying = Scaled(model, 100.0)
-    attack = Pgd(steps=3, keep="first")
+    attack = Pgd(PgdRecipe(steps=3, keep="first"))
     found = run_attack(attack, model, Argmax(), x, y, EPS, stream=Stream.of(ids, 0), seed=0, copy=lying)
     lost = margins(model, found.images, y) < 0
     assert lost.float().mean() < 0.9
@@ -142,7 +154,7 @@ def test_a_drop_is_confirmed_by_the_network_itself() -> None:
 def test_a_copy_in_float32_confirms_in_the_networks_place_and_needs_no_confirmation() -> None:
     model = lively(plain)
     x, y, ids = own_labels(model, 32)
-    attack, stream = Pgd(steps=3, keep="first"), Stream.of(ids, 0)
+    attack, stream = Pgd(PgdRecipe(steps=3, keep="first")), Stream.of(ids, 0)
     low, exact = fused(model, torch.bfloat16), Scaled(fused(model), 0.0)
 
     def asked(network: nn.Module) -> list[int]:
@@ -167,10 +179,10 @@ def test_surrogates_are_judged_by_the_deployed_network() -> None:
     """An attack on soft or open gates keeps the iterate that is worst for the hard ones."""
     model = lively(gated)
     y = own_labels(model, 32)[1]
-    for mode in (AllOpen(), SoftExpected()):
-        last = margins(model, attacked(Pgd(steps=6, step=1.0, mode=mode), model).images, y)
+    for mode in (OtherMode(mode="open"), OtherMode(mode="expected")):
+        last = margins(model, attacked(Pgd(PgdRecipe(steps=6, step=1.0, gates=mode)), model).images, y)
         # Steps as wide as the ball go back and forth, so the last iterate is rarely the best.
-        best = margins(model, attacked(Pgd(steps=6, step=1.0, mode=mode, keep="best"), model).images, y)
+        best = margins(model, attacked(Pgd(PgdRecipe(steps=6, step=1.0, gates=mode, keep="best")), model).images, y)
         assert (best <= last + 1e-5).all()
         assert (best < last - 1e-4).any()
 
@@ -180,16 +192,14 @@ def test_step_sizes_are_looked_at_when_the_paper_says() -> None:
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize("loss", ["ce", "dlr"])
-def test_autopgd_breaks_what_another_providers_breaks(norm: str, loss: str) -> None:
+@pytest.mark.parametrize("loss", get_args(Loss))
+def test_autopgd_breaks_what_another_providers_breaks(norm: str, loss: Loss) -> None:
     """Starting points differ, so a borderline image may."""
     model = lively(plain)
     x, y, ids = own_labels(model, 64)
     threat = Threat.parse("2/255" if norm == "linf" else "0.06", norm)
-    objective = CrossEntropy() if loss == "ce" else Dlr()
-    ours = run_attack(
-        Apgd(steps=30, objective=objective), model, Argmax(), x, y, threat, stream=Stream.of(ids, 0), seed=0
-    )
+    attack = Apgd(ApgdRecipe(steps=30, objective=ClassObjective(name="cross-entropy" if loss == "ce" else "dlr")))
+    ours = run_attack(attack, model, Argmax(), x, y, threat, stream=Stream.of(ids, 0), seed=0)
     other = torchattacks.APGD(model, norm="Linf" if norm == "linf" else "L2", eps=threat.value, steps=30, loss=loss)
     broken, theirs = margins(model, ours.images, y) < 0, margins(model, other(x, y).detach(), y) < 0
     assert 10 < int(theirs.sum()) < 54, "the comparison needs both kinds"
@@ -248,14 +258,14 @@ def test_gate_objectives_move_gates() -> None:
         model(x)
         clean = trace.decisions
 
-    def flips(objective: Objective, steps: int = 10) -> float:
-        images = attacked(Pgd(steps=steps, objective=objective), model).images
+    def flips(objective: ObjectiveRecipe, steps: int = 10) -> float:
+        images = attacked(Pgd(PgdRecipe(steps=steps, objective=objective)), model).images
         with torch.no_grad(), gating(model, Argmax()) as trace:
             model(images)
         return (trace.decisions != clean).float().mean().item()
 
-    assert flips(GateFlip()) > flips(Joint(weight=3.0)) > flips(CrossEntropy())
-    assert flips(Joint(warm=1.0)) == flips(GateFlip())
+    assert flips(GateFlipObjective()) > flips(JointObjective(weight=3.0)) > flips(ClassObjective())
+    assert flips(JointObjective(warm=1.0)) == flips(GateFlipObjective())
 
 
 def test_another_path_comes_nearer_to_that_classs() -> None:
@@ -270,9 +280,9 @@ def test_another_path_comes_nearer_to_that_classs() -> None:
             model(images)
         return (trace.probabilities - wanted).square().sum(1).mean().item()
 
-    attack = Pgd(steps=10, objective=OtherPath(weight=100.0))
+    attack = Pgd(PgdRecipe(steps=10, objective=OtherPathObjective(weight=100.0)))
     found = run_attack(attack, model, Argmax(), x, y, EPS, stream=Stream.of(ids, 0), seed=0, routes=routes)
-    assert distance(found.images) < distance(attacked(Fgsm(), model).images)
+    assert distance(found.images) < distance(attacked(Fgsm(FgsmRecipe()), model).images)
     assert distance(found.images) < distance(x)
 
 
@@ -281,7 +291,7 @@ def test_nothing_is_lost_where_nothing_is_left() -> None:
     model = lively(plain)
     x, y, ids = own_labels(model, 8)
     wrong = (y + 1) % 10
-    attack = Pgd(steps=5, restarts=4, keep="first", random_start=False)
+    attack = Pgd(PgdRecipe(steps=5, restarts=4, keep="first", random_start=False))
     found = run_attack(attack, model, Argmax(), x, wrong, EPS, stream=Stream.of(ids, 0), seed=0)
     assert (found.forwards, found.backwards) == (1, 1)
     assert torch.equal(found.images, x)

@@ -13,6 +13,8 @@ from robustbench_aig.attacks import Apgd, Attack, Fgsm, Pgd
 from robustbench_aig.attacks.apgd import largest
 from robustbench_aig.attacks.providers import adv_lib
 from robustbench_aig.errors import InputError
+from robustbench_aig.recipes import ApgdRecipe, FgsmRecipe, PgdRecipe
+from robustbench_aig.recipes.provider_attacks import AdvLibApgdRecipe
 from robustbench_aig.threat import Threat
 from tests.providers import OFFICIAL, QUICK, attacked, digits, name, right, trained
 
@@ -33,7 +35,7 @@ class TwoClasses(nn.Module):
 
 @pytest.mark.parametrize(
     ("attack", "least"),
-    [(Fgsm(), 1 - 1e-5), (Pgd(), 0.97), (Apgd(keep="best"), 0.97)],
+    [(Fgsm(FgsmRecipe()), 1 - 1e-5), (Pgd(PgdRecipe()), 0.97), (Apgd(ApgdRecipe(keep="best")), 0.97)],
     ids=lambda value: name(value) if isinstance(value, Attack) else None,
 )
 def test_on_a_linear_network_they_reach_the_best_that_ball_and_box_allow(attack: Attack, least: float) -> None:
@@ -58,7 +60,7 @@ def test_on_a_linear_network_they_reach_the_best_that_ball_and_box_allow(attack:
 def test_autopgd_in_l1_is_as_strong_as_adv_libs() -> None:
     """Both leave a part of the images, and FGSM leaves more."""
     model, (x, y) = trained(), digits(96)
-    attacks = (Fgsm(), Apgd(steps=50), adv_lib.AdvLibApgd(steps=50))
+    attacks = (Fgsm(FgsmRecipe()), Apgd(ApgdRecipe(steps=50)), adv_lib.AdvLibApgd(AdvLibApgdRecipe(steps=50)))
     fgsm, ours, theirs = (int(right(model, attacked(attack, model, x, y, BALL).images, y).sum()) for attack in attacks)
     assert 0.1 * len(x) < ours <= min(fgsm, theirs + 2) < 0.8 * len(x)
 

@@ -9,6 +9,7 @@ from robustbench_aig.attacks.transfer import Transfer
 from robustbench_aig.errors import InputError, RecipeError
 from robustbench_aig.gating import Argmax, Sampled
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import PgdRecipe
 from robustbench_aig.threat import Threat
 from tests.networks import gated, images, plain
 
@@ -19,8 +20,10 @@ def test_the_images_are_those_of_a_white_box_attack_on_the_source() -> None:
     x, y, ids = images(8)
     stream, source, target = Stream.of(ids, 0), plain(), gated()
     source.train()
-    white = run_attack(Pgd(steps=3), source, Argmax(), x, y, EPS, stream=stream, seed=0)
-    found = run_attack(Transfer(Pgd(steps=3), source, Argmax()), target, Sampled(), x, y, EPS, stream=stream, seed=0)
+    white = run_attack(Pgd(PgdRecipe(steps=3)), source, Argmax(), x, y, EPS, stream=stream, seed=0)
+    found = run_attack(
+        Transfer(Pgd(PgdRecipe(steps=3)), source, Argmax()), target, Sampled(), x, y, EPS, stream=stream, seed=0
+    )
     assert torch.equal(found.images, white.images)
     assert (found.forwards, found.backwards) == (3, 3)
     assert source.training
@@ -33,7 +36,7 @@ def test_a_source_is_found_by_its_name() -> None:
     built = build_attack(recipe.attack, {"twin": (source, Argmax())}.__getitem__)
     assert isinstance(built, Transfer)
     assert built.source is source
-    assert built.attack == Pgd(steps=50, step=0.1)
+    assert built.attack == Pgd(PgdRecipe(steps=50, step=0.1))
 
 
 def test_a_source_must_be_named_and_ours() -> None:

@@ -21,6 +21,7 @@ from robustbench_aig.gating import PooledGate, Sampled
 from robustbench_aig.models import GatedBlock, MacProfile
 from robustbench_aig.models.resnet import Normalise
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import PgdRecipe
 from robustbench_aig.threat import Threat
 
 
@@ -276,7 +277,7 @@ class SameRestarts(Apgd):
     """Begins every restart where the first one began."""
 
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
-        return Apgd(steps=self.steps, keep="best", objective=self.objective)(model, x, y, threat, stream)
+        return Apgd(self.recipe.changed(keep="best", restarts=1))(model, x, y, threat, stream)
 
 
 class Idle(Ours):
@@ -290,7 +291,7 @@ class Leaves(Ours):
     """Goes twice as far as it may."""
 
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
-        return Pgd(steps=5)(model, x, y, Threat(threat.norm, 2 * threat.radius, "twice"), stream)
+        return Pgd(PgdRecipe(steps=5))(model, x, y, Threat(threat.norm, 2 * threat.radius, "twice"), stream)
 
 
 class Crashes(Ours):
@@ -312,14 +313,14 @@ class OffBy255(Ours):
 
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         eps = min(threat.radius * self.factor, Fraction(1))
-        return Pgd(steps=10, step=0.25)(model, x, y, Threat(threat.norm, eps, "off"), stream)
+        return Pgd(PgdRecipe(steps=10, step=0.25))(model, x, y, Threat(threat.norm, eps, "off"), stream)
 
 
 class Descends(Ours):
     """Has the sign wrong: it makes images safer."""
 
     def __call__(self, model: View, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
-        return 2 * x - Pgd(steps=5, step=0.25, random_start=False)(model, x, y, threat, stream)
+        return 2 * x - Pgd(PgdRecipe(steps=5, step=0.25, random_start=False))(model, x, y, threat, stream)
 
 
 @dataclass(frozen=True)
@@ -330,10 +331,10 @@ class ThrowsAway(Pgd):
         return (super().__call__(model, x, y, threat, stream) + x) / 2
 
 
-TINY_STEP = Pgd(steps=20, step=0.002)
+TINY_STEP = Pgd(PgdRecipe(steps=20, step=0.002))
 """Never gets further than a twenty-fifth of epsilon from its random start."""
 
-TOO_SHORT = Pgd(steps=10, step=0.02, random_start=False)
+TOO_SHORT = Pgd(PgdRecipe(steps=10, step=0.02, random_start=False))
 """A fifth of the way."""
 
 

@@ -7,15 +7,15 @@ from typing import Any
 import torch
 
 from robustbench_aig.attacks import Apgd
-from robustbench_aig.attacks.gradient_modes import StraightThrough
 from robustbench_aig.checks import ALL, Case, Check, Finding, run_checks
 from robustbench_aig.checks.blackbox import BlackBox, Outsiders
 from robustbench_aig.evaluation import Network
+from robustbench_aig.recipes import ApgdRecipe, DeployedMode
 from tests.checks.grounds import digits
 
 Trained = Callable[[str], Network]
 Make = Callable[[Trained], Case]
-QUICK_SEARCH = Apgd(steps=20, keep="best")
+QUICK_SEARCH = Apgd(ApgdRecipe(steps=20, keep="best"))
 
 
 def lighter(check: Check) -> Check:
@@ -47,7 +47,9 @@ def gated(trained: Trained) -> Case:
 
 
 def sampled(trained: Trained) -> Case:
-    return digits().case(trained("gated-0"), "sampled", Apgd(steps=10, keep="best", mode=StraightThrough(draws=5)))
+    return digits().case(
+        trained("gated-0"), "sampled", Apgd(ApgdRecipe(steps=10, keep="best", gates=DeployedMode(draws=5)))
+    )
 
 
 def found(case: Case, check: Check) -> Finding:

@@ -17,6 +17,7 @@ from robustbench_aig.gating import PooledGate, Sampled
 from robustbench_aig.models import MacProfile, profile_macs
 from robustbench_aig.models.foreign import enter
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import FgsmRecipe, PgdRecipe
 from robustbench_aig.threat import Threat
 from tests.checks import planted
 from tests.checks.grounds import digits
@@ -134,7 +135,7 @@ def test_an_alternative_undoes_what_was_done_to_the_images(name: str) -> None:
 
 def test_what_begins_at_the_image_has_no_start(trained: Trained) -> None:
     case = plain(trained)
-    for attack in (Fgsm(), Pgd(random_start=False)):
+    for attack in (Fgsm(FgsmRecipe()), Pgd(PgdRecipe(random_start=False))):
         finding = found(replace(case, attack=attack), CHECKS["distinct-starts"])
         assert (finding.status, finding.evidence) == ("n/a", "the attack begins at the image itself")
     finding = found(replace(case, attack=OnlyWhatIsLost()), replace(CHECKS["distinct-starts"], images=96))

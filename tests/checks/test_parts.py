@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Apgd, Pgd, View, run_attack
-from robustbench_aig.attacks.gradient_modes import Leaded, Mode, SoftExpected, StraightThrough
 from robustbench_aig.attacks.problem import margin
 from robustbench_aig.checks import ALL, QUICK, run_checks
 from robustbench_aig.checks.binarization import Binarization, features_of, planted, separate
@@ -25,6 +24,7 @@ from robustbench_aig.gating import Argmax
 from robustbench_aig.models import fused
 from robustbench_aig.norms import BALLS, Norm
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import ApgdRecipe, DeployedMode, GateMode, LeadedMode, OtherMode, PgdRecipe
 from robustbench_aig.threat import Threat
 from tests.checks.grounds import digits
 from tests.checks.toys import Lottery, toy_case
@@ -78,7 +78,7 @@ def test_planted_networks_answer_as_they_were_made_to(trained: Trained, policy: 
     # Each image knows its own layer, in whatever company it comes.
     shuffled = logits_of(made.subject.model, made.images.pixels[order], Argmax())
     torch.testing.assert_close(shuffled, logits[order], atol=1e-4, rtol=1e-4)
-    found = made.outcome(Apgd(steps=30, keep="best"), made.images)
+    found = made.outcome(Apgd(ApgdRecipe(steps=30, keep="best")), made.images)
     assert found.lost.double().mean() > 0.8
 
 
@@ -131,12 +131,12 @@ def test_random_search_returns_its_best_point(norm: Norm) -> None:
     assert (margins[-1] < margins[0]).double().mean() > 0.9
 
 
-@pytest.mark.parametrize("mode", [StraightThrough(), Leaded(), SoftExpected()])
+@pytest.mark.parametrize("gates", [DeployedMode(), LeadedMode(), OtherMode(mode="expected")])
 @pytest.mark.parametrize("name", ["plain", "gated-0"])
-def test_to_record_an_attack_changes_nothing(trained: Trained, name: str, mode: Mode) -> None:
-    case = digits().case(trained(name), "argmax" if name != "plain" else "none", Pgd(steps=6, mode=mode))
+def test_to_record_an_attack_changes_nothing(trained: Trained, name: str, gates: GateMode) -> None:
+    case = digits().case(trained(name), "argmax" if name != "plain" else "none", Pgd(PgdRecipe(steps=6, gates=gates)))
     images = case.sample(70)
-    way = way_of(case, Pgd(steps=6, mode=mode), images)
+    way = way_of(case, Pgd(PgdRecipe(steps=6, gates=gates)), images)
     torch.testing.assert_close(way.returned, torch.cat([each.images for each in case.attacked(images, case.threat)]))
     assert way.values.shape == way.margins.shape == (6, 70)
     assert (way.margins.amin(0) <= way.margins[0]).all()
@@ -144,9 +144,9 @@ def test_to_record_an_attack_changes_nothing(trained: Trained, name: str, mode: 
 
 
 def test_the_best_iterate_is_the_one_with_the_lowest_margin(trained: Trained) -> None:
-    case = digits().case(trained("plain"), "none", Pgd(steps=6))
+    case = digits().case(trained("plain"), "none", Pgd(PgdRecipe(steps=6)))
     images = case.sample(30)
-    way = way_of(case, Pgd(steps=6), images)
+    way = way_of(case, Pgd(PgdRecipe(steps=6)), images)
     with torch.no_grad():
         torch.testing.assert_close(margin(case.subject.model(way.best), images.labels), way.margins.amin(0))
 
@@ -192,7 +192,7 @@ def test_growing_balls_are_each_taken_once() -> None:
 def test_the_faster_copy_is_what_attacks_work_on(trained: Trained) -> None:
     network = trained("gated-0")
     fast = replace(network, copy=fused(network.model))
-    case, plain = (digits().case(of, "argmax", Pgd(steps=5)) for of in (fast, network))
+    case, plain = (digits().case(of, "argmax", Pgd(PgdRecipe(steps=5))) for of in (fast, network))
     calls = []
     assert case.subject.copy is not None
     case.subject.copy.register_forward_pre_hook(lambda *_: calls.append(1))
@@ -205,7 +205,7 @@ def test_the_faster_copy_is_what_attacks_work_on(trained: Trained) -> None:
 
 
 def test_in_l2_checks_work_as_well(trained: Trained) -> None:
-    case = digits().case(trained("plain"), "none", Apgd(steps=10, keep="best"))
+    case = digits().case(trained("plain"), "none", Apgd(ApgdRecipe(steps=10, keep="best")))
     case = replace(case, threat=Threat.parse("0.7", "l2"), images=case.images.pick(slice(40)))
     cheap = [check for check in QUICK if check.name != "black-box"]
     for finding in run_checks(case, [*cheap, MoreSteps(), Monotone(), Binarization()]):

@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from robustbench_aig.attacks import Apgd, Attack
-from robustbench_aig.attacks.gradient_modes import StraightThrough
 from robustbench_aig.checks import ALL, QUICK, Case, Check, Finding, reference_attack, run_checks
 from robustbench_aig.checks.blackbox import BlackBox
 from robustbench_aig.checks.worst_case import Union
 from robustbench_aig.evaluation import Images, Network
 from robustbench_aig.gating import PooledGate
 from robustbench_aig.models import MacProfile, fused
+from robustbench_aig.recipes import ApgdRecipe, DeployedMode, PgdRecipe
 from tests.checks import planted
 from tests.checks.grounds import Ground, Setting, digits
 
@@ -95,9 +95,9 @@ ATTACKS: dict[str, tuple[Attack, tuple[str, ...]]] = {
     "epsilon over 255": (planted.OffBy255(), ("single-step", "positive-control", "unbounded")),
     "epsilon times 255": (planted.OffBy255(Fraction(255)), ("in-the-ball",)),
     "descends": (planted.Descends(), ("in-the-ball", "positive-control")),
-    "starts every image at the same point": (planted.OneStart(), ("distinct-starts",)),
-    "starts every restart at the same point": (planted.SameRestarts(), ("distinct-starts",)),
-    "throws its success away": (planted.ThrowsAway(), ("silent-success", "single-step")),
+    "starts every image at the same point": (planted.OneStart(PgdRecipe()), ("distinct-starts",)),
+    "starts every restart at the same point": (planted.SameRestarts(ApgdRecipe()), ("distinct-starts",)),
+    "throws its success away": (planted.ThrowsAway(PgdRecipe()), ("silent-success", "single-step")),
 }
 
 
@@ -165,7 +165,7 @@ def test_training_images_presented_as_test_images_are_found(ground: Ground) -> N
 
 @pytest.mark.parametrize("union", [planted.lucky_draw, planted.noisy_minimum])
 def test_a_wrong_union_is_found(ground: Ground, union: Union) -> None:
-    attack = Apgd(steps=10, keep="best", mode=StraightThrough(draws=5))
+    attack = Apgd(ApgdRecipe(steps=10, keep="best", gates=DeployedMode(draws=5)))
     case = replace(ground.setting.case(ground.network("gated-0"), "sampled", attack), union=union)
     finding = found(case, "fresh-draws")
     assert finding.status == "fail"
@@ -205,7 +205,7 @@ HONEST = [
 @pytest.mark.parametrize(("name", "policy"), HONEST)
 def test_an_honest_network_fails_nothing(trained: Trained, name: str, policy: str) -> None:
     case = honest_case(trained, name, policy)
-    attack = Apgd(steps=20, keep="best", mode=StraightThrough(draws=3 if case.subject.random else 1))
+    attack = Apgd(ApgdRecipe(steps=20, keep="best", gates=DeployedMode(draws=3 if case.subject.random else 1)))
     findings = list(run_checks(replace(case, attack=attack), [lighter(check) for check in QUICK]))
     assert not {finding.check: finding.evidence for finding in findings if finding.status == "fail"}
     passed = {finding.check for finding in findings if finding.status == "pass"}

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Apgd, View
-from robustbench_aig.attacks.gradient_modes import StraightThrough
 from robustbench_aig.checks import QUICK, Case, Check, Cost, Finding, Limits, estimate, run_checks
 from robustbench_aig.checks.blackbox import BlackBox
 from robustbench_aig.checks.gate_randomness import Randomness
@@ -17,6 +16,7 @@ from robustbench_aig.checks.search import SingleStep
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import Network
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import ApgdRecipe, DeployedMode
 from robustbench_aig.threat import Threat
 from tests.checks import planted
 from tests.checks.grounds import digits
@@ -55,7 +55,7 @@ def test_an_attack_is_carried_out_once_for_all_checks() -> None:
             calls.append(len(x))
             return super().__call__(model, x, y, threat, stream)
 
-    case = toy_case(Lottery(), attack=Counted(steps=3), count=20)
+    case = toy_case(Lottery(), attack=Counted(ApgdRecipe(steps=3)), count=20)
     list(run_checks(case, [SingleStep(), replace(SingleStep())]))
     assert len(calls) == 1
     list(run_checks(replace(case, seed=1), [SingleStep()]))
@@ -79,7 +79,7 @@ class Passes:
 @pytest.mark.parametrize("check", [check for check in QUICK if check.name != "positive-control"], ids=lambda c: c.name)
 def test_the_estimated_cost_is_a_bound(trained: Trained, check: Check) -> None:
     """But for the choice of images, which all checks share; a pass without a gradient may stand for one with."""
-    attack = Apgd(steps=4, keep="best", mode=StraightThrough(draws=2))
+    attack = Apgd(ApgdRecipe(steps=4, keep="best", gates=DeployedMode(draws=2)))
     case = digits().case(
         trained("gated-0"), "sampled", attack, others=(trained("plain").subject("none"),), recorded=(1, 2)
     )
@@ -106,7 +106,7 @@ def test_checks_share_what_they_cost() -> None:
 
 
 def test_the_informative_ball_leaves_about_half(trained: Trained) -> None:
-    case = digits().case(trained("plain"), "none", Apgd(steps=10, keep="best"))
+    case = digits().case(trained("plain"), "none", Apgd(ApgdRecipe(steps=10, keep="best")))
     threat = informative(replace(case, threat=Threat.parse("1/255")))
     lost = case.outcome(case.attack, case.sample(48), threat).lost.double().mean()
     assert 0.2 < lost < 0.8

@@ -6,10 +6,10 @@ import pytest
 from torch import Tensor
 
 from robustbench_aig.attacks import Pgd, View
-from robustbench_aig.attacks.gradient_modes import Detached
 from robustbench_aig.checks import ALL, Case, run_checks
 from robustbench_aig.evaluation import Images
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import ClassObjective, DeployedMode, PgdRecipe
 from robustbench_aig.threat import Threat
 from tests.checks import planted
 from tests.checks.grounds import digits
@@ -18,7 +18,7 @@ from tests.checks.statuses import CHECKS, QUICK_SEARCH, Make, Trained, changed, 
 from tests.checks.test_planted import ATTACKS, NETWORKS
 from tests.checks.toys import BetweenLevels, Lottery, OneGate, ThroughTheGate, toy_case, toy_images
 
-HALF_AS_LONG = Pgd(steps=10, step=0.06, random_start=False)
+HALF_AS_LONG = Pgd(PgdRecipe(steps=10, step=0.06, random_start=False))
 
 
 class OnlyInSmallBalls(Ours):
@@ -50,19 +50,19 @@ def settled(_: Trained) -> Case:
 
 def steady(_: Trained) -> Case:
     """A gate whose draws change the margin, and not the direction of its gradient."""
-    return toy_case(ThroughTheGate(OneGate(1.0, 0.5), drop=0.5), "sampled", Pgd(steps=5))
+    return toy_case(ThroughTheGate(OneGate(1.0, 0.5), drop=0.5), "sampled", Pgd(PgdRecipe(steps=5)))
 
 
 def unbreakable(_: Trained) -> Case:
-    return toy_case(ThroughTheGate(OneGate(0.0, 0.5), drop=0.0), "sampled", Pgd(steps=5))
+    return toy_case(ThroughTheGate(OneGate(0.0, 0.5), drop=0.0), "sampled", Pgd(PgdRecipe(steps=5)))
 
 
 PASS: dict[str, Make] = {
     **dict.fromkeys(CHECKS, plain),
     **dict.fromkeys(("noise-scope", "fixed-randomness", "fresh-draws"), sampled),
     "gate-path": gated,
-    "gates-look": lambda _: toy_case(ThroughTheGate(OneGate(4000.0, 0.5)), "sampled", Pgd()),
-    "gate-modes": lambda _: toy_case(ThroughTheGate(OneGate(50.0, 0.52)), "argmax", Pgd()),
+    "gates-look": lambda _: toy_case(ThroughTheGate(OneGate(4000.0, 0.5)), "sampled", Pgd(PgdRecipe())),
+    "gate-modes": lambda _: toy_case(ThroughTheGate(OneGate(50.0, 0.52)), "argmax", Pgd(PgdRecipe())),
     "more-steps": lambda trained: digits().case(trained("plain"), "none"),
     "eot-signal": steady,
     "binarization": lambda trained: replace(plain(trained), threat=Threat.parse("16/255")),
@@ -74,13 +74,17 @@ PASS: dict[str, Make] = {
 BAD: dict[str, Make] = {
     "gates-look": lambda trained: changed(sampled(trained), planted.with_gates, planted.CoinGate),
     "eot-signal": lambda _: toy_case(
-        ThroughTheGate(OneGate(0.0, 0.5), drop=0.0, tilt=0.5), "sampled", Pgd(mode=Detached())
+        ThroughTheGate(OneGate(0.0, 0.5), drop=0.0, tilt=0.5),
+        "sampled",
+        Pgd(PgdRecipe(gates=DeployedMode(mode="detached"))),
     ),
     "seen-in-training": lambda trained: replace(plain(trained), training=(digits().data.test,)),
     "more-steps": lambda trained: replace(plain(trained), attack=HALF_AS_LONG),
     "restarts": lambda _: toy_case(Lottery(0.1), attack=QUICK_SEARCH),
     "losses": lambda trained: changed(plain(trained), planted.ScaledLogits),
-    "gate-modes": lambda _: toy_case(ThroughTheGate(OneGate(50.0, 0.52)), "argmax", Pgd(mode=Detached())),
+    "gate-modes": lambda _: toy_case(
+        ThroughTheGate(OneGate(50.0, 0.52)), "argmax", Pgd(PgdRecipe(gates=DeployedMode(mode="detached")))
+    ),
     "monotone": lambda trained: replace(plain(trained), attack=OnlyInSmallBalls()),
     "fixed-randomness": unbreakable,
     "random-noise": lambda _: toy_case(Lottery(0.1), attack=QUICK_SEARCH),
@@ -152,9 +156,8 @@ def test_a_random_policy_that_draws_nothing_is_found() -> None:
 
 
 def test_an_attack_that_cannot_work_on_the_network_is_not_applicable() -> None:
-    from robustbench_aig.attacks.objectives import Dlr
 
-    case = toy_case(ThroughTheGate(OneGate(50.0, 0.52)), "argmax", Pgd(objective=Dlr()))
+    case = toy_case(ThroughTheGate(OneGate(50.0, 0.52)), "argmax", Pgd(PgdRecipe(objective=ClassObjective(name="dlr"))))
     finding = found(case, CHECKS["single-step"])
     assert finding.status == "n/a"
     assert "3 classes" in finding.evidence

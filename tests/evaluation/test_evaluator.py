@@ -19,6 +19,7 @@ from robustbench_aig.evaluation import Store, plan_evaluations
 from robustbench_aig.gating import Argmax, gating
 from robustbench_aig.models import fused
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import FgsmRecipe
 from robustbench_aig.samples import ROW
 from robustbench_aig.threat import Threat
 from robustbench_aig.zoo import find_attack
@@ -104,7 +105,7 @@ def test_killed_at_any_chunk_and_resumed_the_files_are_equal(finished: Path, tmp
 
 
 def test_resume_does_no_work_twice(finished: Path) -> None:
-    assert all(done.resumed for done in evaluator(finished, make(), attacks={"none": Fgsm()}))
+    assert all(done.resumed for done in evaluator(finished, make(), attacks={"none": Fgsm(FgsmRecipe())}))
 
 
 def test_chunk_size_moves_nothing_but_rounding(finished: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from robustbench_aig.evaluation import Subject, judge
 from robustbench_aig.gating import Argmax, gating
 from robustbench_aig.models import profile_macs
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import PgdRecipe
 from robustbench_aig.threat import Threat
 
 COUNT, GATES = 100, 9
@@ -72,7 +73,9 @@ def test_an_attack_is_judged_like_one_on_our_own_networks(
     x, y, ids = digits
     subject = Subject("skipnet", model, profile_macs(model, (1, 8, 8)), policy)
     threat, noise = Threat.parse("32/255"), Stream.of(ids, 1)
-    attacked = run_attack(Pgd(steps=5), model, subject.deployed(noise), x, y, threat, stream=Stream.of(ids, 2), seed=0)
+    attacked = run_attack(
+        Pgd(PgdRecipe(steps=5)), model, subject.deployed(noise), x, y, threat, stream=Stream.of(ids, 2), seed=0
+    )
     assert attacked.reason is None
     assert attacked.backwards == 5
     clean, verdict = (judge(subject, pixels, y, ids=ids, seed=0, draws=3) for pixels in (x, attacked.images))

@@ -14,6 +14,7 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Argmax, Frozen, Open, Sampled, gating
 from robustbench_aig.models import UnknownMacs, adapt, adapted_blocks, profile_macs
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import PgdRecipe
 from robustbench_aig.threat import Threat
 from tests.models.foreign import (
     BLOCKS,
@@ -123,7 +124,7 @@ def test_the_guarded_attack_moves_the_gates() -> None:
     net = adapted(recurrent())
     x, y, ids = images(20)
     threat = Threat.parse("8/255")
-    attack = Pgd(steps=3)
+    attack = Pgd(PgdRecipe(steps=3))
     with torch.no_grad(), gating(net, Argmax()) as trace:
         net(x)
         clean = trace.decisions

@@ -5,39 +5,40 @@ fixed. Which look helps is not known beforehand (that of Dhillon et al.'s prunin
 2010.00071), so every mode combines with every attack and every objective, and a verdict rests on their union.
 """
 
+from collections.abc import Callable
+from typing import Any
+
+from robustbench_aig.attacks.gradient_modes import surrogate
 from robustbench_aig.attacks.gradient_modes.base import ENOUGH, Estimate, Mode
 from robustbench_aig.attacks.gradient_modes.estimated import Evolution, ScoreFunction
 from robustbench_aig.attacks.gradient_modes.exact_gradient import Exact
-from robustbench_aig.attacks.gradient_modes.surrogate import (
-    AllOpen,
-    Bpda,
-    Detached,
-    FrozenClean,
-    FrozenNoise,
-    Leaded,
-    SmoothedLogits,
-    SoftExpected,
-    StraightThrough,
-    Surrogate,
-    suited,
-)
+from robustbench_aig.attacks.gradient_modes.surrogate import Surrogate
+from robustbench_aig.attacks.protocol import View
+from robustbench_aig.recipes import DeployedMode, GateMode
 
-__all__ = [
-    "ENOUGH",
-    "AllOpen",
-    "Bpda",
-    "Detached",
-    "Estimate",
-    "Evolution",
-    "Exact",
-    "FrozenClean",
-    "FrozenNoise",
-    "Leaded",
-    "Mode",
-    "ScoreFunction",
-    "SmoothedLogits",
-    "SoftExpected",
-    "StraightThrough",
-    "Surrogate",
-    "suited",
-]
+__all__ = ["ENOUGH", "Estimate", "Mode", "Surrogate", "build_mode", "suited"]
+
+_MODES: dict[str, Callable[[Any], Mode]] = {
+    "straight-through": surrogate.StraightThrough,
+    "detached": surrogate.Detached,
+    "frozen-noise": surrogate.FrozenNoise,
+    "frozen": surrogate.FrozenClean,
+    "open": surrogate.AllOpen,
+    "expected": surrogate.SoftExpected,
+    "bpda": surrogate.Bpda,
+    "leaded": surrogate.Leaded,
+    "smoothed": surrogate.SmoothedLogits,
+    "score-function": ScoreFunction,
+    "evolution": Evolution,
+    "exact": Exact,
+}
+
+
+def build_mode(recipe: GateMode) -> Mode:
+    """The gradient mode that an `[attack.gates]` section configures."""
+    return _MODES[recipe.mode](recipe)
+
+
+def suited(mode: Mode, view: View) -> Mode:
+    """The mode; where it is about gates and a network has none, the plain gradient, over as many draws."""
+    return mode if view.gated or not mode.of_gates else surrogate.StraightThrough(DeployedMode(draws=mode.draws))

@@ -11,6 +11,7 @@ from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import Problem, deployed_margin
 from robustbench_aig.gating import Policy
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import GateMode
 
 ENOUGH = 5
 """So many draws of its own tell an attack whether an iterate of a randomised network is better than another."""
@@ -42,12 +43,19 @@ class Mode(ABC):
     """How the gradient is had.
 
     Attributes:
+        recipe: its settings; None where it has none.
         needs_clean: whether the problem must hold the pass over the clean image.
         of_gates: whether it is the plain gradient on a network without gates.
     """
 
     needs_clean: ClassVar[bool] = False
     of_gates: ClassVar[bool] = True
+    recipe: GateMode | None = None
+
+    @property
+    def draws(self) -> int:
+        """Passes per step where what it looks at is random, or pairs of them."""
+        return getattr(self.recipe, "draws", 1)
 
     @abstractmethod
     def __call__(

@@ -14,6 +14,7 @@ from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import Pass, Problem, margin
 from robustbench_aig.gating import Policy, Sampled
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import EvolutionMode, ScoreFunctionMode
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,9 @@ class ScoreFunction(Mode):
     The objective's own gradient at constant decisions, plus (objective - baseline) · gradient of the path's log
     probability; the baseline of a draw is the mean of the others (Kool et al. 2019). Straight-through estimation has
     another limit, however many its draws.
-
-    Attributes:
-        draws: passes per step, at least 2.
     """
 
-    draws: int = 20
+    recipe: ScoreFunctionMode
 
     def judges(self, deployed: Policy) -> bool:
         """Where gates are sampled when deployed, too."""
@@ -79,15 +77,11 @@ class Evolution(Mode):
     """Antithetic finite differences in random directions: needs no gradient at all.
 
     The gradient of the objective smoothed by a Gaussian (Salimans et al., arXiv 1703.03864); what brought down
-    k-winners-take-all (Tramèr et al., arXiv 2002.08347). Both points of a pair see the same noise of the gates.
-
-    Attributes:
-        draws: pairs per step.
-        sigma: standard deviation of a step, as a share of what epsilon is per pixel where all change alike.
+    k-winners-take-all (Tramèr et al., arXiv 2002.08347). Both points of a pair see the same noise of the gates. `sigma`
+    is a share of what epsilon is per pixel where all change alike.
     """
 
-    draws: int = 50
-    sigma: float = 1.0
+    recipe: EvolutionMode
     of_gates: ClassVar[bool] = False
 
     def judges(self, deployed: Policy) -> bool:
@@ -99,7 +93,7 @@ class Evolution(Mode):
         self, problem: Problem, objective: Objective, adv: Tensor, stream: Stream, progress: float
     ) -> Estimate:
         """Mean over the pairs of (difference of the objective) · direction / (2 sigma)."""
-        sigma = self.sigma * problem.threat.value / problem.threat.ball.diagonal(adv[0].numel())
+        sigma = self.recipe.sigma * problem.threat.value / problem.threat.ball.diagonal(adv[0].numel())
         gradient, value, margins = torch.zeros_like(adv), adv.new_zeros(len(adv)), adv.new_zeros(len(adv))
         for draw in range(self.draws):
             own = stream.child(draw)

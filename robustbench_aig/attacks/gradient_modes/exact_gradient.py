@@ -12,6 +12,7 @@ from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import Pass, Problem, margin
 from robustbench_aig.gating import Every, Independent, Policy, at_once, every_pattern
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes.gradients import ExactMode
 
 _TIE = 1e-3
 """What the mean margin adds to how much more often the network is right than wrong, to choose between equals."""
@@ -25,6 +26,8 @@ class Exact(Mode):
     probability of the label, any other objective its expectation. Nothing is drawn. It takes as much as 57 passes with
     nine gates, and as much memory as a pass with as many images as there are patterns.
     """
+
+    recipe: ExactMode
 
     def judges(self, deployed: Policy) -> bool:
         """Wherever gates are all that draws."""

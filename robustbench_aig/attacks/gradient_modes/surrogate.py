@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,21 +13,22 @@ from robustbench_aig.attacks.gradient_modes import attacker_policies
 from robustbench_aig.attacks.gradient_modes.base import ENOUGH, Estimate, Mode
 from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import START, Problem, margin
-from robustbench_aig.attacks.protocol import View
 from robustbench_aig.gating import Execution, Expected, Frozen, Open, Policy, Sampled
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import BpdaMode, DeployedMode, GateMode, LeadedMode, OtherMode, SmoothedMode
+
+R = TypeVar("R", bound=GateMode)
 
 
 @dataclass(frozen=True)
-class Surrogate(Mode):
+class Surrogate(Mode, Generic[R]):
     """Backpropagation through the network under a policy of the mode's own.
 
-    Attributes:
-        draws: passes per step where that policy is random (expectation over transformation, Athalye et al., arXiv
-            1707.07397).
+    Where that policy is random, over `draws` passes (expectation over transformation, Athalye et al., arXiv
+    1707.07397).
     """
 
-    draws: int = 1
+    recipe: R
     faithful: ClassVar[bool] = True
     execution: ClassVar[Execution] = "dense"
 
@@ -58,8 +59,7 @@ class Surrogate(Mode):
         return Estimate(gradient, value, torch.stack([each.margin for each in passes]).mean(0))
 
 
-@dataclass(frozen=True)
-class StraightThrough(Surrogate):
+class StraightThrough(Surrogate[DeployedMode]):
     """The network as it is deployed, gradients as it was trained: the stock attack, and with draws stock EOT."""
 
     def policy(self, problem: Problem, stream: Stream) -> Policy:
@@ -67,13 +67,7 @@ class StraightThrough(Surrogate):
         return problem.view.policy.drawn(stream)
 
 
-def suited(mode: Mode, view: View) -> Mode:
-    """The mode; where it is about gates and a network has none, the plain gradient, over as many draws."""
-    return mode if view.gated or not mode.of_gates else StraightThrough(getattr(mode, "draws", 1))
-
-
-@dataclass(frozen=True)
-class Detached(Surrogate):
+class Detached(Surrogate[DeployedMode]):
     """Gates decide as deployed, and the gradient takes their decisions for constants."""
 
     execution: ClassVar[Execution] = "sparse"
@@ -83,8 +77,7 @@ class Detached(Surrogate):
         return attacker_policies.Detached(problem.view.policy.drawn(stream))
 
 
-@dataclass(frozen=True)
-class FrozenNoise(Surrogate):
+class FrozenNoise(Surrogate[DeployedMode]):
     """One draw of the noise for the whole attack: what is left is discontinuity (Carlini et al., arXiv 1902.06705)."""
 
     def judges(self, deployed: Policy) -> bool:
@@ -96,8 +89,7 @@ class FrozenNoise(Surrogate):
         return attacker_policies.Steady(problem.view.policy.drawn(problem.stream.child(START)))
 
 
-@dataclass(frozen=True)
-class FrozenClean(Surrogate):
+class FrozenClean(Surrogate[OtherMode]):
     """The decisions of the clean image, held: the target doesn't move while it is attacked."""
 
     needs_clean: ClassVar[bool] = True
@@ -110,8 +102,7 @@ class FrozenClean(Surrogate):
         return Frozen(problem.clean.decisions)
 
 
-@dataclass(frozen=True)
-class AllOpen(Surrogate):
+class AllOpen(Surrogate[OtherMode]):
     """Every block runs: an attack on the whole network, transferred to the gated one."""
 
     faithful: ClassVar[bool] = False
@@ -121,8 +112,7 @@ class AllOpen(Surrogate):
         return Open()
 
 
-@dataclass(frozen=True)
-class SoftExpected(Surrogate):
+class SoftExpected(Surrogate[OtherMode]):
     """Every block runs at its open probability: the mean field of the random network, smooth throughout."""
 
     faithful: ClassVar[bool] = False
@@ -132,60 +122,42 @@ class SoftExpected(Surrogate):
         return Expected()
 
 
-@dataclass(frozen=True)
-class Bpda(Surrogate):
+class Bpda(Surrogate[BpdaMode]):
     """Decisions forward as deployed, backward those of sigmoid(D / temperature) (Athalye et al., arXiv 1802.00420).
 
     Unlike straight-through estimation the backward pass doesn't see the noise, and a temperature above 1 lets gates
     that are far from their threshold pass a gradient.
-
-    Attributes:
-        temperature: of the sigmoid.
     """
-
-    temperature: float = 1.0
 
     def policy(self, problem: Problem, stream: Stream) -> Policy:
         """The deployed one with another gradient."""
-        return attacker_policies.SmoothBackward(problem.view.policy.drawn(stream), self.temperature)
+        return attacker_policies.SmoothBackward(problem.view.policy.drawn(stream), self.recipe.temperature)
 
 
-@dataclass(frozen=True)
-class Leaded(Surrogate):
+class Leaded(Surrogate[LeadedMode]):
     """The leaded gradient (Tao et al., arXiv 2210.08159): gates as sigmoid(slope · score), so that they move at once.
 
-    The score is D, with the noise of a draw where gates are sampled.
-
-    Attributes:
-        slope: λ; published 10.
-        hard: decisions forward stay hard, the second form of the paper; the first is soft both ways.
+    The score is D, with the noise of a draw where gates are sampled. Decisions forward that stay hard are the second
+    form of the paper; the first is soft both ways.
     """
-
-    slope: float = 10.0
-    hard: bool = False
 
     def judges(self, deployed: Policy) -> bool:
         """In the hard form."""
-        return self.hard and super().judges(deployed)
+        return self.recipe.hard and super().judges(deployed)
 
     def policy(self, problem: Problem, stream: Stream) -> Policy:
         """Steep sigmoids."""
         noise = stream if isinstance(problem.view.policy.of_gates, Sampled) else None
-        return attacker_policies.Steep(self.slope, hard=self.hard, stream=noise)
+        return attacker_policies.Steep(self.recipe.slope, hard=self.recipe.hard, stream=noise)
 
 
-@dataclass(frozen=True)
-class SmoothedLogits(Surrogate):
-    """Gaussian noise on the gates' logits, which makes a mean over draws of a step function smooth.
+class SmoothedLogits(Surrogate[SmoothedMode]):
+    """Gaussian noise on the gates' logits, which makes a mean over draws of a step function smooth."""
 
-    Attributes:
-        sigma: standard deviation, in units of D.
-    """
-
-    draws: int = 10
-    sigma: float = 1.0
     faithful: ClassVar[bool] = False
 
     def policy(self, problem: Problem, stream: Stream) -> Policy:
         """The deployed one behind the noise."""
-        return attacker_policies.Jittered(problem.view.policy.drawn(stream.child(0)), self.sigma, stream.child(1))
+        return attacker_policies.Jittered(
+            problem.view.policy.drawn(stream.child(0)), self.recipe.sigma, stream.child(1)
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from robustbench_aig.attacks.providers.provider_attack import (
     Finite,
     ProviderAttack,
+    R,
     ScaleFree,
     load,
     on_those_that_are_right,
@@ -22,20 +22,21 @@ from robustbench_aig.attacks.providers.provider_attack import (
 )
 from robustbench_aig.errors import AttackError
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import FgsmRecipe, PgdRecipe
+from robustbench_aig.recipes import provider_attacks as recipes
 from robustbench_aig.threat import Norm, Threat
 
 _PART = 16
 """HopSkipJump holds hundreds of copies of every image at once, so it is given so many."""
 
 
-class _Foolbox(ProviderAttack):
+class _Foolbox(ProviderAttack[R]):
     provider: ClassVar[str] = "foolbox"
     package: ClassVar[str] = "foolbox"
     install: ClassVar[str] = "pip install foolbox"
 
 
-@dataclass(frozen=True)
-class FoolboxFgsm(_Foolbox):
+class FoolboxFgsm(_Foolbox[FgsmRecipe]):
     """`foolbox.attacks.FGSM` or `foolbox.attacks.FGM` (L2)."""
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
@@ -44,107 +45,66 @@ class FoolboxFgsm(_Foolbox):
         return _run(algorithm(random_start=False), ScaleFree(model, "gradients"), x, y, threat.value)
 
 
-@dataclass(frozen=True)
-class FoolboxPgd(_Foolbox):
+class FoolboxPgd(_Foolbox[PgdRecipe]):
     """`foolbox.attacks.LinfPGD` or `foolbox.attacks.L2PGD`; attributes as for our own `Pgd`."""
-
-    steps: int = 20
-    step: float = 0.125
-    random_start: bool = True
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """The clipped result; foolbox's own success flag is not believed."""
         algorithm = getattr(_foolbox().attacks, {"linf": "LinfPGD", "l2": "L2PGD"}[threat.norm])
-        attack = algorithm(abs_stepsize=self.step * threat.value, steps=self.steps, random_start=self.random_start)
+        attack = algorithm(
+            abs_stepsize=self.recipe.step * threat.value, steps=self.recipe.steps, random_start=self.recipe.random_start
+        )
         return _run(attack, ScaleFree(model, "gradients"), x, y, threat.value)
 
 
-@dataclass(frozen=True)
-class FoolboxFmn(_Foolbox):
-    """`foolbox.attacks.LInfFMNAttack`; `L2FMNAttack` is left out, for its projection leaves every image where it is.
+class FoolboxFmn(_Foolbox[recipes.FoolboxFmnRecipe]):
+    """`foolbox.attacks.LInfFMNAttack`; `L2FMNAttack` is left out, for its projection leaves every image where it is."""
 
-    Attributes:
-        steps: number of gradient steps.
-        step: length of the first one, in units of the pixel range; they shorten to a hundredth.
-        gamma: first share by which the ball shrinks or grows.
-    """
-
-    steps: int = 100
-    step: float = 1.0
-    gamma: float = 0.05
-    norms: tuple[Norm, ...] = ("linf",)
+    norms: ClassVar[tuple[Norm, ...]] = ("linf",)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """The nearest misclassified image, if it lies in the ball; otherwise the clean one."""
-        attack = _foolbox().attacks.LInfFMNAttack(steps=self.steps, max_stepsize=self.step, gamma=self.gamma)
+        attack = _foolbox().attacks.LInfFMNAttack(
+            steps=self.recipe.steps, max_stepsize=self.recipe.step, gamma=self.recipe.gamma
+        )
         return within(_run(attack, ScaleFree(Finite(model), "logits"), x, y, None), x, threat)
 
 
-@dataclass(frozen=True)
-class FoolboxCw(_Foolbox):
-    """`foolbox.attacks.L2CarliniWagnerAttack`; where it finds nothing it returns black images.
+class FoolboxCw(_Foolbox[recipes.FoolboxCwRecipe]):
+    """`foolbox.attacks.L2CarliniWagnerAttack`; where it finds nothing it returns black images."""
 
-    Attributes:
-        searches: values of the constant that are tried.
-        steps: number of Adam's steps for each; fewer once the whole chunk gains nothing any more.
-        learning_rate: of Adam.
-        constant: the first weight of the margin against the squared distance.
-    """
-
-    searches: int = 9
-    steps: int = 10000
-    learning_rate: float = 0.01
-    constant: float = 1e-3
-    norms: tuple[Norm, ...] = ("l2",)
+    norms: ClassVar[tuple[Norm, ...]] = ("l2",)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """As for `FoolboxFmn`."""
         attack = _foolbox().attacks.L2CarliniWagnerAttack(
-            binary_search_steps=self.searches,
-            steps=self.steps,
-            stepsize=self.learning_rate,
-            initial_const=self.constant,
+            binary_search_steps=self.recipe.searches,
+            steps=self.recipe.steps,
+            stepsize=self.recipe.learning_rate,
+            initial_const=self.recipe.constant,
         )
         return within(_run(attack, Finite(model), x, y, None), x, threat)
 
 
-@dataclass(frozen=True)
-class FoolboxDdn(_Foolbox):
-    """`foolbox.attacks.DDNAttack`.
+class FoolboxDdn(_Foolbox[recipes.FoolboxDdnRecipe]):
+    """`foolbox.attacks.DDNAttack`."""
 
-    Attributes:
-        steps: number of gradient steps.
-        start: first length of the change.
-        gamma: share by which the length shrinks or grows.
-    """
-
-    steps: int = 100
-    start: float = 1.0
-    gamma: float = 0.05
-    norms: tuple[Norm, ...] = ("l2",)
+    norms: ClassVar[tuple[Norm, ...]] = ("l2",)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """As for `FoolboxFmn`."""
-        attack = _foolbox().attacks.DDNAttack(steps=self.steps, init_epsilon=self.start, gamma=self.gamma)
+        attack = _foolbox().attacks.DDNAttack(
+            steps=self.recipe.steps, init_epsilon=self.recipe.start, gamma=self.recipe.gamma
+        )
         return within(_run(attack, ScaleFree(Finite(model), "gradients"), x, y, None), x, threat)
 
 
-@dataclass(frozen=True)
-class FoolboxHopSkipJump(_Foolbox):
+class FoolboxHopSkipJump(_Foolbox[recipes.FoolboxHopSkipJumpRecipe]):
     """`foolbox.attacks.HopSkipJumpAttack`: sees the class alone, walks along the boundary towards the image.
 
     It starts from noise, or, where the network gives noise the image's own class, from the nearest other image of the
     chunk. It believes every answer, so a random network is refused: it would wait for a lucky draw for ever.
-
-    Attributes:
-        steps: number of steps.
-        first: decisions asked for the first estimate of a gradient, which grows with the root of the step.
-        most: decisions asked for any estimate at most.
     """
-
-    steps: int = 64
-    first: int = 100
-    most: int = 10000
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """As for `FoolboxFmn`; the clean image where no start was found, too."""
@@ -162,9 +122,9 @@ class FoolboxHopSkipJump(_Foolbox):
         if not bool(found.any()):
             return adv
         attack = _foolbox().attacks.HopSkipJumpAttack(
-            steps=self.steps,
-            initial_gradient_eval_steps=self.first,
-            max_gradient_eval_steps=self.most,
+            steps=self.recipe.steps,
+            initial_gradient_eval_steps=self.recipe.first,
+            max_gradient_eval_steps=self.recipe.most,
             constraint=norm,
         )
         attack.approximate_gradients = _each_of_length_one(attack.approximate_gradients)

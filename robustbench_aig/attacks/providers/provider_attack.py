@@ -8,10 +8,11 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,19 +20,26 @@ from torch import Tensor, nn
 from robustbench_aig.attacks.protocol import Attack
 from robustbench_aig.errors import InputError, NotFiniteError
 from robustbench_aig.norms import Norm, of_order_one
+from robustbench_aig.recipes.section import Section
 from robustbench_aig.threat import Threat
 
+R = TypeVar("R", bound=Section)
 
-class ProviderAttack(Attack):
+
+@dataclass(frozen=True)
+class ProviderAttack(Attack, Generic[R]):
     """An attack of another provider.
 
     Attributes:
+        recipe: its settings.
         package: the module that is imported.
         install: the command that installs it.
     """
 
+    recipe: R
+
     own_noise: ClassVar[bool] = False
-    norms: tuple[Norm, ...] = ("linf", "l2")
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
     package: ClassVar[str]
     install: ClassVar[str]
 
@@ -113,9 +121,9 @@ def scale_free(model: nn.Module, *, dlr: bool, draws: int = 1) -> nn.Module:
     return by_loss if draws > 1 else ScaleFree(by_loss, "gradients")
 
 
-def require(attack: type[Attack]) -> None:
+def require(attack: type[ProviderAttack[Any]]) -> None:
     """InputError that names the command, where an attack's provider isn't installed."""
-    if issubclass(attack, ProviderAttack) and find_spec(attack.package) is None:
+    if find_spec(attack.package) is None:
         raise InputError(f"attacks of {attack.provider} need it installed: {attack.install}")
 
 

@@ -6,9 +6,8 @@ gradients on where they need them, so they run without: their results would carr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from robustbench_aig.attacks.providers.provider_attack import (
     Finite,
     ProviderAttack,
+    R,
     ScaleFree,
     fresh_seed,
     load,
@@ -25,69 +25,52 @@ from robustbench_aig.attacks.providers.provider_attack import (
 )
 from robustbench_aig.errors import InputError
 from robustbench_aig.randomness import Stream
+from robustbench_aig.recipes import FgsmRecipe, PgdRecipe
+from robustbench_aig.recipes import provider_attacks as recipes
 from robustbench_aig.threat import Norm, Shape, Threat
 
 NAMES: dict[Norm, str] = {"linf": "Linf", "l2": "L2"}
 
 
-class _Torchattacks(ProviderAttack):
+class _Torchattacks(ProviderAttack[R]):
     provider: ClassVar[str] = "torchattacks"
     package: ClassVar[str] = "torchattacks"
     install: ClassVar[str] = "pip install torchattacks==3.5.1"
 
 
-@dataclass(frozen=True)
-class TorchattacksFgsm(_Torchattacks):
+class TorchattacksFgsm(_Torchattacks[FgsmRecipe]):
     """`torchattacks.FGSM`."""
 
-    norms: tuple[Norm, ...] = ("linf",)
+    norms: ClassVar[tuple[Norm, ...]] = ("linf",)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """One step; torchattacks has no L2 form."""
         return _run(load("torchattacks").FGSM(model, eps=threat.value), x, y)
 
 
-@dataclass(frozen=True)
-class TorchattacksPgd(_Torchattacks):
+class TorchattacksPgd(_Torchattacks[PgdRecipe]):
     """`torchattacks.PGD` or `torchattacks.PGDL2`; attributes as for our own `Pgd`."""
-
-    steps: int = 20
-    step: float = 0.125
-    random_start: bool = True
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """The last iterate."""
         algorithm = getattr(load("torchattacks"), {"linf": "PGD", "l2": "PGDL2"}[threat.norm])
-        alpha = self.step * threat.value
+        alpha = self.recipe.step * threat.value
         attack = algorithm(
             ScaleFree(model, "gradients"),
             eps=threat.value,
             alpha=alpha,
-            steps=self.steps,
-            random_start=self.random_start,
+            steps=self.recipe.steps,
+            random_start=self.recipe.random_start,
         )
         return _run(attack, x, y)
 
 
-@dataclass(frozen=True)
-class TorchattacksApgd(_Torchattacks):
-    """`torchattacks.APGD`, by default with AutoAttack's budget instead of its own of 10 steps.
-
-    Attributes:
-        loss: "ce" or "dlr", which needs three classes.
-        steps: number of gradient steps.
-        restarts: number of random starts for an image that resists.
-        draws: passes whose gradients are averaged at every step.
-    """
-
-    loss: Literal["ce", "dlr"] = "ce"
-    steps: int = 100
-    restarts: int = 1
-    draws: int = 1
+class TorchattacksApgd(_Torchattacks[recipes.TorchattacksApgdRecipe]):
+    """`torchattacks.APGD`, by default with AutoAttack's budget instead of its own of 10 steps."""
 
     def refuse(self, classes: int, shape: Shape, norm: Norm) -> None:
         """Two classes have no DLR loss."""
-        if self.loss == "dlr" and classes < 3:
+        if self.recipe.loss == "dlr" and classes < 3:
             raise InputError(f"the DLR loss needs 3 classes, this network has {classes}: use APGD on 'ce'")
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
@@ -98,30 +81,20 @@ class TorchattacksApgd(_Torchattacks):
     def made(self, torchattacks: ModuleType, model: nn.Module, threat: Threat) -> Any:  # noqa: ANN401 - it has no types
         """The attack object."""
         return torchattacks.APGD(
-            scale_free(model, dlr=self.loss == "dlr", draws=self.draws),
+            scale_free(model, dlr=self.recipe.loss == "dlr", draws=self.recipe.draws),
             **_ball(threat),
-            loss=self.loss,
-            steps=self.steps,
-            n_restarts=self.restarts,
-            eot_iter=self.draws,
+            loss=self.recipe.loss,
+            steps=self.recipe.steps,
+            n_restarts=self.recipe.restarts,
+            eot_iter=self.recipe.draws,
         )
 
 
-@dataclass(frozen=True)
-class TorchattacksApgdTargeted(_Torchattacks):
+class TorchattacksApgdTargeted(_Torchattacks[recipes.TorchattacksApgdTargetedRecipe]):
     """`torchattacks.APGDT`: the targeted DLR loss, one wrong class after the other.
 
     In L2 torchattacks gives all images the step size of the first one that resists.
-
-    Attributes:
-        steps: number of gradient steps for each class.
-        restarts: number of random starts for each class.
-        targets: how many classes, the likeliest first.
     """
-
-    steps: int = 100
-    restarts: int = 1
-    targets: int = 9
 
     def refuse(self, classes: int, shape: Shape, norm: Norm) -> None:
         """Its loss compares four logits."""
@@ -138,25 +111,14 @@ class TorchattacksApgdTargeted(_Torchattacks):
         return torchattacks.APGDT(
             scale_free(model, dlr=True),
             **_ball(threat),
-            steps=self.steps,
-            n_restarts=self.restarts,
-            n_classes=min(self.targets + 1, classes),
+            steps=self.recipe.steps,
+            n_restarts=self.recipe.restarts,
+            n_classes=min(self.recipe.targets + 1, classes),
         )
 
 
-@dataclass(frozen=True)
-class TorchattacksFab(_Torchattacks):
-    """`torchattacks.FAB`, by default with AutoAttack's budget instead of its own of 10 steps.
-
-    Attributes:
-        steps: number of steps.
-        restarts: number of starts, all but the first random.
-        targets: how many classes it aims at, the likeliest first; 0 for the nearest of all at every step.
-    """
-
-    steps: int = 100
-    restarts: int = 1
-    targets: int = 0
+class TorchattacksFab(_Torchattacks[recipes.TorchattacksFabRecipe]):
+    """`torchattacks.FAB`, by default with AutoAttack's budget instead of its own of 10 steps."""
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """The nearest misclassified image, if it lies in the ball; otherwise the clean one."""
@@ -168,48 +130,35 @@ class TorchattacksFab(_Torchattacks):
         return torchattacks.FAB(
             ScaleFree(model, "logits"),
             **_ball(threat),
-            steps=self.steps,
-            n_restarts=self.restarts,
-            multi_targeted=self.targets > 0,
-            n_classes=min(self.targets + 1, classes),
+            steps=self.recipe.steps,
+            n_restarts=self.recipe.restarts,
+            multi_targeted=self.recipe.targets > 0,
+            n_classes=min(self.recipe.targets + 1, classes),
         )
 
 
-@dataclass(frozen=True)
-class TorchattacksSquare(_Torchattacks):
-    """`torchattacks.Square`: random search that sees logits but no gradients.
-
-    Attributes:
-        queries: number of images asked for, at most, for each restart.
-        restarts: number of random starts.
-        stretched: squares shrink over `queries`; if not, over 10,000, as in AutoAttack.
-    """
-
-    queries: int = 5000
-    restarts: int = 1
-    stretched: bool = True
+class TorchattacksSquare(_Torchattacks[recipes.TorchattacksSquareRecipe]):
+    """`torchattacks.Square`: random search that sees logits but no gradients."""
 
     def refuse(self, classes: int, shape: Shape, norm: Norm) -> None:
-        """In L2 its first pattern tiles the image, which doesn't work out at every size."""
-        _, height, width = shape
-        if norm == "l2" and not tiles(height, width):
-            raise InputError(
-                f"the Square attack can't tile images of {height}×{width} pixels in l2: use another attack"
-            )
+        """Where it can't tile the images."""
+        refuse_square(shape, norm)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """As for `TorchattacksApgd`."""
         self.check(model, x, threat)
         return _search(self.made(load("torchattacks"), Finite(model), threat, x), x, y)
 
-    def made(self, torchattacks: ModuleType, model: nn.Module, threat: Threat, x: Tensor) -> Any:  # noqa: ANN401
-        """The attack object for images like `x`."""
+    def made(
+        self, torchattacks: ModuleType, model: nn.Module, threat: Threat, x: Tensor, *, stretched: bool = True
+    ) -> Any:  # noqa: ANN401
+        """The attack object for images like `x`; squares shrink over `queries` or, as in AutoAttack, over 10,000."""
         return torchattacks.Square(
             model,
             **_ball(threat),
-            n_queries=self.queries,
-            n_restarts=self.restarts,
-            resc_schedule=self.stretched,
+            n_queries=self.recipe.queries,
+            n_restarts=self.recipe.restarts,
+            resc_schedule=stretched,
             p_init=_largest_square(x.shape[2], x.shape[3]),
         )
 
@@ -219,6 +168,13 @@ def _largest_square(height: int, width: int) -> float:
     return 0.8 if height == width else min(0.8, (min(height, width) - 1) ** 2 / (height * width))
 
 
+def refuse_square(shape: Shape, norm: Norm) -> None:
+    """In L2 Square's first pattern tiles the image (C, H, W), which doesn't work out at every size."""
+    _, height, width = shape
+    if norm == "l2" and not tiles(height, width):
+        raise InputError(f"the Square attack can't tile images of {height}×{width} pixels in l2: use another attack")
+
+
 def tiles(height: int, width: int) -> bool:
     """Whether the pattern of tiles that starts `margin` from the edge fits: one that sticks out is a crash."""
     side = height // 5
@@ -226,8 +182,7 @@ def tiles(height: int, width: int) -> bool:
     return side == 1 or (side > 1 and all(size % side >= margin for size in (height, width)))
 
 
-@dataclass(frozen=True)
-class TorchattacksAutoAttack(_Torchattacks):
+class TorchattacksAutoAttack(_Torchattacks[recipes.TorchattacksAutoAttackRecipe]):
     """AutoAttack of torchattacks' parts, one after the other on the images that still resist.
 
     "standard" is APGD on cross-entropy, targeted APGD, targeted FAB and Square; "rand", for random networks, APGD on
@@ -237,21 +192,12 @@ class TorchattacksAutoAttack(_Torchattacks):
 
     On a random network "standard" takes a lucky draw for a success, and so, less often, does "rand": only fresh draws
     say what their images are worth.
-
-    Attributes:
-        version: "standard" or "rand".
-        steps: gradient steps of each part.
-        queries: of Square.
     """
-
-    version: Literal["standard", "rand"] = "standard"
-    steps: int = 100
-    queries: int = 5000
 
     def refuse(self, classes: int, shape: Shape, norm: Norm) -> None:
         """As Square, where it is a part."""
-        if self.version == "standard":
-            TorchattacksSquare().refuse(classes, shape, norm)
+        if self.recipe.version == "standard":
+            refuse_square(shape, norm)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """As for `TorchattacksApgd`."""
@@ -261,16 +207,21 @@ class TorchattacksAutoAttack(_Torchattacks):
         return _search(parts[0] if len(parts) == 1 else _in_turn(torchattacks, parts), x, y)
 
     def _parts(self, torchattacks: ModuleType, model: nn.Module, threat: Threat, x: Tensor, classes: int) -> list[Any]:
-        draws = 20 if self.version == "rand" else 1
-        parts = [TorchattacksApgd("ce", self.steps, draws=draws).made(torchattacks, model, threat)]
-        if classes > 3 and self.version == "standard":
-            parts.append(TorchattacksApgdTargeted(self.steps).made(torchattacks, model, threat, classes))
+        draws = 20 if self.recipe.version == "rand" else 1
+        steps = self.recipe.steps
+        first = TorchattacksApgd(recipes.TorchattacksApgdRecipe(steps=steps, draws=draws))
+        parts = [first.made(torchattacks, model, threat)]
+        if classes > 3 and self.recipe.version == "standard":
+            targeted = TorchattacksApgdTargeted(recipes.TorchattacksApgdTargetedRecipe(steps=steps))
+            parts.append(targeted.made(torchattacks, model, threat, classes))
         elif classes > 2:
-            parts.append(TorchattacksApgd("dlr", self.steps, draws=draws).made(torchattacks, model, threat))
-        if self.version == "standard":
-            parts.append(TorchattacksFab(self.steps, targets=9).made(torchattacks, model, threat, classes))
-            square = TorchattacksSquare(self.queries, stretched=False)
-            parts.append(square.made(torchattacks, model, threat, x))
+            dlr = TorchattacksApgd(recipes.TorchattacksApgdRecipe(loss="dlr", steps=steps, draws=draws))
+            parts.append(dlr.made(torchattacks, model, threat))
+        if self.recipe.version == "standard":
+            fab = TorchattacksFab(recipes.TorchattacksFabRecipe(steps=steps, targets=9))
+            parts.append(fab.made(torchattacks, model, threat, classes))
+            square = TorchattacksSquare(recipes.TorchattacksSquareRecipe(queries=self.recipe.queries))
+            parts.append(square.made(torchattacks, model, threat, x, stretched=False))
         return parts
 
 
@@ -285,27 +236,19 @@ def _in_turn(torchattacks: ModuleType, parts: list[Any]) -> Any:  # noqa: ANN401
     return suite
 
 
-@dataclass(frozen=True)
-class TorchattacksCw(_Torchattacks):
-    """`torchattacks.CW`: Carlini and Wagner's attack at one constant, without their search for it.
+class TorchattacksCw(_Torchattacks[recipes.TorchattacksCwRecipe]):
+    """`torchattacks.CW`: Carlini and Wagner's attack at one constant, without their search for it."""
 
-    Attributes:
-        constant: weight of the margin against the squared distance.
-        confidence: margin at which an image counts as misclassified.
-        steps: number of Adam's steps.
-        learning_rate: of Adam.
-    """
-
-    constant: float = 1.0
-    confidence: float = 0.0
-    steps: int = 50
-    learning_rate: float = 0.01
-    norms: tuple[Norm, ...] = ("l2",)
+    norms: ClassVar[tuple[Norm, ...]] = ("l2",)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, stream: Stream) -> Tensor:
         """The nearest misclassified image, if it lies in the ball; otherwise the clean one."""
         attack = load("torchattacks").CW(
-            _Above(Finite(model)), c=self.constant, kappa=self.confidence, steps=self.steps, lr=self.learning_rate
+            _Above(Finite(model)),
+            c=self.recipe.constant,
+            kappa=self.recipe.confidence,
+            steps=self.recipe.steps,
+            lr=self.recipe.learning_rate,
         )
         # A pixel at 0 or 1 lies at infinity, from where no step leads back; the paper's code moves it the same way.
         return within(_run(attack, 0.5 + 0.999999 * (x - 0.5), y), x, threat)

@@ -6,18 +6,20 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 from safetensors.torch import save
 from torch import Tensor, cat
 
 from robustbench_aig.errors import RunError
 from robustbench_aig.evaluation.chunks import Images
 from robustbench_aig.evaluation.differing import differences
-from robustbench_aig.files import make_own_folder, remove_partial, write_atomic
+from robustbench_aig.files import make_folder, make_own_folder, remove_partial, write_atomic
+from robustbench_aig.locks import give_back, refuse_held, take
 from robustbench_aig.models.state import read_safetensors
 from robustbench_aig.records import Plan
 from robustbench_aig.records.documents import read_plan
@@ -39,7 +41,7 @@ class Effort:
     reason: str | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Store:
     """Reads and writes one report directory.
 
@@ -52,6 +54,7 @@ class Store:
     """
 
     directory: Path
+    _lock: FileLock | None = field(default=None, init=False, repr=False, compare=False)
 
     def check(self, plan: Plan, *, resume: bool) -> None:
         """Refuse a directory that cannot be written this plan into; change nothing.
@@ -66,6 +69,8 @@ class Store:
             before = read_plan(path)
         except RunError as error:
             raise RunError(f"{error}; remove {self.directory}, or give another --name") from None
+        if before.digest != plan.digest or not resume:
+            refuse_held(self.directory)
         if before.digest != plan.digest:
             changed = ", ".join(differences(before, plan))
             raise RunError(f"{self.directory} holds another evaluation (other {changed}): give another --name")
@@ -75,12 +80,15 @@ class Store:
             )
 
     def open(self, plan: Plan, *, resume: bool) -> None:
-        """Begin with a plan, or go on where the same plan was interrupted.
+        """Begin with a plan, or go on where the same plan was interrupted; the directory is ours until `give_back`.
 
         Raises:
-            RunError: as `check` says.
+            RunError: as `check` says; or another process is writing there.
         """
         self.check(plan, resume=resume)
+        make_folder(self.directory)
+        self._lock = take(self.directory)
+        self.check(plan, resume=resume)  # another one may have been here meanwhile
         for folder in ("parts", "samples", "images"):
             make_own_folder(self.directory / folder)
             remove_partial(self.directory / folder)
@@ -168,6 +176,11 @@ class Store:
         """Remove the folder that only unfinished work needs; what others have put there stays, and so does it then."""
         with suppress(OSError):
             (self.directory / "parts").rmdir()
+
+    def give_back(self) -> None:
+        """Let another process write the directory, now that the report is there, too."""
+        if self._lock is not None:
+            give_back(self._lock)
 
     def _note_seconds(self, evaluation: str, seconds: float) -> None:
         path = self.directory / "times.json"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from robustbench_aig.errors import InputError
 from robustbench_aig.files import file_name, make_own_folder, write_atomic
+from robustbench_aig.locks import only_writer
 from robustbench_aig.records import Checkup
 from robustbench_aig.reporting.evidence import CHECKS, load_plan
 from robustbench_aig.reporting.report_files import write_report
@@ -39,10 +40,11 @@ def add_checkup(directory: Path, found: Checkup) -> None:
     """Put a checkup beside a report, in place of an earlier one of the same network and policy; write the page anew.
 
     Raises:
-        RunError: the report's evidence is damaged.
+        RunError: the report's evidence is damaged, or another process is writing it.
         InputError: the folder cannot be written.
     """
-    make_own_folder(directory / CHECKS)
-    name = file_name(f"{found.run}.{found.policy}")
-    write_atomic(directory / CHECKS / f"{name}.json", found.model_dump_json(indent=1) + "\n")
-    write_report(directory)
+    with only_writer(directory):
+        make_own_folder(directory / CHECKS)
+        name = file_name(f"{found.run}.{found.policy}")
+        write_atomic(directory / CHECKS / f"{name}.json", found.model_dump_json(indent=1) + "\n")
+        write_report(directory)

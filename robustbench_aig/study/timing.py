@@ -51,7 +51,9 @@ def finish(evaluator: Evaluator, tell: Callable[[str], object], *, clocks: bool 
     if clocks:
         latency, pace = add_latencies(evaluator, counted, tell), add_paces(evaluator, tell)
         counted = replace(counted, evidence=replace(counted.evidence, latency=latency, pace=pace))
-    return write_counted(counted, directory, evaluator.images.originals)
+    report = write_counted(counted, directory, evaluator.images.originals)
+    evaluator.store.give_back()
+    return report
 
 
 def add_latencies(evaluator: Evaluator, counted: Counted, tell: Callable[[str], object]) -> dict[str, Latency]:

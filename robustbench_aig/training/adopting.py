@@ -11,6 +11,7 @@ from robustbench_aig.data import DataSet
 from robustbench_aig.environment import environment
 from robustbench_aig.errors import InputError
 from robustbench_aig.files import make_folder, sha256_of
+from robustbench_aig.locks import only_writer
 from robustbench_aig.models.importing import Imported, Moments, fill
 from robustbench_aig.recipes import ModelRecipe
 from robustbench_aig.runs import WEIGHTS, RunRecord, Trained, clear_run, write_run
@@ -69,24 +70,25 @@ def adopt(
     if not logits.isfinite().all():
         raise InputError(f"{imported.name} returns NaN for a grey image: its weights or --std are damaged")
     make_folder(directory)
-    clear_run(directory)
-    save_weights(network, directory / WEIGHTS)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    record = RunRecord(
-        name=directory.name,
-        recipe_name=f"imported/{imported.name}",
-        recipe=recipe,
-        data=trained,
-        seed=seed,
-        status="finished",
-        created=now,
-        finished=now,
-        command=command,
-        environment=environment(torch.device("cpu")),
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
-        weights_digest=sha256_of(directory / WEIGHTS),
-    )
-    write_run(directory, record)
+    with only_writer(directory):
+        clear_run(directory)
+        save_weights(network, directory / WEIGHTS)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        record = RunRecord(
+            name=directory.name,
+            recipe_name=f"imported/{imported.name}",
+            recipe=recipe,
+            data=trained,
+            seed=seed,
+            status="finished",
+            created=now,
+            finished=now,
+            command=command,
+            environment=environment(torch.device("cpu")),
+            parameters=sum(parameter.numel() for parameter in network.parameters()),
+            weights_digest=sha256_of(directory / WEIGHTS),
+        )
+        write_run(directory, record)
     return record
 
 

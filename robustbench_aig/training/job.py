@@ -11,6 +11,7 @@ import torch
 from robustbench_aig.data import DataSet
 from robustbench_aig.environment import environment
 from robustbench_aig.errors import InputError, RecipeError, RunError
+from robustbench_aig.locks import refuse_held
 from robustbench_aig.recipes import ModelRecipe, Training
 from robustbench_aig.runs import RECORD, RunRecord, Trained, differences, read_run
 from robustbench_aig.training.hardware import Hardware
@@ -116,6 +117,8 @@ def existing(job: Job, *, resume: bool) -> RunRecord | None:
         return None
     old = read_run(job.directory, unfinished=True)
     if not resume:
+        if old.status == "training":
+            refuse_held(job.directory)
         what = "is already trained" if old.status == "finished" else "holds an unfinished training"
         goes_on = "keeps" if old.status == "finished" else "continues"
         raise RunError(f"{job.directory} {what}: --resume {goes_on} it, --overwrite starts it anew")

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 
 import torch
 import torch.nn.functional as F
+from filelock import FileLock
 
 from robustbench_aig.data import ImageSet
 from robustbench_aig.errors import RunError
 from robustbench_aig.files import make_folder, remove_partial, sha256_of
+from robustbench_aig.locks import give_back, take
 from robustbench_aig.models import profile_macs
 from robustbench_aig.precision import float32
 from robustbench_aig.randomness import seed_of
@@ -43,6 +45,7 @@ class Session:
         seconds: that it has taken.
         best: the network after the best epoch so far; None where no epoch is chosen.
         notes: what the user should know of how it was opened.
+        lock: keeps other processes out of the directory; held by the leader.
     """
 
     job: Job
@@ -57,6 +60,7 @@ class Session:
     seconds: float = 0.0
     best: State | None = None
     notes: tuple[str, ...] = ()
+    lock: FileLock | None = None
 
     def begin_epoch(self) -> None:
         """Nothing of the next epoch is done yet."""
@@ -156,6 +160,7 @@ def open_session(job: Job, old: RunRecord | None) -> Session:
     )
     if job.hardware.world.leads:
         make_folder(job.directory)
+        session.lock = take(job.directory)
         remove_partial(job.directory)
         if old is None:
             clear_run(job.directory)
@@ -196,5 +201,7 @@ def finish(session: Session, stopped: str | None) -> RunRecord:
         record = record.model_copy(update={"weights_digest": sha256_of(job.directory / WEIGHTS)})
         write_run(job.directory, record)
         drop_checkpoints(job.directory)
+    if session.lock is not None:
+        give_back(session.lock)
     world.wait()
     return record

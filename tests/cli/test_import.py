@@ -45,7 +45,7 @@ def test_an_imported_network_is_a_run_that_can_be_attacked(where: Path) -> None:
     for words in ("3 gates", "aigrob attack photos-convnet-aig-8", "aigrob inspect", normalised_with):
         assert words in made.stdout
     run = where / "runs" / "photos-convnet-aig-8"
-    assert {path.name for path in run.iterdir()} == {"run.json", "model.safetensors"}
+    assert {path.name for path in run.glob("[!.]*")} == {"run.json", "model.safetensors"}
     record = read_run(run)
     assert (record.status, record.metrics, record.recipe.training) == ("finished", None, None)
     assert record.recipe_name == "imported/convnet-aig-8"

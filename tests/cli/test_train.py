@@ -31,7 +31,7 @@ def test_a_recipe_of_ones_own_on_a_folder(where: Path) -> None:
     assert "sampled" in trained.stdout
     assert trained.stderr.count("epoch ") == 3
     run = where / "runs" / "mine"
-    assert {path.name for path in run.iterdir()} == {"run.json", "model.safetensors", "history.jsonl", "run.html"}
+    assert {path.name for path in run.glob("[!.]*")} == {"run.json", "model.safetensors", "history.jsonl", "run.html"}
     assert str(Path("runs", "mine", "run.html")) in trained.stdout
     assert trained.stdout.rstrip().endswith("next: aigrob attack mine")
     for line in (run / HISTORY).read_text().splitlines():

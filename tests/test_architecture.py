@@ -160,6 +160,14 @@ def test_data_folders_hold_no_code(folder: str) -> None:
     assert not list((ROOT / folder).rglob("*.py"))
 
 
+def test_no_two_files_of_a_room_have_the_same_name() -> None:
+    """Who looks for a file by its name finds one; `__init__` is a folder's own."""
+    seen: dict[tuple[str, str], Path] = {}
+    for path in modules():
+        if path.stem != "__init__":
+            assert seen.setdefault((room(path), path.stem), path) == path
+
+
 def test_no_file_is_a_hall_and_no_function_a_corridor() -> None:
     for path in modules():
         text = path.read_text()

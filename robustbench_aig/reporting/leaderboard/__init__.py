@@ -1,7 +1,6 @@
 """Many reports in one table: ranked by `leaderboard`, written as CSV, Markdown or a page."""
 
-from robustbench_aig.reporting.leaderboard.formats import attacks_text, board_csv, board_markdown, title
-from robustbench_aig.reporting.leaderboard.leaderboard_page import board_page
+from robustbench_aig.reporting.leaderboard.formats import attacks_text, board_csv, board_markdown, board_page, title
 from robustbench_aig.reporting.leaderboard.ranking import leaderboard
 from robustbench_aig.reporting.leaderboard.records import Group, Leaderboard
 

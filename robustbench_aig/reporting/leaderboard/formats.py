@@ -1,4 +1,4 @@
-"""A leaderboard as Markdown and as CSV."""
+"""A leaderboard as Markdown, as CSV, and as one HTML file that needs no network and no script."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from urllib.parse import quote
 from robustbench_aig.reporting.leaderboard.records import Entry, Group, Leaderboard, Standing
 from robustbench_aig.reporting.tables.markdown import to_markdown
 from robustbench_aig.reporting.tables.table import MISSING, Cell, Link, Table, accuracy_value
+from robustbench_aig.reporting.templating import template
 from robustbench_aig.reporting.words import macs, threat_text
 
 COLUMNS = (
@@ -21,6 +22,18 @@ UPPER_BOUND = (
     "Networks whose intervals overlap may not differ; what is paired on the same images tells more (aigrob compare)."
 )
 CASCADE = "cascade"
+
+
+def board_page(board: Leaderboard) -> str:
+    """The leaderboard as HTML; a function of its argument."""
+    return template("leaderboard.html").render(
+        board=board,
+        ranked=[group for group in board.groups if group.ranked],
+        unranked=[entry for group in board.groups for entry in group.unranked],
+        title=lambda group: title(group, board),
+        report_name=report_name,
+        upper_bound=UPPER_BOUND,
+    )
 
 
 def board_markdown(board: Leaderboard) -> str:

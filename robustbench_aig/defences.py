@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from robustbench_aig.errors import InputError, did_you_mean
 
 NO_DEFENCE = "none"
-_KNOWN = ("jpeg", NO_DEFENCE)
 _USUAL = "jpeg:75"
+
+Kind = Literal["jpeg"]
+_KNOWN = (*get_args(Kind), NO_DEFENCE)
 
 
 class JpegDefence(BaseModel):
@@ -18,7 +20,7 @@ class JpegDefence(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["jpeg"] = "jpeg"
+    kind: Kind = "jpeg"
     quality: int = Field(ge=1, le=100, description="libjpeg's")
 
     def __str__(self) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from robustbench_aig.defences import Kind
 from robustbench_aig.policies import DETERMINISTIC, STOCHASTIC
 from robustbench_aig.recipes.section import Count, GatePolicy, Positive, Section, Share
 
@@ -38,7 +39,7 @@ class RobustnessClaim(Strengths):
     about: Literal["robustness"]
     attack: str = Field("union", description="under which; the union is over all attacks on the accuracy")
     every_strength: bool = Field(False, description="at all that were measured, instead of those listed")
-    defence: Literal["jpeg"] | None = Field(None, description="what stands before both networks")
+    defence: Kind | None = Field(None, description="what stands before both networks")
     margin: Share = Field(0.0, description="by more than so much")
 
     @property

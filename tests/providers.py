@@ -65,7 +65,8 @@ OFFICIAL_RAND = build_attack(PyautoattackRecipe(version="rand"))
 
 def name(attack: Attack) -> str:
     """For the ids of parametrized tests."""
-    return repr(attack).split(", norms")[0]
+    said = attack.recipe.model_dump(include=attack.recipe.model_fields_set - {"provider"}) if attack.recipe else {}
+    return f"{type(attack).__name__}({', '.join(f'{key}={value}' for key, value in said.items())})"
 
 
 def threat(norm: str, share: float = 1.0) -> Threat:

@@ -40,7 +40,7 @@ def needs(attack: Attack) -> int:
     """The number of classes without which an attack has no loss."""
     if isinstance(attack, torchattacks.TorchattacksApgdTargeted):
         return 4
-    loss = getattr(attack, "loss", "ce")
+    loss = getattr(attack.recipe, "loss", "ce")
     return 2 if loss == "ce" else 4 if isinstance(attack, adv_lib.AdvLibApgdTargeted) else 3
 
 

@@ -13,3 +13,4 @@ class RecipesHook(BuildHookInterface):  # type: ignore[type-arg]
         if version != "editable":
             for folder in ("models", "attacks", "claims"):
                 build_data["force_include"][folder] = f"robustbench_aig/_data/{folder}"
+            build_data["force_include"]["docs/glossary.md"] = "robustbench_aig/_data/docs/glossary.md"

@@ -73,6 +73,7 @@ class World:
         """Overwrite tensors of one type by those of rank 0, in one message."""
         if self.size == 1 or not tensors:
             return
+        # Hundreds of small messages would take longer than all their numbers.
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         dist.broadcast(flat, src=0)
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])

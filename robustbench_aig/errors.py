@@ -49,7 +49,7 @@ class LostProcessError(RunError):
     """One of the processes that share an evaluation has ended."""
 
     def __init__(self) -> None:
-        super().__init__("another process of this evaluation has ended; go on with --resume")
+        super().__init__("another process of this evaluation has ended; continue with --resume")
 
 
 class NetworkError(InputError):

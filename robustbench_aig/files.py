@@ -17,7 +17,10 @@ from robustbench_aig.errors import InputError, printable
 
 
 def data_folder(kind: str) -> Path:
-    """`models/`, `attacks/` or `claims/`: inside an installed wheel, else in the checkout (docs/adr/0001)."""
+    """`models/`, `attacks/`, `claims/` or `docs/` (the glossary alone): in an installed wheel, else in the checkout.
+
+    See docs/adr/0001.
+    """
     package = Path(__file__).parent
     installed = package / "_data" / kind
     return installed if installed.is_dir() else package.parent / kind

@@ -1,7 +1,8 @@
-"""The ladder of controls: rungs that differ in one thing each, so that causes of robustness can be told apart.
+"""The ablation of a gated network: networks that differ in one thing each, to separate causes of robustness.
 
 A gated network differs from its plain twin in how it was trained, in how much it computes, in that its blocks depend
-on the image and, with sampled gates, in that they are random. Each rung adds or removes one of these. No torch.
+on the image and, with sampled gates, in that they are random. Each member of the ablation adds or removes one of
+these. No torch.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ RUNGS: dict[Key, tuple[Role, str, str]] = {
     "R0": ("plain", PLAIN, "plain, equal depth"),
     "R0'": ("matched", PLAIN, "plain, equal mean compute"),
     "R1": ("stochastic", "expected", "stochastic depth, deterministic"),
-    "R2": ("stochastic", "random", "stochastic depth, blocks dropped blindly at the gates' rates"),
-    "R3": ("gated", DETERMINISTIC, "gated, the likelier side"),
-    "R4": ("gated", STOCHASTIC, "gated, sampled"),
-    "R4k": ("gated", "known", "gated, sampled once, the noise known to the attacker"),
-    "R4r": ("gated", "random", "gated, opened blindly at its own rates"),
+    "R2": ("stochastic", "random", "stochastic depth, blocks dropped at random at the gates' rates"),
+    "R3": ("gated", DETERMINISTIC, "gated, deterministic (argmax)"),
+    "R4": ("gated", STOCHASTIC, "gated, stochastic (sampled)"),
+    "R4k": ("gated", "known", "gated, sampled once, with noise that the attacker knows"),
+    "R4r": ("gated", "random", "gated, opened at random at its own rates"),
     "R5": ("gated", "open", "gated, all open"),
     "R6": ("gated", "expected", "gated, expected"),
     "R7": ("gated", "majority", "gated, one path for all images: each gate's majority"),
@@ -37,7 +38,7 @@ RUNGS: dict[Key, tuple[Role, str, str]] = {
 
 
 class Step(NamedTuple):
-    """Two rungs that differ in one thing."""
+    """Two members of the ablation that differ in one thing."""
 
     upper: Key
     lower: Key
@@ -45,27 +46,27 @@ class Step(NamedTuple):
 
 
 STEPS = (
-    Step("R4", "R0", "the claim as it was published: sampled gates against the plain twin"),
+    Step("R4", "R0", "the published claim: stochastic gates against the plain twin"),
     Step("R3", "R0", "the same without randomness"),
     Step("R3", "R0'", "gates against a plain network of the same mean compute"),
     Step("R0'", "R0", "less depth and compute, no gates"),
     Step("R1", "R0", "training with dropped blocks"),
-    Step("R3", "R1", "blocks chosen by looking at the image"),
-    Step("R2", "R1", "random blocks at test, without looking at the image"),
+    Step("R3", "R1", "choosing blocks by the image"),
+    Step("R2", "R1", "dropping random blocks at test time"),
     Step("R4", "R3", "randomness of the gates"),
-    Step("R3", "R7", "blocks chosen by the image, against each gate's majority"),
-    Step("R3", "R7b", "blocks chosen by the image, against one path of no more compute"),
-    Step("R7b", "R0'", "weights trained with gates, at equal compute without a choice"),
-    Step("R4", "R4k", "that the attacker does not know the gates' noise"),
-    Step("R4", "R4r", "sampled gates that look at the image, at equal rates and weights"),
-    Step("R4r", "R2", "weights trained with gates, at equal blind randomness"),
+    Step("R3", "R7", "choosing blocks by the image, against each gate's majority"),
+    Step("R3", "R7b", "choosing blocks by the image, against one path of no more compute"),
+    Step("R7b", "R0'", "weights trained with gates, at equal compute without choosing"),
+    Step("R4", "R4k", "hiding the gates' noise from the attacker"),
+    Step("R4", "R4r", "stochastic gates that look at the image, at equal rates and weights"),
+    Step("R4r", "R2", "weights trained with gates, at equal randomness"),
     Step("R5", "R3", "running every block of the gated network"),
     Step("R6", "R3", "weighting blocks instead of choosing them"),
 )
 
 
 def controls(record: RunRecord, matched_depth: int) -> dict[Role, ResNetRecipe]:
-    """The networks that the ladder of a gated run needs besides it; no "matched" one where that is the plain one.
+    """The networks that the ablation of a gated run needs besides it; no "matched" one where that is the plain one.
 
     Args:
         record: of the gated run.
@@ -76,7 +77,7 @@ def controls(record: RunRecord, matched_depth: int) -> dict[Role, ResNetRecipe]:
     """
     model = record.recipe.model
     if not isinstance(model, GatedResNetRecipe):
-        raise InputError(f"{record.name} is no gated ResNet: a ladder starts from one, such as cifar10/aig20")
+        raise InputError(f"{record.name} is no gated ResNet: an ablation starts from one, such as cifar10/aig20")
     found: dict[Role, ResNetRecipe] = {
         "plain": ResNetRecipe(algorithm="resnet", **model.layout),
         "matched": ResNetRecipe(algorithm="resnet", **model.layout | {"depth": matched_depth}),

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# SplitMix64's constants (Steele, Lea and Flood), as the signed integers that torch's int64 takes.
 _GOLDEN = 0x9E3779B97F4A7C15 - 2**64
 _MIX1 = 0xBF58476D1CE4E5B9 - 2**64
 _MIX2 = 0x94D049BB133111EB - 2**64
@@ -26,7 +27,9 @@ _MIX2 = 0x94D049BB133111EB - 2**64
 
 def seed_of(*parts: object) -> int:
     """A 63-bit seed from any mixture of words and numbers, the same on every machine."""
+    # A separator that no word contains: ("a b", 1) and ("a", "b 1") must not share a seed.
     text = "\x1f".join(str(part) for part in parts)
+    # 63 bits, because torch's generators take a signed seed.
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
@@ -38,6 +41,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
         random.seed(seed)
+        # NumPy's old generator takes no more than 32 bits.
         np.random.seed(seed % 2**32)
         try:
             yield
@@ -73,6 +77,7 @@ class Stream:
     @classmethod
     def of(cls, ids: Tensor, *purpose: object) -> Stream:
         """Streams for the images `ids` (B,) int64 and a purpose: (seed, "attack noise", attack, threat, …)."""
+        # + 1, because 0 is a fixed point of the mixing: image 0 would have no noise of its own.
         return cls(_mix(_mix(ids.to(torch.int64) * _GOLDEN + 1) + seed_of(*purpose)), ids)
 
     def child(self, number: int) -> Stream:

@@ -22,6 +22,9 @@ from robustbench_aig.recipes import (
 )
 from robustbench_aig.threat import Shape
 
+_READ_AS = {"random-sign": "corners", "shuffled": "permuted"}
+"""Controls by the names that readers see; their recorded names stay, so that evaluations resume (docs/adr/0013)."""
+
 _LARGER = ((96, "imagefolder"), (24, "cifar10"))
 """From how many pixels of the shorter side on images get which recipes."""
 
@@ -153,12 +156,13 @@ def find_attack(name: str) -> NamedAttack:
         RecipeError: as for `find_model`.
     """
     base, colon, changes = name.partition(":")
+    base = _READ_AS.get(base, base)
     if base.endswith(".toml"):
         path, full = Path(base), Path(base).stem
     else:
         found = _files("attacks").get(base)
         if found is None or base in suite_names():
-            raise RecipeError(unknown("attack", base, attack_names()))
+            raise RecipeError(unknown("attack", base, [*attack_names(), *_READ_AS]))
         path, full = found, base
     content = read_toml(path)
     if not colon:

@@ -12,6 +12,7 @@ import pytest
 from robustbench_aig import zoo
 from robustbench_aig.errors import RecipeError
 from robustbench_aig.recipes import PRESETS, AttackRecipe, GatedResNetRecipe, ModelRecipe, SuiteRecipe, validate
+from robustbench_aig.reporting.words import attack_text
 from robustbench_aig.training.schedule import factor
 
 ROOT = Path(__file__).parent.parent
@@ -134,6 +135,13 @@ def test_shipped_attacks_and_suites_validate() -> None:
         "compute-down",
         "compute-up-kept",
     }
+
+
+def test_controls_are_found_by_the_names_that_readers_see() -> None:
+    """What is recorded stays, so that a finished evaluation is found again."""
+    assert zoo.find_attack("random-sign") == zoo.find_attack("corners")
+    assert zoo.find_attack("shuffled:of.steps=3") == zoo.find_attack("permuted:of.steps=3")
+    assert attack_text("permuted:of.steps=3") == "shuffled perturbations:of.steps=3"
 
 
 def test_default_pairs_are_plain_then_gated() -> None:

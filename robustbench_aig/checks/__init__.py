@@ -1,4 +1,4 @@
-"""Checks: whether a number about robustness deserves belief, asked of the network and of the attack itself.
+"""Checks: whether a number about robustness can be trusted, asked of the network and of the attack itself.
 
 A `Case` is what is checked, a `Check` a question with thresholds, a `Finding` its answer: pass, warn, fail or n/a.
 """

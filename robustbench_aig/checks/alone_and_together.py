@@ -26,11 +26,11 @@ class AloneAndTogether(Check):
     """
 
     name: ClassVar[str] = "alone-and-together"
-    title: ClassVar[str] = "Alone as in a batch"
-    asks: ClassVar[str] = "Does an image get the same logits in a batch of its own as in a large one?"
+    title: ClassVar[str] = "Same logits alone and in a batch"
+    asks: ClassVar[str] = "Does an image have the same logits in a batch of one as in a large batch?"
     advice: ClassVar[str] = (
-        "Let the network treat every image by itself: look for statistics of the batch, squeeze(), and code that asks "
-        "for the number of images."
+        "The network must treat every image independently: look for batch statistics, squeeze(), and code that depends "
+        "on the batch size."
     )
     limits: ClassVar[Limits] = Limits(0.0, 0.05)
 
@@ -51,7 +51,7 @@ class AloneAndTogether(Check):
         moved = _apart(together, alone) & ~by_itself
         other = int((moved & (together.argmax(1) != alone.argmax(1))).sum())
         evidence = (
-            f"{int(moved.sum())} of {len(images)} images have other logits in a batch of one than in one of "
+            f"{int(moved.sum())} of {len(images)} images have other logits in a batch of one than in a batch of "
             f"{len(images)}, {other} another class"
         )
         return self.found(int(moved.sum()), len(images), evidence, {"another class": other / len(images)})

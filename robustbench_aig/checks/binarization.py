@@ -54,8 +54,8 @@ class Binarization(OnRight):
     easy: float = 0.5
 
     name: ClassVar[str] = "binarization"
-    title: ClassVar[str] = "The attack finds what was planted"
-    asks: ClassVar[str] = "Does the attack find an adversarial image that is known to lie in the ball?"
+    title: ClassVar[str] = "The attack finds planted adversarial images"
+    asks: ClassVar[str] = "Does the attack find an adversarial image that is known to be in the ball?"
     advice: ClassVar[str] = "The attack is too weak for this network: try other gradients, losses and searches."
     limits: ClassVar[Limits] = Limits(0.05, 0.15)
 
@@ -68,12 +68,12 @@ class Binarization(OnRight):
         by_chance = made.outcome(RandomSearch(self.inner), made.images).lost.double().mean().item()
         n = len(made.images)
         evidence = (
-            f"of {n} planted images the attack misses {missed}, a random search with {self.inner} points "
+            f"the attack misses {missed} of {n} planted images, a random search with {self.inner} points misses "
             f"{percent(1 - by_chance)}; for {len(images) - n} images nothing could be planted"
         )
         finding = self.found(missed, n, evidence, {"random search": by_chance})
         if by_chance > self.easy and finding.status == "pass":
-            return self.unfit(f"{evidence}: too easy for a pass")
+            return self.unfit(f"{evidence}; too easy for a pass to mean anything")
         return finding
 
     def cost(self, case: Case) -> Cost:

@@ -50,13 +50,13 @@ class Outsiders(Rivals):
             return finding
         lost = images.pick(outcome.lost.nonzero()[: self.known, 0])
         if not len(lost):
-            return self.unfit(f"no image is known to be lost at {case.threat}: what rivals leave there tells nothing")
+            return self.unfit(f"the attack breaks no image at {case.threat}, so a comparison there means nothing")
         rivals = self.rivals(case)
         assert not isinstance(rivals, str)  # there were some to pass against
         found = int(torch.stack([case.outcome(rival, lost).lost for rival in rivals.values()]).any(0).sum())
-        evidence = f"{finding.evidence}; of {len(lost)} images that the attack breaks rivals break {found}"
+        evidence = f"{finding.evidence}; of {len(lost)} images that the attack breaks, the other attacks break {found}"
         if found < self.power * len(lost):
-            return self.unfit(f"{evidence}: too weak for a pass")
+            return self.unfit(f"{evidence}; too weak for a pass to mean anything")
         return replace(finding, evidence=evidence, numbers={**finding.numbers, "power": found / len(lost)})
 
     def believed(self, case: Case) -> Sequence[Attack]:
@@ -79,10 +79,10 @@ class BlackBox(Outsiders):
     known: int = 16
 
     name: ClassVar[str] = "black-box"
-    title: ClassVar[str] = "White box beats black box"
-    asks: ClassVar[str] = "Does the attack break whatever attacks without gradients break?"
+    title: ClassVar[str] = "Black-box attacks break no more"
+    asks: ClassVar[str] = "Does the attack break every image that attacks without gradients break?"
     advice: ClassVar[str] = (
-        "The gradient is masked: attack through a surrogate, and count black-box attacks in the headline."
+        "The gradient is masked: attack through a surrogate, and include black-box attacks in the worst case."
     )
     limits: ClassVar[Limits] = Limits(0.02, 0.05)
 
@@ -135,9 +135,9 @@ class RandomNoise(Outsiders):
     draws: int = 100
 
     name: ClassVar[str] = "random-noise"
-    title: ClassVar[str] = "The attack beats random noise"
-    asks: ClassVar[str] = "Does the attack break whatever random noise breaks?"
-    advice: ClassVar[str] = "Believe nothing of this attack: noise that knows nothing of the network finds more."
+    title: ClassVar[str] = "Random noise breaks no more"
+    asks: ClassVar[str] = "Does the attack break every image that random noise breaks?"
+    advice: ClassVar[str] = "Do not trust this attack: random noise finds more."
     limits: ClassVar[Limits] = Limits(0.01, 0.05)
 
     def rivals(self, case: Case) -> Mapping[str, Attack]:
@@ -156,10 +156,10 @@ class TransferGap(Outsiders):
     known: int = 32
 
     name: ClassVar[str] = "transfer"
-    title: ClassVar[str] = "White box beats transfer"
-    asks: ClassVar[str] = "Does the attack break whatever attacks on other networks break?"
+    title: ClassVar[str] = "Transferred attacks break no more"
+    asks: ClassVar[str] = "Does the attack break every image that attacks on other networks break?"
     advice: ClassVar[str] = (
-        "The gradient is masked: count transfer in the headline, and look for a surrogate that is attacked as well."
+        "The gradient is masked: include transferred attacks in the worst case, and look for a better surrogate."
     )
     limits: ClassVar[Limits] = Limits(0.02, 0.05)
 

@@ -18,6 +18,7 @@ from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.evaluation import Images
 from robustbench_aig.threat import Threat
 
+# Levels of an 8-bit pixel above 0.
 _STEPS = 255
 
 
@@ -32,9 +33,9 @@ class Monotone(OnRight):
     factors: tuple[Fraction, ...] = (Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4))
 
     name: ClassVar[str] = "monotone"
-    title: ClassVar[str] = "Larger balls break more"
-    asks: ClassVar[str] = "Is an image that is lost in a ball lost in every larger one?"
-    advice: ClassVar[str] = "Mend the attack: what a small ball holds lies in the large one as well."
+    title: ClassVar[str] = "A larger ε breaks no fewer images"
+    asks: ClassVar[str] = "Is an image that is broken at one ε also broken at every larger ε?"
+    advice: ClassVar[str] = "Fix the attack: every point of a small ball is also in the larger one."
     limits: ClassVar[Limits] = Limits(0.02, 0.1)
 
     def look(self, case: Case, images: Images) -> Finding:
@@ -62,9 +63,9 @@ class HighEpsilon(OnRight):
     """The attack in a ball that reaches the grey image from anywhere (Carlini et al., arXiv 1902.06705)."""
 
     name: ClassVar[str] = "high-epsilon"
-    title: ClassVar[str] = "At half of the pixel range nothing holds"
-    asks: ClassVar[str] = "Does the attack succeed where every image can be made grey?"
-    advice: ClassVar[str] = "Nothing can hold there: the attack or its gradient is broken."
+    title: ClassVar[str] = "At ε = 0.5 every image is broken"
+    asks: ClassVar[str] = "Does the attack break every image when each can be made grey?"
+    advice: ClassVar[str] = "No network can be robust there: the attack or its gradient is wrong."
     limits: ClassVar[Limits] = Limits(0.05, 0.2)
     radius: ClassVar[float] = 0.5
 
@@ -73,7 +74,7 @@ class HighEpsilon(OnRight):
         threat = wide(case, self.radius)
         right = case.outcome(case.attack, images, threat).right
         count = int((right > 0.5).sum())
-        evidence = f"{count} of {len(images)} images hold at {threat}"
+        evidence = f"{count} of {len(images)} images are still right at {threat}"
         return self.found(count, len(images), evidence, {"right": right.double().mean().item()})
 
     def attacks(self, case: Case) -> Sequence[tuple[Attack, Threat]]:
@@ -86,9 +87,9 @@ class Unbounded(HighEpsilon):
     """The attack without a ball (indicator I6 of Pintor et al. 2022)."""
 
     name: ClassVar[str] = "unbounded"
-    title: ClassVar[str] = "Without a bound nothing holds"
-    asks: ClassVar[str] = "Does the attack succeed where every image is allowed?"
-    advice: ClassVar[str] = "The images of other classes are allowed: the attack or its gradient is broken."
+    title: ClassVar[str] = "Without a bound every image is broken"
+    asks: ClassVar[str] = "Does the attack break every image when any image is allowed?"
+    advice: ClassVar[str] = "Images of other classes are allowed there: the attack or its gradient is wrong."
     limits: ClassVar[Limits] = Limits(0.01, 0.05)
     radius: ClassVar[float] = 1.0
 
@@ -98,9 +99,9 @@ class InTheBall(OnRight):
     """What the attack returns, measured by the guard."""
 
     name: ClassVar[str] = "in-the-ball"
-    title: ClassVar[str] = "Attacked images lie in the ball"
-    asks: ClassVar[str] = "Is every attacked image in the ball and in the pixel range, and a number?"
-    advice: ClassVar[str] = "Mend the attack, or the scale of its epsilon: pixels are in [0, 1], and 8/255 is not 8."
+    title: ClassVar[str] = "Attacked images are in the ball"
+    asks: ClassVar[str] = "Is every attacked image in the ball and in the pixel range, without NaN?"
+    advice: ClassVar[str] = "Fix the attack, or the scale of its ε: pixels are in [0, 1], so use 8/255, not 8."
     limits: ClassVar[Limits] = Limits(0.0, 0.05, strict=True)
 
     def look(self, case: Case, images: Images) -> Finding:
@@ -109,7 +110,7 @@ class InTheBall(OnRight):
         failed = torch.cat([each.failed for each in found])
         largest = case.threat.distance(torch.cat([each.images for each in found]), images.pixels).max().item()
         reason = next((each.reason for each in found if each.reason is not None), None)
-        evidence = reason or f"the largest change is {largest:.6g} at {case.threat} = {case.threat.value:.6g}"
+        evidence = reason or f"the largest perturbation is {largest:.6g} at {case.threat} = {case.threat.value:.6g}"
         return self.found(int(failed.sum()), len(images), evidence, {"largest change": largest})
 
     def attacks(self, case: Case) -> Sequence[tuple[Attack, Threat]]:
@@ -123,8 +124,10 @@ class EightBit(OnRight):
 
     name: ClassVar[str] = "eight-bit"
     title: ClassVar[str] = "Attacks survive 8-bit pixels"
-    asks: ClassVar[str] = "Are images still lost when their change is stored in 8 bits?"
-    advice: ClassVar[str] = "Say so: these attacked images exist in floating point alone, and no file can hold them."
+    asks: ClassVar[str] = "Are images still misclassified when their perturbation is rounded to 8 bits?"
+    advice: ClassVar[str] = (
+        "Report it: these attacked images exist only in floating point; an 8-bit file cannot store them."
+    )
     limits: ClassVar[Limits] = Limits(0.05, 0.2, mild=True)
 
     def look(self, case: Case, images: Images) -> Finding:
@@ -135,12 +138,12 @@ class EightBit(OnRight):
         outcome = case.outcome(case.attack, images)
         lost = outcome.lost.nonzero()[:, 0]
         if not len(lost):
-            return self.unfit(f"no image is lost at {case.threat}")
+            return self.unfit(f"no image is broken at {case.threat}")
         some, adv = images.pick(lost), whole(case.attack, case.attacked(images, case.threat))[lost]
         steps = ((adv - some.pixels) * _STEPS).round().clamp(-levels, levels)
         rounded = case.threat.project(some.pixels + steps / _STEPS, some.pixels)
         count = int((case.scores(rounded, some) >= 0.5).sum())
-        evidence = f"of {len(lost)} lost images {count} are right again in 8 bits"
+        evidence = f"of {len(lost)} broken images {count} are right again in 8 bits"
         return self.found(count, len(lost), evidence)
 
     def attacks(self, case: Case) -> Sequence[tuple[Attack, Threat]]:

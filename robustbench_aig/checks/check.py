@@ -80,8 +80,8 @@ class Check(ABC):
 
     def _finding(self, limits: Limits, verdict: Verdict, evidence: str, numbers: Mapping[str, float]) -> Finding:
         if verdict.status == "n/a" and verdict.n:
-            most = f"{evidence}; too few images to tell: up to {percent(verdict.interval.high)} are possible"
-            evidence = most if verdict.n >= limits.needs else f"{most}, and a pass takes at least {limits.needs}"
+            most = f"{evidence}; too few images to decide: up to {percent(verdict.interval.high)} are possible"
+            evidence = most if verdict.n >= limits.needs else f"{most}; a pass needs at least {limits.needs} images"
         return Finding(
             check=self.name,
             title=self.title,
@@ -99,7 +99,7 @@ class Check(ABC):
 
 @dataclass(frozen=True)
 class OnRight(Check):
-    """A check of images that the network gets right, which alone have something to lose."""
+    """A check of images that the network classifies right; others cannot be broken."""
 
     def __call__(self, case: Case) -> Finding:
         """Look at the first `images` of them."""

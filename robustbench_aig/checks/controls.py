@@ -71,9 +71,9 @@ class PositiveControl(Check):
     slack: float = 0.05
 
     name: ClassVar[str] = "positive-control"
-    title: ClassVar[str] = "The attack finds what is known to be there"
-    asks: ClassVar[str] = "Does the attack break the images of a linear network that can be broken?"
-    advice: ClassVar[str] = "Mend the attack: it misses what a closed form finds."
+    title: ClassVar[str] = "The attack breaks a linear network"
+    asks: ClassVar[str] = "Does the attack break every image of a linear network that can be broken?"
+    advice: ClassVar[str] = "Fix the attack: it misses what a closed form finds."
     limits: ClassVar[Limits] = Limits(0.05, 0.15)
 
     def __call__(self, case: Case) -> Finding:
@@ -87,7 +87,9 @@ class PositiveControl(Check):
             return self.unfit("no image of the linear network can be broken")
         held = linear.outcome(attack, breakable, threat).held
         count = int(held.sum())
-        evidence = f"of {len(breakable)} images of a linear network that can be broken at {threat}, {count} hold"
+        evidence = (
+            f"of {len(breakable)} images of a linear network that can be broken at {threat}, {count} are still right"
+        )
         return self.found(count, len(breakable), evidence)
 
     def _linear(self, case: Case) -> tuple[Case, Images, Tensor]:
@@ -123,7 +125,7 @@ class CleanAccuracy(Check):
     more: tuple[float, float] = (0.01, 0.05)
 
     name: ClassVar[str] = "clean-accuracy"
-    title: ClassVar[str] = "Clean accuracy is what the run recorded"
+    title: ClassVar[str] = "Clean accuracy is as recorded"
     asks: ClassVar[str] = "Is the network as accurate on clean images as when it was trained?"
     advice: ClassVar[str] = (
         "Look for pixels that are scaled or normalised twice, other images, another gate policy, or other weights."

@@ -35,10 +35,10 @@ class CountedCompute(Check):
     images: int = 72
 
     name: ClassVar[str] = "counted-compute"
-    title: ClassVar[str] = "The compute is what ran"
-    asks: ClassVar[str] = "Do as many multiply-accumulates run for an image as are recorded for its decisions?"
+    title: ClassVar[str] = "The recorded compute is what ran"
+    asks: ClassVar[str] = "Does an image execute as many multiply-accumulates as are recorded for its decisions?"
     advice: ClassVar[str] = (
-        "Believe no number about compute: count again what always runs and what each block costs, its shortcut apart."
+        "Do not trust numbers about compute: count again what always runs, and the cost of each block without shortcut."
     )
     limits: ClassVar[Limits] = Limits(0.0, 0.05, strict=True)
 

@@ -32,9 +32,9 @@ class FixedRandomness(OnNoise):
     """
 
     name: ClassVar[str] = "fixed-randomness"
-    title: ClassVar[str] = "Without its randomness the network falls"
-    asks: ClassVar[str] = "Does the attack succeed in a large ball, if the noise is known to it and fixed?"
-    advice: ClassVar[str] = "The attack is broken apart from the noise: mend it before more draws are tried."
+    title: ClassVar[str] = "With known noise the network can be broken"
+    asks: ClassVar[str] = "Does the attack break every image at a large ε if the noise is fixed and known to it?"
+    advice: ClassVar[str] = "The attack is wrong even without noise: fix it before using more draws."
     limits: ClassVar[Limits] = Limits(0.05, 0.2)
 
     def look(self, case: Case, images: Images) -> Finding:
@@ -44,8 +44,8 @@ class FixedRandomness(OnNoise):
         known = self._right(case, images, case.threat).double().mean().item()
         fresh = case.outcome(case.attack, images).right.double().mean().item()
         evidence = (
-            f"with the noise known {count} of {len(images)} images hold at {threat}; at {case.threat} "
-            f"{percent(known)} are right, and {percent(fresh)} of fresh draws against the attack itself"
+            f"with known noise {count} of {len(images)} images are still right at {threat}; at {case.threat} "
+            f"{percent(known)} are right, and {percent(fresh)} over fresh draws under the attack itself"
         )
         return self.found(count, len(images), evidence, {"known": known, "fresh": fresh})
 
@@ -86,10 +86,10 @@ class DrawVariance(OnNoise):
     draws: int = 50
 
     name: ClassVar[str] = "draw-variance"
-    title: ClassVar[str] = "Draws agree about attacked images"
+    title: ClassVar[str] = "Draws agree on attacked images"
     asks: ClassVar[str] = "Is an attacked image right under all draws, or under none?"
     advice: ClassVar[str] = (
-        "Report mean, majority, any and all over fresh draws, never one draw: it says as much of luck as of the image."
+        "Report mean, majority, any and all over fresh draws, never a single draw, which is largely chance."
     )
     limits: ClassVar[Limits] = Limits(0.05, 0.2, mild=True)
 
@@ -141,11 +141,11 @@ class FreshDraws(OnNoise):
     draws: int = 5
 
     name: ClassVar[str] = "fresh-draws"
-    title: ClassVar[str] = "The union isn't the unluckiest draw"
-    asks: ClassVar[str] = "Do fresh draws confirm what the union over attacks says of an image?"
+    title: ClassVar[str] = "The worst case is not the unluckiest draw"
+    asks: ClassVar[str] = "Do fresh draws confirm the worst case over attacks for an image?"
     advice: ClassVar[str] = (
-        "Choose the worst attack for an image on some draws and score it on others: a minimum over noisy scores is a "
-        "lucky draw."
+        "Choose the worst attack for an image on some draws and score it on others: a minimum over noisy scores is too "
+        "low by chance."
     )
     limits: ClassVar[Limits] = Limits(0.65, 0.8)
 
@@ -159,8 +159,8 @@ class FreshDraws(OnNoise):
             return self.unfit("draws agree about every attacked image")
         numbers = {"union": said.mean().item(), "fresh": fresh.mean().item()}
         evidence = (
-            f"the union over {self.copies} scorings of the same attacked images is {percent(numbers['union'])}, fresh "
-            f"draws say {percent(numbers['fresh'])}; they differ on {differ} images"
+            f"the worst case over {self.copies} scorings of the same attacked images is {percent(numbers['union'])}, "
+            f"the accuracy over fresh draws {percent(numbers['fresh'])}; they differ on {differ} images"
         )
         return self.found(int((fresh > said).sum()), differ, evidence, numbers)
 

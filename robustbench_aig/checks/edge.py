@@ -37,11 +37,11 @@ class OnTheEdge(OnRight):
     """
 
     name: ClassVar[str] = "on-the-edge"
-    title: ClassVar[str] = "Verdicts don't hang on rounding"
-    asks: ClassVar[str] = "Is every verdict the same where rounding is another, as on another machine?"
+    title: ClassVar[str] = "Predictions do not depend on rounding"
+    asks: ClassVar[str] = "Is every prediction the same with different rounding, as on another machine?"
     advice: ClassVar[str] = (
-        "Other hardware gives these images other verdicts: say so beside the numbers, or train until gates decide "
-        "more clearly and margins are larger."
+        "Other hardware may classify these images differently: report it, or train until gates decide more clearly and "
+        "margins are larger."
     )
     limits: ClassVar[Limits] = Limits(0.02, 0.1)
 
@@ -49,7 +49,7 @@ class OnTheEdge(OnRight):
         """Count the images of which the clean or the attacked version is on the edge."""
         policy = case.subject.deployed()
         if policy.random:
-            return self.unfit(f"under the policy '{case.subject.policy}' no verdict hangs on a single decision")
+            return self.unfit(f"under the policy '{case.subject.policy}' no prediction depends on a single decision")
         versions = (images.pixels, whole(case.attack, case.attacked(images, case.threat)))
         found = [edges(case, policy, pixels, images.labels) for pixels in versions]
         rounding = max(float(each.rounding.max()) for each in found)
@@ -59,9 +59,9 @@ class OnTheEdge(OnRight):
         )
         count = int((turned | thin).sum())
         evidence = (
-            f"of {len(images)} images, clean or attacked, {int(faint.sum())} have a gate logit below {NEAR:g}, on "
-            f"which the verdict of {int(turned.sum())} hangs; that of {int(thin.sum())} hangs on a margin of at most "
-            f"{rounding:.1g}, which is the rounding of this network"
+            f"of {len(images)} images, clean or attacked, {int(faint.sum())} have a gate logit below {NEAR:g}, which "
+            f"decides the prediction for {int(turned.sum())}; {int(thin.sum())} have a margin of at most "
+            f"{rounding:.1g}, the rounding error of this network"
         )
         numbers = {"faint": int(faint.sum()), "by a gate": int(turned.sum()), "by the margin": int(thin.sum())}
         return self.found(count, len(images), evidence, {**numbers, "rounding": rounding})

@@ -25,11 +25,11 @@ class OneMode(Check):
     """A pass as the judge makes it against passes as an attack makes them, without the gates' noise."""
 
     name: ClassVar[str] = "mode"
-    title: ClassVar[str] = "One mode for attack and evaluation"
+    title: ClassVar[str] = "Same mode in attack and evaluation"
     asks: ClassVar[str] = "Does an image have the same logits in the evaluation and in an attack, in any batch?"
     advice: ClassVar[str] = (
-        "Put the network into eval mode with all its parts: where batch-norm takes its statistics from the batch, the "
-        "attacked images of a batch defend or betray each other."
+        "Put all parts of the network into eval mode: if batch norm uses the statistics of the batch, the attacked "
+        "images of a batch influence each other."
     )
     limits: ClassVar[Limits] = Limits(0.0, 0.05)
 
@@ -47,9 +47,11 @@ class OneMode(Check):
                 attacked = torch.cat([logits_of(model, part, policy) for part in parts]).flip(0)
         count = int((differs(judged, attacked, SAME) & ~by_itself).sum())
         if bool(by_itself.all()):
-            return self.unfit("the logits change from pass to pass (see randomness), which hides the effect of a mode")
+            return self.unfit(
+                "the logits change from pass to pass (see randomness), so the effect of a mode cannot be seen"
+            )
         named = f"; in training mode: {', '.join(sorted(training)[:3])}" if training else ""
-        stored = f"; a pass changes what is stored in {', '.join(changed[:3])}" if changed else ""
+        stored = f"; a pass changes the buffers of {', '.join(changed[:3])}" if changed else ""
         evidence = f"{count} of {len(images)} images have other logits in an attack than in the evaluation"
         return self.found(count, len(images), f"{evidence}{named}{stored}", {"parts in training mode": len(training)})
 

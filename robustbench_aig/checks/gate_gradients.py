@@ -45,10 +45,10 @@ class GatePath(OnRight):
 
     name: ClassVar[str] = "gate-path"
     title: ClassVar[str] = "The gradient passes the gates"
-    asks: ClassVar[str] = "Does the attack's gradient say how the gates' decisions would move?"
+    asks: ClassVar[str] = "Does the attack's gradient include the gates' decisions?"
     advice: ClassVar[str] = (
-        "Decide with a straight-through gradient, or attack through leaded, soft or score-function gradients: an "
-        "attack that takes the path for given can't move it."
+        "Use a straight-through gradient, or attack with leaded, soft or score-function gradients: an attack that "
+        "treats the path as constant cannot change it."
     )
     limits: ClassVar[Limits] = Limits(0.05, 0.5)
 
@@ -61,11 +61,11 @@ class GatePath(OnRight):
         count = int(((share < self.least) | masked.any(1)).sum())
         numbers = {"median share": share.median().item(), "median cosine": agreement.median().item()}
         evidence = (
-            f"in the median the part of the gradient that passes the gates is {percent(numbers['median share'])} as "
-            f"long as the whole, and the cosine of the gradients with and without it {numbers['median cosine']:.2f}"
+            f"in the median the norm of the gradient through the gates is {percent(numbers['median share'])} of the "
+            f"whole gradient's, and the cosine of the gradients with and without it is {numbers['median cosine']:.2f}"
         )
         cut = [str(gate) for gate, images_of in enumerate(masked.sum(0).tolist(), 1) if images_of]
-        said = f"; no gradient tells how the logits move of gate {', '.join(cut)} of {masked.shape[1]}" if cut else ""
+        said = f"; no gradient reaches the logits of gate {', '.join(cut)} of {masked.shape[1]}" if cut else ""
         return self.found(count, len(images), evidence + said, {**numbers, "gates without a gradient": len(cut)})
 
     def cost(self, case: Case) -> Cost:
@@ -101,8 +101,8 @@ class Signal(OnNoise):
     good: float = 0.9
 
     name: ClassVar[str] = "eot-signal"
-    title: ClassVar[str] = "Gradients over draws are signal"
-    asks: ClassVar[str] = "Do two independent estimates of the attack's gradient point the same way?"
+    title: ClassVar[str] = "Gradients over draws agree"
+    asks: ClassVar[str] = "Do two independent estimates of the attack's gradient have the same direction?"
     advice: ClassVar[str] = "Attack with gradients over more draws (gates.draws), or through soft gates."
     limits: ClassVar[Limits] = Limits(0.1, 0.5)
 
@@ -114,7 +114,7 @@ class Signal(OnNoise):
         enough = next((count for count, median in medians.items() if median >= self.good), None)
         count = int((found[own] < self.least).sum())
         said = ", ".join(f"{median:.2f} with {draws}" for draws, median in medians.items())
-        evidence = f"median cosine of two estimates: {said} draws; the attack takes {own}"
+        evidence = f"median cosine of two estimates: {said} draws; the attack uses {own}"
         return self.found(count, len(images), evidence, _numbers(medians, enough))
 
     def _cosines(self, case: Case, images: Images, draws: int) -> Tensor:

@@ -42,9 +42,9 @@ class GateModes(Rivals):
     """The same attack with other gradients past the gates."""
 
     name: ClassVar[str] = "gate-modes"
-    title: ClassVar[str] = "Other ways past the gates break no more"
-    asks: ClassVar[str] = "Does the attack break what it would with another gradient past the gates?"
-    advice: ClassVar[str] = "Let the headline be the union over gate modes (suite adaptive): this one alone misleads."
+    title: ClassVar[str] = "Other gradients through the gates break no more"
+    asks: ClassVar[str] = "Does the attack break what it would with another gradient through the gates?"
+    advice: ClassVar[str] = "Report the worst case over gate modes (suite adaptive): this one alone is too weak."
     limits: ClassVar[Limits] = Limits(0.05, 0.15)
 
     def rivals(self, case: Case) -> Mapping[str, Attack] | str:

@@ -32,11 +32,11 @@ class Randomness(Check):
     passes: int = 10
 
     name: ClassVar[str] = "randomness"
-    title: ClassVar[str] = "As random as it says"
-    asks: ClassVar[str] = "Do repeated passes agree, unless the gate policy is a random one?"
+    title: ClassVar[str] = "The network is as random as its policy says"
+    asks: ClassVar[str] = "Do repeated passes agree, unless the gate policy is random?"
     advice: ClassVar[str] = (
         "Evaluate it under a policy that says what it does: a random network needs gradients over draws and fresh "
-        "draws to score it."
+        "draws for scoring."
     )
     limits: ClassVar[Limits] = Limits(0.0, 0.05, strict=True)
 
@@ -82,10 +82,10 @@ class NoiseScope(Check):
 
     name: ClassVar[str] = "noise-scope"
     title: ClassVar[str] = "The noise belongs to the image"
-    asks: ClassVar[str] = "With its noise held, are an image's logits the same in any batch and any order?"
+    asks: ClassVar[str] = "With the same noise, are an image's logits the same in any batch and any order?"
     advice: ClassVar[str] = (
-        "Draw each image's noise from its own stream, as the policies of robustbench_aig.gating do: else neither "
-        "frozen noise nor a paired comparison means what it says."
+        "Draw each image's noise from its own stream, as the policies of robustbench_aig.gating do. Otherwise frozen "
+        "noise and paired comparisons are wrong."
     )
     limits: ClassVar[Limits] = Limits(0.0, 0.05)
 

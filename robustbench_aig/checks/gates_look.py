@@ -43,10 +43,10 @@ class GatesLook(Check):
 
     name: ClassVar[str] = "gates-look"
     title: ClassVar[str] = "Gates decide by the image"
-    asks: ClassVar[str] = "Does the image decide what at least half of the gates do?"
+    asks: ClassVar[str] = "Do at least half of the gates decide by the image?"
     advice: ClassVar[str] = (
-        "There is little choice that an attack could change: compare with one path for all images (rungs R7 and R7b of "
-        "aigrob attack --ladder) before anything is said of adaptive gates, or train gates that look."
+        "An attack has few decisions to change: compare with one path for all images (R7 and R7b of aigrob attack "
+        "--ladder) before drawing conclusions about adaptive gates, or train gates that depend on the image."
     )
     limits: ClassVar[Limits] = OfGates(0.5, 0.5, mild=True)
 
@@ -56,12 +56,12 @@ class GatesLook(Check):
             return self.unfit("no gate looks at the image")
         found = _dependence(case, case.images.pick(slice(self.images)))
         if found is None:
-            return self.unfit("the network throws dice of its own, or there are fewer than three images")
+            return self.unfit("the network is random by itself, or there are fewer than three images")
         gates, hardly = len(found.gates), len(found.gates) - found.deciding - found.unclear
         share = found.explained.value if found.explained else 0.0
         evidence = (
-            f"{found.deciding} of {gates} gates decide by the image, of {found.unclear} these {found.n} images are too "
-            f"few to tell; the image explains {percent(round(share, 3))} of the variance of all decisions, and "
+            f"{found.deciding} of {gates} gates decide by the image, for {found.unclear} these {found.n} images are "
+            f"too few to decide; the image explains {percent(round(share, 3))} of the variance of all decisions, and "
             f"{found.n} images take {found.paths} path{'s' * (found.paths > 1)}"
         )
         numbers = {"deciding": found.deciding, "unclear": found.unclear, "explained": share, "paths": found.paths}

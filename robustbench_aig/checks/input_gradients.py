@@ -29,11 +29,11 @@ class ZeroGradient(OnRight):
     images: int = 192
 
     name: ClassVar[str] = "zero-gradient"
-    title: ClassVar[str] = "Zero gradients"
+    title: ClassVar[str] = "Every image has a gradient"
     asks: ClassVar[str] = "Does a gradient reach every image?"
     advice: ClassVar[str] = (
-        "Attack through a surrogate with a gradient (BPDA), by transfer and without gradients: what white-box attacks "
-        "say of these images isn't robustness."
+        "Attack through a surrogate with a gradient (BPDA), by transfer and without gradients: white-box attacks do "
+        "not measure the robustness of these images."
     )
     limits: ClassVar[Limits] = Limits(0.0, 0.02)
 
@@ -67,11 +67,9 @@ class Underflow(OnRight):
     agreement: float = 0.9
 
     name: ClassVar[str] = "cross-entropy-underflow"
-    title: ClassVar[str] = "Underflow of the cross-entropy"
-    asks: ClassVar[str] = "Is the gradient of the cross-entropy in float32 what it is in exact arithmetic?"
-    advice: ClassVar[str] = (
-        "Attack the margin or the DLR loss: what holds against the cross-entropy alone is underflow, not robustness."
-    )
+    title: ClassVar[str] = "The cross-entropy does not underflow"
+    asks: ClassVar[str] = "Is the gradient of the cross-entropy in float32 the same as in float64?"
+    advice: ClassVar[str] = "Attack the margin or the DLR loss: robustness to the cross-entropy alone is underflow."
     limits: ClassVar[Limits] = Limits(0.1, 0.3)
 
     def look(self, case: Case, images: Images) -> Finding:
@@ -81,8 +79,8 @@ class Underflow(OnRight):
         lost = zero(single) & live
         other = ~zero(single) & self._is_another(case, images, single)
         evidence = (
-            f"in float32 the cross-entropy of {int(lost.sum())} of {len(images)} images has no gradient though the "
-            f"margin has one, and that of {int(other.sum())} another than in float64"
+            f"in float32 the cross-entropy of {int(lost.sum())} of {len(images)} images has no gradient although the "
+            f"margin has one; for {int(other.sum())} it differs from that in float64"
         )
         return self.found(int((lost | other).sum()), len(images), evidence, {"lost": lost.double().mean().item()})
 
@@ -111,11 +109,11 @@ class FiniteDifferences(OnRight):
     error: float = 0.5
 
     name: ClassVar[str] = "finite-differences"
-    title: ClassVar[str] = "The gradient is that of the network"
-    asks: ClassVar[str] = "Does the network change along its gradient as the gradient says?"
+    title: ClassVar[str] = "The gradient is the slope of the network"
+    asks: ClassVar[str] = "Does the network change along its gradient as the gradient predicts?"
     advice: ClassVar[str] = (
-        "Something in the network is not differentiable or has a gradient of its own making: attack it through a "
-        "smooth surrogate and without gradients."
+        "Part of the network is not differentiable, or its gradient is replaced by another: attack it through a smooth "
+        "surrogate and without gradients."
     )
     limits: ClassVar[Limits] = Limits(0.02, 0.1)
 
@@ -123,7 +121,7 @@ class FiniteDifferences(OnRight):
         """Count the images on which they disagree."""
         width = self.width(case)
         if case.exact is None:
-            return self.unfit("the network can't be run in float64")
+            return self.unfit("the network cannot run in float64")
         errors = self.errors(case, case.exact, images, width)
         count, median = int((errors > self.error).sum()), errors.median().item()
         evidence = (
@@ -163,11 +161,11 @@ class Shattered(FiniteDifferences):
     """The same over a sixteenth of epsilon: whether the slope holds for as far as a small step of an attack."""
 
     name: ClassVar[str] = "shattered-gradient"
-    title: ClassVar[str] = "The gradient holds for a step"
-    asks: ClassVar[str] = "Does the gradient say what happens over a sixteenth of epsilon?"
+    title: ClassVar[str] = "The gradient is valid over a step"
+    asks: ClassVar[str] = "Does the gradient predict the change over a sixteenth of ε?"
     advice: ClassVar[str] = (
-        "The gradient is that of a point and says little of its surroundings: attack with differences over larger "
-        "distances (gates=evolution) and with Square."
+        "The gradient is valid only very near the image: attack with differences over larger distances "
+        "(gates=evolution) and with Square."
     )
     limits: ClassVar[Limits] = Limits(0.2, 0.5)
 
@@ -187,25 +185,27 @@ class StepSaturation(OnRight):
     reach: float = 0.95
 
     name: ClassVar[str] = "step-saturation"
-    title: ClassVar[str] = "FGSM takes a full step"
-    asks: ClassVar[str] = "Does one signed step use the whole of epsilon?"
-    advice: ClassVar[str] = "Do not read FGSM's accuracy: gradients that are exactly zero make its step a short one."
+    title: ClassVar[str] = "FGSM uses the whole ε"
+    asks: ClassVar[str] = "Does one signed step use the whole ε?"
+    advice: ClassVar[str] = "Ignore the accuracy under FGSM: gradients that are exactly zero make its step too short."
     limits: ClassVar[Limits] = Limits(0.05, 0.2)
 
     def look(self, case: Case, images: Images) -> Finding:
         """Count the images whose step is too short."""
         threat = case.threat
         if not threat.ball.pixelwise:
-            return self.unfit(f"a step in {threat.ball.symbol} moves each pixel as its gradient says")
+            return self.unfit(
+                f"a step in {threat.ball.symbol} moves each pixel by an amount that depends on its gradient"
+            )
         fgsm = Fgsm(FgsmRecipe())
         change = (whole(fgsm, case.results(fgsm, images, threat)) - images.pixels).abs()
         room = (images.pixels >= threat.value) & (images.pixels <= 1 - threat.value)
         inner = room.flatten(1).any(1)
         if not bool(inner.any()):
-            return self.unfit(f"no pixel is further than {threat} from the ends of its range")
+            return self.unfit(f"no pixel is further than {threat} from the ends of the pixel range")
         reached = ((change * room).flatten(1).sum(1) / room.flatten(1).sum(1).clamp_min(1) / threat.value)[inner]
         count, mean = int((reached < self.reach).sum()), reached.mean().item()
-        evidence = f"where the box leaves room FGSM moves a pixel by {percent(mean)} of epsilon on average"
+        evidence = f"away from the ends of the pixel range FGSM moves a pixel by {percent(mean)} of ε on average"
         return self.found(count, len(reached), evidence, {"mean reach": mean})
 
     def cost(self, case: Case) -> Cost:

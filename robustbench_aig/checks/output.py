@@ -12,6 +12,7 @@ from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.passes import logits_of
 from robustbench_aig.checks.thresholds import Limits
 
+# float32's error in a sum of ten to a thousand shares.
 _ROUNDING = 1e-5
 
 
@@ -21,9 +22,9 @@ class Logits(Check):
 
     name: ClassVar[str] = "logits"
     title: ClassVar[str] = "Outputs are logits"
-    asks: ClassVar[str] = "Does the network return logits, and not probabilities?"
+    asks: ClassVar[str] = "Does the network return logits, not probabilities?"
     advice: ClassVar[str] = (
-        "Return what goes into the softmax: a loss over probabilities takes the softmax twice, which flattens it."
+        "Return the input of the softmax: a loss on probabilities applies the softmax twice, which flattens it."
     )
     limits: ClassVar[Limits] = Limits(0.05, 0.5)
 

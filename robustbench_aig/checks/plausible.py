@@ -26,6 +26,7 @@ Change = Callable[[Tensor], Tensor]
 """From images (B, C, H, W) in [0, 1] to what a network may have been made for."""
 
 _COLOURS = "RGB"
+# Mean and standard deviation that torchvision's weights were trained with.
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CONTRASTS = {"a quarter of": 0.25, "half": 0.5, "twice": 2.0, "four times": 4.0}
 
@@ -64,11 +65,11 @@ class PlausibleInput(Check):
     choosing: int = 96
 
     name: ClassVar[str] = "plausible-input"
-    title: ClassVar[str] = "No other input or order of classes fits better"
-    asks: ClassVar[str] = "Are as many images right as in any other order of classes or channels, or scale of pixels?"
+    title: ClassVar[str] = "No other input format or order of classes fits better"
+    asks: ClassVar[str] = "Is accuracy as high as with any other order of classes or channels, or scale of pixels?"
     advice: ClassVar[str] = (
-        "Give the network the images and labels that it was trained with: look at the order of classes and channels, "
-        "the range of pixels, and for a normalisation that is missing, done twice or another one."
+        "Use images and labels in the format of the training: look at the order of classes and channels, the range of "
+        "pixels, and for a normalisation that is missing, applied twice, or different."
     )
     limits: ClassVar[Limits] = Limits(0.02, 0.05)
 
@@ -76,7 +77,7 @@ class PlausibleInput(Check):
         """Count the images by which more are right under the best alternative."""
         images = case.images.pick(slice(self.images))
         if len(images) < 2:
-            return self.unfit("some images must choose an alternative, and others judge it")
+            return self.unfit("too few images: some must choose the best alternative, and others judge it")
         first = min(self.choosing, len(images) // 2)
         few, rest = images.pick(slice(first)), images.pick(slice(first, None))
         plain = _logits(case, few)
@@ -86,8 +87,8 @@ class PlausibleInput(Check):
         gained, lost = _compared(case, found[best], rest, right)
         before, count, n = int((right.argmax(1) == rest.labels).sum()), max(0, gained - lost), len(rest)
         evidence = (
-            f"of {n} images {percent(before / n)} are right as they are; {best}, the best of {len(found)} "
-            f"alternatives, {gained} more are, and {lost} no longer"
+            f"{percent(before / n)} of {n} images are right as they are; {best}, the best of {len(found)} "
+            f"alternatives, {gained} more are right, and {lost} are no longer right"
         )
         numbers = {"as they are": before / n, "best alternative": (before + gained - lost) / n}
         paired = paired_interval(gained, lost, n)
@@ -142,6 +143,7 @@ def fitted(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:
 def inputs(pixels: Tensor) -> dict[str, Change]:
     """By name, what a network may expect in place of images (N, C, H, W) in [0, 1]."""
     channels = pixels.shape[1]
+    # Images of one colour would divide by zero.
     own = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3)).clamp_min(1e-3)
     moments = {"their own mean and std": own, "a mean and std of 0.5": (own[0] * 0 + 0.5, own[0] * 0 + 0.5)}
     if channels == len(_COLOURS):

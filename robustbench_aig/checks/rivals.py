@@ -41,7 +41,7 @@ class Rivals(OnRight):
         won = {name: int(of_rival.sum()) for name, of_rival in lost.items()}
         count = int(torch.stack(list(lost.values())).any(0).sum()) if lost else 0
         said = ", ".join(f"{name} {number}" for name, number in won.items() if number) or "none"
-        evidence = f"of {len(images)} images {len(left)} hold; broken by a rival: {said}"
+        evidence = f"{len(left)} of {len(images)} images are still right; of these other attacks break: {said}"
         return self.found(count, len(images), evidence, {name: number / len(images) for name, number in won.items()})
 
     def believed(self, case: Case) -> Sequence[Attack]:

@@ -126,7 +126,7 @@ def estimate(case: Case, checks: Sequence[Check]) -> Cost:
 def run_checks(case: Case, checks: Sequence[Check]) -> Iterator[Finding]:
     """The findings, one after the other as they are made.
 
-    A check that crashes is a fail: what couldn't be asked wasn't answered well. One whose attack can't work on such a
+    A check that crashes fails, because its question was not answered. A check whose attack cannot work on such a
     network is n/a.
     """
     for check in checks:

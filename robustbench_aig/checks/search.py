@@ -23,10 +23,10 @@ class SingleStep(Rivals):
     """FGSM with the same gradients against the whole search."""
 
     name: ClassVar[str] = "single-step"
-    title: ClassVar[str] = "Iterations beat a single step"
-    asks: ClassVar[str] = "Does the attack break whatever FGSM breaks?"
+    title: ClassVar[str] = "A single step breaks no more"
+    asks: ClassVar[str] = "Does the attack break every image that FGSM breaks?"
     advice: ClassVar[str] = (
-        "Mend the attack: a step that is too small or too large, too few steps, or gradients that mislead it."
+        "Fix the attack: its step is too small or too large, its steps are too few, or its gradients mislead it."
     )
     limits: ClassVar[Limits] = Limits(0.02, 0.05)
 
@@ -41,7 +41,7 @@ class MoreSteps(Rivals):
     """The same attack with twice as many steps."""
 
     name: ClassVar[str] = "more-steps"
-    title: ClassVar[str] = "More steps change nothing"
+    title: ClassVar[str] = "More steps break no more"
     asks: ClassVar[str] = "Does the attack break as much as with twice as many steps?"
     advice: ClassVar[str] = "Give the attack more steps until doubling them changes nothing."
     limits: ClassVar[Limits] = Limits(0.02, 0.05)
@@ -60,7 +60,7 @@ class Restarts(Rivals):
     """Twice as many restarts: ten against five, and four against two where every step draws fresh noise anyway."""
 
     name: ClassVar[str] = "restarts"
-    title: ClassVar[str] = "More restarts change nothing"
+    title: ClassVar[str] = "More restarts break no more"
     asks: ClassVar[str] = "Does the attack break as much from five starting points as from twice as many?"
     advice: ClassVar[str] = "Give the attack more restarts until doubling them changes nothing."
     limits: ClassVar[Limits] = Limits(0.02, 0.05)
@@ -74,7 +74,7 @@ class Restarts(Rivals):
         if not (isinstance(case.attack, GradientAttack) and hasattr(case.attack.recipe, "restarts")):
             return "the attack has no restarts"
         if not getattr(case.attack.recipe, "random_start", True):
-            return "the attack begins at the image itself"
+            return "the attack starts at the image itself"
         return {f"{2 * _starts(case)} restarts": varied(case, restarts=2 * _starts(case))}
 
 
@@ -88,7 +88,7 @@ class Losses(Rivals):
     name: ClassVar[str] = "losses"
     title: ClassVar[str] = "Other losses break no more"
     asks: ClassVar[str] = "Does the attack break what it would with another loss?"
-    advice: ClassVar[str] = "Let the headline be the union over losses: this one alone misleads."
+    advice: ClassVar[str] = "Report the worst case over losses: this one alone is too weak."
     limits: ClassVar[Limits] = Limits(0.05, 0.15)
 
     def rivals(self, case: Case) -> Mapping[str, Attack]:

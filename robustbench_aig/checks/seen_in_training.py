@@ -38,8 +38,8 @@ class SeenInTraining(Check):
 
     name: ClassVar[str] = "seen-in-training"
     title: ClassVar[str] = "Test images are new to the network"
-    asks: ClassVar[str] = "Are the test images none of the training's, and no easier than validation images?"
-    advice: ClassVar[str] = "Test on other images: of those that it has learned a network says little about new ones."
+    asks: ClassVar[str] = "Are the test images not among the training images, and no easier than validation images?"
+    advice: ClassVar[str] = "Test on other images: accuracy on training images says little about new images."
     limits: ClassVar[Limits] = Limits(0.01, 0.05)
 
     def __call__(self, case: Case) -> Finding:
@@ -51,14 +51,14 @@ class SeenInTraining(Check):
 
     def _shared(self, case: Case) -> Finding:
         if not case.training:
-            return self.unfit("the images of the training aren't known")
+            return self.unfit("the training images are not known")
         number = sum(map(len, case.training))
         if number * case.images.pixels[0].numel() > self.most:
-            return self.unfit(f"{number:,} images of the training are too many to compare with")
+            return self.unfit(f"{number:,} training images are too many to compare with")
         own = digests(case.images.pixels[: self.images])
         known = torch.cat([digests_of(images) for images in case.training])
         count = int(torch.isin(own, known.to(own.device)).sum())
-        evidence = f"of {len(own)} test images {count} are among the {number:,} that are for training"
+        evidence = f"of {len(own)} test images {count} are among the {number:,} training images"
         return self.found(count, len(own), evidence)
 
     def _easy(self, case: Case) -> Finding:
@@ -68,7 +68,9 @@ class SeenInTraining(Check):
         above = exact(right, of).high
         warn, fail = (above + more for more in self.more)
         if fail >= 1:
-            return self.unfit(f"{percent(right / of)} of {of} validation images are right: more is no sign")
+            return self.unfit(
+                f"{percent(right / of)} of {of} validation images are right, so a higher accuracy would be no sign"
+            )
         scores = case.clean[: self.images]
         count = int((scores > 0.5).sum())
         evidence = (

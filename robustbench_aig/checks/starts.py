@@ -72,11 +72,9 @@ class DistinctStarts(Check):
     chance: float = 0.05
 
     name: ClassVar[str] = "distinct-starts"
-    title: ClassVar[str] = "Every image and restart begins elsewhere"
-    asks: ClassVar[str] = "Does the attack begin at another point of the ball for every image and every restart?"
-    advice: ClassVar[str] = (
-        "Draw the start of every image and restart anew: what one start misses, the same start misses everywhere."
-    )
+    title: ClassVar[str] = "Every image and restart has its own start"
+    asks: ClassVar[str] = "Does the attack start at a different point of the ball for every image and every restart?"
+    advice: ClassVar[str] = "Draw a new start for every image and restart: repeating the same start finds nothing new."
     limits: ClassVar[Limits] = Limits(0.05, 0.2)
 
     def __call__(self, case: Case) -> Finding:
@@ -90,7 +88,7 @@ class DistinctStarts(Check):
             moved = flat.threat.distance(start, torch.zeros_like(start)) > _AWAY * flat.threat.value
             if bool(moved.any()):
                 return self._compared(attack, (flat, other), start, moved)
-        return self.unfit("the attack begins at the image itself")
+        return self.unfit("the attack starts at the image itself")
 
     def _compared(self, attack: Attack, cases: tuple[Case, Case], start: Tensor, moved: Tensor) -> Finding:
         reach = _SAME * cases[0].threat.value
@@ -101,8 +99,8 @@ class DistinctStarts(Check):
         stuck = self._stuck(attack, cases, reach)[moved]
         count, n = int((shared | fixed | stuck).sum()), len(own)
         evidence = (
-            f"of {n} images {int(shared.sum())} begin where others do, {int(fixed.sum())} where they do with "
-            f"another seed, and {int(stuck.sum())} at one point in all restarts"
+            f"of {n} images {int(shared.sum())} start where another image does, {int(fixed.sum())} start at the same "
+            f"point with another seed, and {int(stuck.sum())} at the same point in all restarts"
         )
         return self.found(count, n, evidence)
 

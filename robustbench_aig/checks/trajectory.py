@@ -35,8 +35,8 @@ class Convergence(OnRight):
 
     name: ClassVar[str] = "convergence"
     title: ClassVar[str] = "The loss has converged"
-    asks: ClassVar[str] = "Where the attack fails, has its loss stopped rising?"
-    advice: ClassVar[str] = "Give the attack more steps, or larger ones: it was stopped on its way."
+    asks: ClassVar[str] = "For images that the attack does not break, has its loss stopped rising?"
+    advice: ClassVar[str] = "Give the attack more steps, or larger ones: it stopped too early."
     limits: ClassVar[Limits] = Limits(0.1, 0.3)
 
     def look(self, case: Case, images: Images) -> Finding:
@@ -50,7 +50,7 @@ class Convergence(OnRight):
         values = way.values.cummax(0).values
         last = min(10, len(values) // 5)
         if not last:
-            return self.unfit(f"a way of {len(values)} steps is too short to tell")
+            return self.unfit(f"{len(values)} steps are too few to decide")
         extent = values[-1] - way.values.amin(0)
         rising = (values[-1] - values[-1 - last]) > self.rise * extent
         failed = (way.margins > 0).all(0)
@@ -74,8 +74,8 @@ class SilentSuccess(OnRight):
     """
 
     name: ClassVar[str] = "silent-success"
-    title: ClassVar[str] = "No success is thrown away"
-    asks: ClassVar[str] = "Does the attack return a success whenever it passes one?"
+    title: ClassVar[str] = "The attack returns its successes"
+    asks: ClassVar[str] = "Does the attack return an adversarial image whenever it finds one?"
     advice: ClassVar[str] = "Let the attack return its best iterate, not its last (keep=best)."
     limits: ClassVar[Limits] = Limits(0.01, 0.05)
 
@@ -87,7 +87,9 @@ class SilentSuccess(OnRight):
         way = way_of(case, attack, images)
         passed, returned = case.judged(way.best, images), case.judged(way.returned, images)
         count, n = int((passed.lost & returned.held).sum()), len(images)
-        evidence = f"{int(passed.lost.sum())} of {n} images were lost on the way, {count} of them hold in the end"
+        evidence = (
+            f"{int(passed.lost.sum())} of {n} images were misclassified at some step, {count} of them not at the end"
+        )
         return self.found(count, n, evidence)
 
     def cost(self, case: Case) -> Cost:
@@ -141,9 +143,9 @@ class Way:
 def tracked(attack: object) -> GradientAttack | str:
     """An attack whose way can be seen, or why it can't."""
     if not isinstance(attack, GradientAttack):
-        return "the way of an attack that isn't one of our gradient attacks isn't seen"
+        return "the steps of attacks other than our gradient attacks are not recorded"
     if getattr(attack.recipe, "keep", "last") == "first" or getattr(attack.recipe, "restarts", 1) > 1:
-        return "the attack stops at its first success, or begins again"
+        return "the attack stops at its first success, or restarts"
     return attack
 
 

@@ -26,14 +26,14 @@ COMMANDS = {
     "train": (f"{_CLI}.train:train", "Train networks, by default a gated ResNet and its plain twin."),
     "attack": (f"{_CLI}.attack:attack", "Attack trained networks, write the sample table and the report."),
     "import": (f"{_CLI}.import_:import_", "Make a run of weights that were trained elsewhere."),
-    "inspect": (f"{_CLI}.inspect:inspect", "Show which blocks a network executes, and what each is worth."),
-    "check": (f"{_CLI}.check:check", "Ask whether what attacks say of a network deserves belief."),
-    "report": (f"{_CLI}.report:report", "Render a report, or the page of a run, anew."),
-    "compare": (f"{_CLI}.compare:compare", "Say what two reports tell differently."),
+    "inspect": (f"{_CLI}.inspect:inspect", "Show which blocks a network executes, and how much each contributes."),
+    "check": (f"{_CLI}.check:check", "Check whether robust accuracies can be trusted."),
+    "report": (f"{_CLI}.report:report", "Render a report, or the page of a run, again."),
+    "compare": (f"{_CLI}.compare:compare", "Compare two reports: which differences are significant?"),
     "leaderboard": (f"{_CLI}.leaderboard:leaderboard", "Rank the networks of many reports on one page."),
     "models": (f"{_CLI}.models:models", "List the networks that can be trained."),
     "attacks": (f"{_CLI}.attacks:attacks", "List the attacks and suites."),
-    "bench": ("benchmarks.bench:bench", "Measure speed beside what others do; in a checkout."),
+    "bench": ("benchmarks.bench:bench", "Measure speed beside common alternatives; in a checkout."),
 }
 """Name to target and help, so that `aigrob --help` needn't import what takes seconds."""
 
@@ -105,7 +105,7 @@ class App(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise Interrupted("interrupted; what was finished is on disk") from None
+            raise Interrupted("interrupted; finished work is on disk") from None
 
 
 def _reach_checkout(command: str, module: str) -> None:
@@ -157,7 +157,7 @@ Examples:
 @click.version_option(robustbench_aig.__version__, prog_name="aigrob")
 @click.pass_context
 def app(ctx: click.Context) -> None:
-    """Measure networks that choose their own computation, and their plain twins, under attack."""
+    """Attack gated networks, which decide per image which layers to run, and their plain twins."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

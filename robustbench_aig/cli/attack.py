@@ -21,7 +21,7 @@ from robustbench_aig.cli.worker_processes import companions, is_companion
 from robustbench_aig.commands import with_flag
 from robustbench_aig.corruptions.names import NAMES
 from robustbench_aig.errors import AigrobError, AttackError, InputError, Interrupted
-from robustbench_aig.policies import DETERMINISTIC, POLICIES, USUAL
+from robustbench_aig.policies import DETERMINISTIC, POLICIES, STOCHASTIC, USUAL
 
 if TYPE_CHECKING:
     from robustbench_aig.evaluation import Evaluator
@@ -33,20 +33,20 @@ Examples:
   aigrob attack --eps 0.5/255 --eps 1/255 --eps 2/255 --limit 1000
   aigrob attack digits-aig14-s0 --policy argmax --attack pgd --eps 8/255
   aigrob attack --suite adaptive --eps 1/255 --limit 500
-      every way past the gates that we know
+      all gate-aware attacks
   aigrob attack --attack apgd:gates=leaded,gates.slope=3 --attack transfer:source=RUN
   aigrob attack --norm l2 --eps 0.25
   aigrob attack --ladder --attack fgsm --attack pgd
-      every control of the newest gated run; aigrob train --ladder makes the missing
+      ablation of the newest gated run; aigrob train --ladder trains missing networks
   aigrob attack --defence none --defence jpeg:75 --attack fgsm
       both networks, with and without JPEG compression in front
   aigrob attack --corruption all
-      noise, blur, colours and compression at five severities, and no attack
+      noise, blur, colours and compression at five severities, without attacks
   aigrob attack --corruptions CIFAR-10-C --eps 1/255
       the corruptions of a published test set, and the default attacks
   aigrob attack --model examples.skipnet:network --weights skipnet.safetensors --data digits
   aigrob attack --eps 4/255 --resume
-      goes on where the same command was interrupted
+      continues the same command after an interruption
   aigrob attack --suite quick --eps 1/255 --processes 8
       on 8 CPU cores, which share the images
   torchrun --nproc-per-node 8 -m robustbench_aig.cli attack --eps 4/255
@@ -62,7 +62,7 @@ Examples:
     type=options.ball,
     multiple=True,
     metavar="E",
-    help="Radius of the ball, repeatable: 4/255, 0.5/255, 0.03.  "
+    help="Perturbation budget ε, repeatable: 4/255, 0.5/255, 0.03.  "
     f"[default: {options.radii(LARGE_EPS)}; below 24 pixels {options.radii(SMALL_EPS)}]",
 )
 @options.norm_option
@@ -71,7 +71,7 @@ Examples:
     "attacks",
     multiple=True,
     metavar="NAME[:KEY=VALUE,…]",
-    help="An attack, repeatable, instead of a suite; with changes to its recipe, like pgd:steps=50,gates=open.",
+    help="An attack instead of a suite, repeatable; with changes to its recipe, like pgd:steps=50,gates=open.",
 )
 @click.option("--suite", default="default", show_default=True, metavar="NAME", help="A suite of attacks.")
 @click.option(
@@ -80,14 +80,14 @@ Examples:
     multiple=True,
     metavar="NAME[:SEVERITY]",
     help="A common corruption at one or all of five severities, repeatable, or all: "
-    f"{', '.join(NAMES)}. Without --attack, --suite, --eps or --norm nothing else is run.",
+    f"{', '.join(NAMES)}. Without --attack, --suite, --eps or --norm no attacks are run.",
 )
 @click.option(
     "--corruptions",
     "corruption_files",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Read corrupted images from files as CIFAR-10-C's, whose names --corruption then chooses from.  "
+    help="Read corrupted images from files like those of CIFAR-10-C; --corruption then takes their names.  "
     "[default: compute them]",
 )
 @click.option(
@@ -95,14 +95,15 @@ Examples:
     "policies",
     multiple=True,
     metavar="NAME",
-    help=f"How gated networks decide when deployed, repeatable: {', '.join(POLICIES)}. With majority and static all "
-    "images take one path; with known gates are sampled once, by dice that the attacker knows.  "
-    f"[default: {' and '.join(USUAL)}; a --model {DETERMINISTIC}, which is its own threshold]",
+    help=f"How gates decide at test time, repeatable: {', '.join(POLICIES)}. {DETERMINISTIC} is deterministic, "
+    f"{STOCHASTIC} stochastic. With majority and static all images take one path; with known, gates are sampled "
+    "once, with noise that the attacker knows.  "
+    f"[default: {' and '.join(USUAL)}; for a --model only {DETERMINISTIC}, its own threshold]",
 )
 @click.option(
     "--ladder",
     is_flag=True,
-    help="The gated RUN, or the newest, with all its controls: what each cause of its robustness is worth.",
+    help="Ablation: the gated RUN, or the newest, with networks that differ from it in one thing each.",
 )
 @options.own_options
 @options.defence_option
@@ -118,20 +119,20 @@ Examples:
     default=10,
     show_default=True,
     metavar="K|exact",
-    help="Scoring passes per image of random gates; or exact, all that at most 12 gates can decide, by probability.",
+    help="Scoring draws per image for stochastic gates; exact evaluates all patterns of at most 12 gates.",
 )
 @click.option(
     "--amp/--no-amp",
     default=None,
-    help="Let our own attacks work in bfloat16; what they find is judged in float32.  "
-    "[default: where the hardware does, from 24 pixels on]",
+    help="Run our own attacks in bfloat16; results are judged in float32.  "
+    "[default: if the hardware supports it, from 24 pixels on]",
 )
-@click.option("--keep-images", is_flag=True, help="Store every attacked image, not 64 per evaluation.")
+@click.option("--keep-images", is_flag=True, help="Store all attacked images, not only 64 per evaluation.")
 @click.option(
     "--latency/--no-latency",
     default=True,
     show_default=True,
-    help="At the end measure how much longer gated networks take for attacked images.",
+    help="At the end, measure how much longer gated networks take for attacked images.",
 )
 @click.option(
     "--processes",
@@ -140,17 +141,17 @@ Examples:
     show_default=True,
     metavar="N",
     help="Share the work among N processes on this machine; on a CPU one per core is fastest. Each gets cores / N "
-    "threads, and the rows are those of one process with as many.",
+    "threads; the rows are the same as those of one process with that many threads.",
 )
 @options.shared(out="reports", limit=1000, verb="attack")
 def attack(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the options declare
     """Attack trained networks; report accuracy, gates and compute on the same images.
 
-    RUN is the name of a run or its directory. Without RUN it's the newest run, together with its twin.
+    RUN is the name of a run or its directory. The default is the newest run and its twin.
 
-    Ctrl-C, SIGTERM and crashes lose at most the chunk that was being worked on; the same command with --resume goes
-    on. With --processes or under torchrun the processes share the chunks, and the numbers are those of one process
-    with as many threads as each; to go on, there may be more or fewer of them.
+    After Ctrl-C, SIGTERM or a crash, the same command with --resume continues; at most the chunk in progress is
+    repeated. With --processes or under torchrun the processes share the chunks. The numbers are the same as those of
+    one process with as many threads as each; --resume may use another number of processes.
     """
     quiet, as_json, latency, processes = (chosen.pop(name) for name in ("quiet", "json", "latency", "processes"))
     if chosen["images"] and not _typed("limit"):
@@ -194,8 +195,8 @@ def carry_out(request: AttackRequest, *, quiet: bool, as_json: bool, latency: bo
     failed = [e for e in report.evaluations if e.errors]
     if failed:
         raise AttackError(
-            f"{sum(e.errors for e in failed)} images in {len(failed)} evaluations ended as errors and count as lost: "
-            f"{reasons[0] if reasons else failed[0].id}"
+            f"{sum(e.errors for e in failed)} images in {len(failed)} evaluations ended as errors and count as "
+            f"misclassified: {reasons[0] if reasons else failed[0].id}"
         )
 
 
@@ -235,7 +236,7 @@ def _resumable(command: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         resumed = with_flag(command, "--resume")
-        raise Interrupted(f"interrupted; finished chunks are on disk, go on with: {resumed}") from None
+        raise Interrupted(f"interrupted; finished chunks are on disk, continue with: {resumed}") from None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`aigrob check`: does what attacks say of a network deserve belief?"""
+"""`aigrob check`: can the numbers that attacks give be trusted?"""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   aigrob check digits-aig14-s0
-      every check, of AutoPGD on the network under argmax gates
+      all checks, for AutoPGD on the network with deterministic (argmax) gates
   aigrob check digits-aig14-s0 --quick
-      those that a few gradients per image suffice for
+      only checks that need few gradients per image
   aigrob check digits-aig14-s0 --policy sampled --attack apgd:gates=straight-through,gates.draws=20
-      would a stronger attack on random gates be believed?
+      checks a stronger attack on stochastic gates
   aigrob check photos-aig20-s0 --eps 1/255 --other photos-resnet20-s1
   aigrob check digits-aig14-s0 --policy sampled --into reports/digits-1fe5b2d9
-      no claim of that report is supported before
+      needed before any claim of that report can be supported
   aigrob check digits-aig14-s0 --defence jpeg:75 --into reports/digits-1fe5b2d9
-      the network behind a defence, as the report attacks it
+      the network with a defence, as the report attacks it
   aigrob check --model examples.skipnet:network --weights skipnet.safetensors --data digits
   aigrob check digits-resnet14-s0 --json | jq '.findings[] | select(.status == "fail")'
 """
@@ -75,19 +75,19 @@ class CheckRequest(Naming):
 @click.argument("run", metavar="[RUN]", required=False)
 @options.own_options
 @options.defence_option
-@click.option("--quick", is_flag=True, help="Only the checks that a few gradients per image suffice for.")
+@click.option("--quick", is_flag=True, help="Only the checks that need few gradients per image.")
 @options.policy_option
 @click.option(
     "--attack",
     metavar="NAME[:KEY=VALUE,…]",
-    help="The attack that is examined.  [default: apgd; over 5 draws of random gates]",
+    help="The attack to examine.  [default: apgd; for stochastic gates over 5 draws]",
 )
 @click.option(
     "--eps",
     "threat",
     type=options.ball,
     metavar="E",
-    help="Radius of the ball.  [default: chosen so that about half of the images hold]",
+    help="Perturbation budget ε.  [default: chosen so that robust accuracy is about one half]",
 )
 @options.norm_option
 @click.option(
@@ -95,13 +95,13 @@ class CheckRequest(Naming):
     "others",
     multiple=True,
     metavar="RUN",
-    help="A network that attacks are transferred from, repeatable.  [default: the twin of RUN, where there is one]",
+    help="A network to transfer attacks from, repeatable.  [default: the twin of RUN, if there is one]",
 )
 @click.option(
     "--into",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="A report directory that attacks RUN: its claims then rest on these checks, and its pages show them.",
+    help="A report directory with attacks on RUN: its claims then use these checks, and its page shows them.",
 )
 @options.moved_data_option
 @options.images_option
@@ -114,7 +114,7 @@ class CheckRequest(Naming):
 )
 @options.shared(out=None, verb="check", resume=False)
 def check(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the options declare
-    """Ask whether what an attack says of a network deserves belief.
+    """Check whether the robust accuracy of a network under an attack can be trusted.
 
     Each check counts the images that show a defect: of the network (no logits, hidden randomness, no gradient, …) or of
     the attack (weaker than a single step, than more steps, than random noise, …). The exact interval of their share
@@ -122,7 +122,7 @@ def check(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
 
     RUN is the name of a run or its directory; a --model is checked in its place.
 
-    Exit code: 0 no check failed, 1 at least one did, 2 bad usage or input, 3 interrupted.
+    Exit code: 0 no check failed, 1 at least one failed, 2 bad usage or input, 3 interrupted.
     """
     runs = [name for name in (chosen.pop("run"),) if name is not None]
     request = CheckRequest(**chosen, runs=runs)
@@ -142,7 +142,9 @@ def check(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
 def _carry_out(request: CheckRequest, shown: Console) -> Checkup:
     """Load, choose the ball, ask; all that can be refused is refused before anything is computed."""
     if request.attack and isinstance(find_attack(request.attack)[1].attack, TransferRecipe):
-        raise InputError("a transfer attacks another network: name an --attack on RUN itself, and that one as --other")
+        raise InputError(
+            "a transfer attack runs on another network: name an --attack on RUN itself, and that network as --other"
+        )
     choice = choose_one(request)
     if request.into:
         for _, run in choice.runs:
@@ -159,7 +161,7 @@ def _carry_out(request: CheckRequest, shown: Console) -> Checkup:
         refuse_foreign(request.into, record.name, record.weights_digest, case.subject.policy)
     checks = QUICK if request.quick else ALL
     if request.threat is None:
-        shown.print(f"chosen ball: {case.threat}", markup=False)
+        shown.print(f"chosen perturbation budget: {case.threat}", markup=False)
     return Checkup(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=options.command_line(),

@@ -1,4 +1,4 @@
-"""A checkup on the terminal: every check in a line, and what is to be said of those that aren't a pass."""
+"""A checkup on the terminal: one line for each check, and details of those that did not pass."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.table import Table
 
 from robustbench_aig.cli.terminal import stdout
 from robustbench_aig.records import Checkup, FindingRecord
+from robustbench_aig.reporting.words import gates_text
 
 _STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red", "n/a": "dim"}
 
@@ -25,7 +26,7 @@ def show(found: Checkup, *, as_json: bool) -> None:
 
 
 def _table(found: Checkup) -> Table:
-    gates = "" if found.policy == "none" else f", {found.policy} gates"
+    gates = "" if found.policy == "none" else f", {gates_text(found.policy)}"
     against = f"{found.attack} attack at {found.threat}, {found.data.n} images of {found.data.name}"
     table = Table(title=f"{escape(found.run)}{gates}: {against}", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("check")
@@ -33,7 +34,7 @@ def _table(found: Checkup) -> Table:
     for column in ("defect, %", "95 % interval"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("images", justify="right")
-    table.add_column("what a pass says", overflow="fold")
+    table.add_column("a pass means", overflow="fold")
     for finding in found.findings:
         told = finding.value is not None
         table.add_row(
@@ -63,13 +64,13 @@ def _not_asked(found: Checkup) -> list[str]:
     few = [f for f in found.findings if f.too_few]
     other = [f for f in found.findings if f.status == "n/a" and not f.too_few]
     lines = [f"too few images for: {', '.join(map(_few, few))}"] if few else []
-    return [*lines, *(f"not asked, {f.check}: {f.evidence}" for f in other)]
+    return [*lines, *(f"n/a, {f.check}: {f.evidence}" for f in other)]
 
 
 def _few(finding: FindingRecord) -> str:
     if finding.unit != "images":
         return finding.check
-    return f"{finding.check} ({finding.n}, a pass takes {max(finding.needs, finding.n + 1)} or more)"
+    return f"{finding.check} ({finding.n}; a pass needs {max(finding.needs, finding.n + 1)} or more)"
 
 
 def _sum(found: Checkup) -> str:

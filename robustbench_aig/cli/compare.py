@@ -16,7 +16,7 @@ from robustbench_aig.cli import options
 from robustbench_aig.cli.terminal import stdout
 from robustbench_aig.reporting.compare import ReportComparison, compare_reports
 from robustbench_aig.reporting.compare.changes import Change, Measurement
-from robustbench_aig.reporting.words import SUMMARIES, around, number, p_text, signed
+from robustbench_aig.reporting.words import around, attack_text, number, p_text, signed
 
 EXAMPLES = """\b
 Examples:
@@ -33,12 +33,12 @@ _PATH = click.Path(exists=True, path_type=Path)
 @click.argument("second", type=_PATH, metavar="B")
 @options.json_option
 def compare(first: Path, second: Path, *, json: bool) -> None:
-    """Say what two reports tell differently, and whether that is more than chance.
+    """Compare two reports, and say which differences are significant.
 
-    A and B are report directories, or report.json files. What has the same model, gate policy, attack and threat in
-    both is compared: on the same images where the sample tables lie beside the reports, else by the two intervals. The
-    intervals of all differences hold together with 95 %, and one that excludes 0 is significant. In what the two
-    differ otherwise is said; reports on different data sets are refused.
+    A and B are report directories, or report.json files. Results with the same model, gate policy, attack and threat
+    in both are compared: on the same images if the sample tables are beside the reports, else by the two intervals.
+    The intervals of all differences have a joint coverage of 95 %, and a difference is significant if its interval
+    excludes 0. Notes name other differences of the two; reports on different data sets are refused.
     """
     found = compare_reports(first, second)
     if json:
@@ -74,7 +74,7 @@ def _table(model: str, changes: Iterable[Change]) -> Table:
 def _cells(change: Change) -> list[str]:
     return [
         str(change.threat or ""),
-        escape(SUMMARIES.get(change.attack, change.attack)),
+        escape(attack_text(change.attack)),
         number(100 * change.first),
         number(100 * change.second),
         f"{signed(change.difference)} {around(change.low, change.high)}",
@@ -95,7 +95,7 @@ def _only(side: str, measured: list[Measurement], elsewhere: set[str]) -> list[s
 
 def _told(one: Measurement) -> str:
     under = f" at {one.threat}" if one.threat else ""
-    return f"{SUMMARIES.get(one.attack, one.attack)}{under}"
+    return f"{attack_text(one.attack)}{under}"
 
 
 def _model(one: Measurement) -> str:

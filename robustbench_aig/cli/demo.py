@@ -17,13 +17,13 @@ from robustbench_aig.zoo import default_pair
 @options.quiet_option
 @click.pass_context
 def demo(ctx: click.Context, *, quiet: bool) -> None:
-    """Train the default pair on the embedded digits, attack it at several epsilons, write the report.
+    """Train the default pair on the built-in digits, attack it at several ε, write the report.
 
-    What is there already from an earlier demo is kept.
+    Finished parts of an earlier demo are not repeated.
     """
     trained = tuple(run_name("digits", name, (), 0) for name, _ in default_pair("digits", "cpu"))
     try:
         ctx.invoke(train, resume=True, quiet=quiet)
         ctx.invoke(attack, runs=trained, resume=True, quiet=quiet, threats=SMALL_EPS)
     except Interrupted:
-        raise Interrupted("interrupted; what was finished is kept, go on with: aigrob demo") from None
+        raise Interrupted("interrupted; finished work is kept, continue with: aigrob demo") from None

@@ -31,15 +31,15 @@ Examples:
   aigrob import resnet50.safetensors --data imagenet/ --image-size 224
       torchvision's weights; imagenet/train/CLASS/*.jpg and imagenet/test/CLASS/*.jpg
   aigrob import ckpt.pth --data cifar10 --mean 0.4914,0.4822,0.4465 --std 0.2470,0.2435,0.2616 --name plain
-      a plain network with the same names of tensors, normalised in its own way
+      a plain network with the same tensor names and another normalisation
 """
 
 _TYPICAL_SIDE = 224
 """Of the images that torchvision's weights were trained on."""
 
 _CANNOT_TELL = (
-    "A clean accuracy as published says that weights, classes and channels are in place. It says little of mean and "
-    "std: a wrong --std leaves clean accuracy where it is and moves robust accuracy by points, so take both from the "
+    "If clean accuracy is as published, weights, classes and channels are right. That says little about mean and "
+    "std: a wrong --std hardly changes clean accuracy but changes robust accuracy by points. Take both from the "
     "training code."
 )
 
@@ -65,21 +65,21 @@ class ImportRequest:
 
 @click.command("import", epilog=EXAMPLES)
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
-@click.option("--data", required=True, metavar="NAME|DIR", help="What it was trained for: as for aigrob train.")
+@click.option("--data", required=True, metavar="NAME|DIR", help="Data set that it was trained on, as for aigrob train.")
 @click.option("--image-size", type=click.IntRange(min=4), metavar="N", help="Scale and crop images to N×N pixels.")
-@click.option("--download", is_flag=True, help="Fetch a known data set that isn't there.")
+@click.option("--download", is_flag=True, help="Download a known data set that is missing.")
 @click.option(
     "--mean",
     metavar="R,G,B",
-    help="What its inputs were normalised with, in [0, 1].  [default: ImageNet's for torchvision's networks, else "
+    help="Mean that its inputs were normalised with, in [0, 1].  [default: ImageNet's for torchvision's networks, else "
     "that of the official ConvNet-AIG code]",
 )
-@click.option("--std", metavar="R,G,B", help="The same.")
+@click.option("--std", metavar="R,G,B", help="Standard deviation that its inputs were normalised with.")
 @click.option(
     "--target",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     metavar="T",
-    help="Execution rate that the gates were trained towards, which weights don't tell; for reports alone.  "
+    help="Target execution rate of the gates, which weights do not contain; only for reports.  "
     f"[default: {TARGET}, the official code's]",
 )
 @click.option(
@@ -90,16 +90,16 @@ class ImportRequest:
     help="Folder for the run.",
 )
 @click.option("--name", type=options.NAME, help="Name of the run.  [default: made up of data and network]")
-@click.option("--overwrite", is_flag=True, help="Replace a run that is in the way.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Cuts the validation split.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing run of the same name.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the validation split.")
 @options.quiet_option
 @options.json_option
 def import_(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the options declare
-    """Make a run of weights that were trained elsewhere, so that they can be attacked like any other.
+    """Make a run from weights that were trained elsewhere, so that it can be attacked like any other run.
 
     FILE is a state dict, or a checkpoint that holds one, as .safetensors or as torch.save writes it: of the official
     ConvNet-AIG code, of a plain network with the same names, or of a residual network of torchvision.
-    Depth and widths are read off its shapes. Nothing in FILE is executed, and nothing is scored. Logits are taken to
+    Depth and widths are read from its shapes. No code in FILE is executed, and nothing is scored. Logits are taken to
     be in the order of the data's classes.
     """
     request = ImportRequest(**chosen)

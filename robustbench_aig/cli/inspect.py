@@ -1,4 +1,4 @@
-"""`aigrob inspect`: which blocks a trained network executes, and what each of them is worth."""
+"""`aigrob inspect`: which blocks a trained network executes, and how much each contributes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Examples:
       inspect.json and inspect.html in reports/inspect-digits-aig14-s0
   aigrob inspect digits-aig14-s0 --policy sampled --name sampled-gates
   aigrob inspect digits-resnet14-s0
-      a plain network has no gates; its lesion study remains
+      a plain network has no gates, only a lesion study
   aigrob inspect photos-aig20-s0 --data elsewhere/photos --limit 5000
   aigrob inspect digits-aig14-s0 --json | jq .gates.rates
 """
@@ -64,7 +64,7 @@ class InspectRequest:
 @options.runs_option
 @options.shared(out="reports", limit=1000, verb="inspect", resume=False)
 def inspect(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the options declare
-    """Show which blocks a trained network executes for which test images, and what each block is worth.
+    """Show which blocks a trained network executes for which test images, and how much each contributes.
 
     Execution rate of every gate by class and by epoch of the training, blocks per image, the images that use the
     fewest and the most blocks, and a lesion study: the accuracy without each residual block in turn. RUN is the name
@@ -74,7 +74,7 @@ def inspect(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the 
     try:
         inspection, directory = _carry_out(request, console(quiet=request.quiet))
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; nothing is written, try again: {options.command_line()}") from None
+        raise Interrupted(f"interrupted; nothing was written, try again: {options.command_line()}") from None
     if request.json:
         click.echo(inspection.model_dump_json())
         return
@@ -127,7 +127,7 @@ def _carry_out(request: InspectRequest, shown: Console) -> tuple[Inspection, Pat
 
 
 def _pixels(inspection: Inspection, images: ImageSet) -> dict[int, Pixels]:
-    """The images that the inspection tells by name, (C, H, W) in [0, 1] by id."""
+    """The images that the inspection shows, (C, H, W) in [0, 1] by id."""
     classes = inspection.gates.per_class if inspection.gates else []
     wanted = {use.image for of_class in classes for use in [*of_class.fewest, *of_class.most]}
     return {
@@ -148,7 +148,7 @@ def _table(inspection: Inspection) -> Table:
         table.add_column("mean factor" if of.gates.factors else "execution rate", justify="right")
     explained = _explained(of)
     if explained:
-        table.add_column("image explains", justify="right")
+        table.add_column("explained by the image, %", justify="right")
     for column in ("accuracy without it", "95 % interval", "difference"):
         table.add_column(column, justify="right")
     rates = of.gates.shares if of.gates else []

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_HEARD = b"\naigrob: stopping at the next good moment; once more to quit at once\n"
+_HEARD = b"\naigrob: saving and stopping; press again to quit at once\n"
 
 
 @contextmanager

@@ -59,7 +59,7 @@ class TrainRequest:
 def find_jobs(request: TrainRequest, world: World, device: torch.device, shown: Console) -> list[Job]:
     """The trainings, in order; everything that can be refused is refused here, before the first one begins."""
     if request.sync_bn and device.type != "cuda":
-        raise InputError("--sync-bn needs CUDA: torch normalises over several processes there alone")
+        raise InputError("--sync-bn needs CUDA: torch supports it only there")
     return (_ladder_jobs if request.ladder else _jobs)(request, world, device, shown)
 
 
@@ -69,7 +69,7 @@ def _jobs(request: TrainRequest, world: World, device: torch.device, shown: Cons
     if request.name is not None and len(request.models) != 1:
         raise InputError("--name names one run: give exactly one MODEL with it")
     if request.eps is not None and request.adversarial is None:
-        raise InputError("--eps is the radius for --adversarial: name a method, too, or leave it out")
+        raise InputError("--eps is the perturbation budget for --adversarial: choose a method, too, or leave --eps out")
     source = request.data or _usual_data(request.models)
     data = _read(request, source, shown)
     wanted, reason = _recipes(request, data, device)
@@ -91,11 +91,11 @@ def _jobs(request: TrainRequest, world: World, device: torch.device, shown: Cons
         for recipe_name, recipe in wanted
     ]
     if len({job.directory for job in jobs}) < len(jobs):
-        raise InputError("two of the models would be one run: train them separately, with --name")
+        raise InputError("two of the models would write the same run: train them separately, with --name")
     for job in jobs:
         old = None if request.overwrite else existing(job, resume=request.resume)
         if old is not None and old.status == "finished":
-            shown.print(f"{job.directory} is already trained: kept as it is", markup=False)
+            shown.print(f"{job.directory} is already trained; it is not trained again", markup=False)
         job.check()
     return jobs
 
@@ -194,14 +194,16 @@ def _ladder_jobs(request: TrainRequest, world: World, device: torch.device, show
     root = request.out if path.parent == released() else path.parent
     lacking = lacking_controls(record, path.parent, root)
     if not lacking:
-        shown.print(f"all controls of {record.name} are there", markup=False)
+        shown.print(f"all networks of the ablation of {record.name} are trained", markup=False)
         return []
     options.suit_threads(record.data.shape)
     with reading(shown) as progress:
         source = request.data or record.data.source
         data = load_data(source, seed=record.data.seed, shape=record.data.shape, progress=progress)
     if list(data.classes) != record.data.classes:
-        raise InputError(f"--data {source} has other classes than {record.data.name}, which {record.name} learned from")
+        raise InputError(
+            f"--data {source} has other classes than {record.data.name}, on which {record.name} was trained"
+        )
     hardware = Hardware(
         device, world, amp=record.precision == "bf16", compiled=request.compiled, sync_bn=request.sync_bn
     )

@@ -1,4 +1,4 @@
-"""From a gated run and what lies beside it to the rungs of its ladder."""
+"""From a gated run and the runs beside it to the members of its ablation."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ _WRITERS: dict[str, Callable[[Leaderboard], str]] = {
 @click.option(
     "--by",
     metavar="NORM:EPS",
-    help="Threat whose worst case ranks, like linf:1/255.  [default: that which most reports have]",
+    help="Threat to rank by, like linf:1/255.  [default: the one that most reports have]",
 )
 @click.option(
     "--format",
@@ -58,21 +58,21 @@ _WRITERS: dict[str, Callable[[Leaderboard], str]] = {
     type=click.Choice(list(_WRITERS)),
     default="html",
     show_default=True,
-    help="All but the page go to stdout, unless --out is given.",
+    help="Formats other than html go to stdout, unless --out is given.",
 )
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help=f"Where it is written.  [default: {PAGE} in DIR, or stdout]",
+    help=f"Output file.  [default: {PAGE} in DIR, or stdout]",
 )
 @options.json_option
 def leaderboard(directory: Path, by: str | None, form: str, out: Path | None, *, json: bool) -> None:
-    """Rank the networks of all reports below DIR by what they keep under attack.
+    """Rank the networks of all reports below DIR by robust accuracy.
 
-    Every report.json is read. Networks are ranked among those that were measured on the same images, one row for each
-    network under each gate policy: from the report in which it keeps least, since more or stronger attacks can only
-    lower a bound. What cannot be ranked is listed with the reason. --json is short for --format json.
+    Reads every report.json. Networks are ranked if they were measured on the same images, with one row for each
+    network under each gate policy: from the report in which its robust accuracy is lowest, since each is an upper
+    bound. Networks that cannot be ranked are listed with the reason. --json is short for --format json.
     """
     if json and form not in {"html", "json"}:
         raise click.UsageError("--json and --format exclude each other")
@@ -102,7 +102,7 @@ def _show(board: Leaderboard, page: Path) -> None:
             to.print(_table(group, title(group, board)))
     left = sum(len(group.unranked) for group in board.groups) + len(board.unread)
     if left:
-        to.print(f"not ranked: {left}, for reasons that the page gives", markup=False, highlight=False)
+        to.print(f"not ranked: {left}; the page gives the reasons", markup=False, highlight=False)
     to.print(f"leaderboard: {page}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -112,7 +112,7 @@ def _table(group: Group, named: str) -> Table:
     table.add_column("", justify="right")
     table.add_column("network", overflow="fold")
     table.add_column("gates")
-    for column in ("clean", "worst case", "attacks"):
+    for column in ("clean", "worst case over attacks", "attacks"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("report", overflow="fold")
     for entry in group.ranked:

@@ -101,8 +101,8 @@ images_option = click.option(
     "--images",
     type=click.Path(path_type=Path),
     metavar="LIST",
-    help="A text file that names test images, one a line, as CLASS/FILE or by position from 0; all of them are taken "
-    "unless --limit says otherwise.",
+    help="A text file with one test image per line, as CLASS/FILE or by its position from 0. All of them are used "
+    "unless --limit is given.",
 )
 runs_option = click.option(
     "--runs",
@@ -110,10 +110,10 @@ runs_option = click.option(
     type=click.Path(path_type=Path),
     default=RUNS,
     show_default=True,
-    help="Folder that runs are looked for in.",
+    help="Folder with the runs.",
 )
 moved_data_option = click.option(
-    "--data", metavar="NAME|DIR", help="Where the images are, if they have moved since the training."
+    "--data", metavar="NAME|DIR", help="Folder of the images, if they have moved since the training."
 )
 defence_option = click.option(
     "--defence",
@@ -122,8 +122,8 @@ defence_option = click.option(
     default=("none",),
     show_default=True,
     metavar="NAME",
-    help="What stands before every network, repeatable in aigrob attack: jpeg:75, none. Gradients pass straight "
-    "through it.",
+    help="Defence in front of every network, repeatable in aigrob attack: jpeg:75, none. Gradients treat it as the "
+    "identity.",
 )
 policy_option = click.option(
     "--policy",
@@ -145,13 +145,13 @@ def shared(*, out: str | None, verb: str, limit: int | None = None, resume: bool
         resume: whether the command can go on where it was interrupted.
     """
     several = [
-        click.option("--seed", type=int, default=0, show_default=True, help="Of everything random."),
+        click.option("--seed", type=int, default=0, show_default=True, help="Seed of all randomness."),
         click.option(
             "--device",
             type=click.Choice(["auto", "cpu", "cuda"]),
             default="auto",
             show_default=True,
-            help="Where to compute; auto takes CUDA where there is one.",
+            help="Device; auto takes CUDA if there is one.",
         ),
         quiet_option,
         json_option,
@@ -161,13 +161,13 @@ def shared(*, out: str | None, verb: str, limit: int | None = None, resume: bool
         several.insert(2, click.option("--limit", type=count, default=limit, show_default=True, metavar="N", help=text))
 
     if resume:
-        text = f"Go on with an interrupted {verb}; keep a finished one."
+        text = f"Continue an interrupted {verb}; leave a finished one as it is."
         several.insert(-2, click.option("--resume", is_flag=True, help=text))
     if out is not None:
-        text = "Folder for what is written."
+        text = "Folder for the results."
         several = [
             click.option("--out", type=_FOLDER, default=Path(out), show_default=True, help=text),
-            click.option("--name", type=NAME, help="Name of the directory below --out.  [default: made up]"),
+            click.option("--name", type=NAME, help="Name of the directory below --out.  [default: a generated one]"),
             *several,
         ]
 
@@ -186,7 +186,7 @@ def own_options(command: F) -> F:
         multiple=True,
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="State dict of the --model in the same place: .safetensors, or saved by torch; no code in it is run.",
+        help="State dict of the --model at the same position: .safetensors, or saved by torch. No code is executed.",
     )
     model = click.option(
         "--model",
@@ -194,7 +194,7 @@ def own_options(command: F) -> F:
         multiple=True,
         metavar="PKG.MODULE:FACTORY",
         help="A network of your own, repeatable in aigrob attack: a function that returns an nn.Module from images in "
-        "[0, 1] to logits. Needs --data where no RUN is named.",
+        "[0, 1] to logits. Needs --data if no RUN is named.",
     )
     return model(weights(command))
 
@@ -204,7 +204,7 @@ def resolve_device(name: str) -> torch.device:
     import torch  # noqa: PLC0415 - commands that compute nothing start without it
 
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: there is no CUDA device here; use --device cpu or auto")
+        raise InputError("--device cuda: there is no CUDA device; use --device cpu or auto")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)

@@ -16,7 +16,7 @@ def policy_of(network: Network, asked: str | None) -> str:
     if asked is not None:
         refuse_unknown(asked)
         if traits(asked).leaks:
-            raise InputError(f"--policy {asked} is a rung of the ladder that is attacked: see aigrob attack --ladder")
+            raise InputError(f"--policy {asked} belongs to the ablation: see aigrob attack --ladder")
     (policy,) = network.policies([asked or DETERMINISTIC])
     if asked is None or policy == asked:
         return policy

@@ -6,7 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from robustbench_aig.records import EXACT, Report
-from robustbench_aig.reporting.words import times_asked
+from robustbench_aig.reporting.words import gates_text, times_asked
 
 
 def asking_table(report: Report) -> Table:
@@ -15,7 +15,7 @@ def asking_table(report: Report) -> Table:
     draws, times = random[0].accuracy.draws, times_asked(random)
     of_draws = [] if draws == EXACT else [f"every draw of {draws}"]
     table = Table(
-        title="Random gates, worst case, %: right in all of k answers to an attacker who asks k times",
+        title="Stochastic gates, worst case over attacks, %: right in all of k answers to an attacker who asks k times",
         title_justify="left",
         box=SIMPLE_HEAD,
     )
@@ -28,6 +28,6 @@ def asking_table(report: Report) -> Table:
         found = w.accuracy
         asked = found.when_asked or {}
         shares = [found.value, *(asked[k] for k in times), found.majority, *([found.all_right] if of_draws else [])]
-        name = f"{w.model}, {w.gate_policy} gates" if w.gate_policy != "none" else w.model
+        name = f"{w.model}, {gates_text(w.gate_policy)}" if w.gate_policy != "none" else w.model
         table.add_row(str(w.threat), name, *("–" if share is None else f"{100 * share:.1f}" for share in shares))
     return table

@@ -1,4 +1,4 @@
-"""`aigrob report`: render a report directory anew, or the page of a run."""
+"""`aigrob report`: render a report directory, or the page of a run, again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Examples:
   aigrob report reports/digits-1fe5b2d9
   aigrob report reports/digits-1fe5b2d9 --json | jq .worst_case
   aigrob report digits-aig14-s0
-      runs/digits-aig14-s0/run.html: how that network learned, also while it does
+      runs/digits-aig14-s0/run.html: the training curves, also while it trains
   aigrob report reports/digits-1fe5b2d9 --format latex > table.tex
   aigrob report reports/digits-1fe5b2d9 --format csv --out numbers.csv
   aigrob report reports/digits-1fe5b2d9 --publish published/digits
@@ -40,22 +40,22 @@ Examples:
     "--format",
     "table_format",
     type=click.Choice(get_args(Format)),
-    help="Instead of the page, the tables of a paper out of report.json: accuracy by threat and attack, gates and "
-    "compute. csv has one number a line.",
+    help="Instead of the page, write tables for a paper from report.json: accuracy by threat and attack, gates and "
+    "compute. csv has one number per line.",
 )
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Where --format writes.  [default: stdout]",
+    help="Output file of --format.  [default: stdout]",
 )
 @click.option(
     "--publish",
     "published",
     type=click.Path(path_type=Path),
     metavar="OUT",
-    help="Instead of writing into DIR, make the folder OUT of what others need to compute every number again: page, "
-    "numbers, and the sample tables; without the attacked images and the paths of this machine.",
+    help="Instead of writing into DIR, make a folder OUT with all that others need to compute the numbers again: page, "
+    "numbers and sample tables, without attacked images and paths of this machine.",
 )
 @options.json_option
 def report(
@@ -67,14 +67,14 @@ def report(
     *,
     json: bool,
 ) -> None:
-    """Write the page of a report directory or of a run anew.
+    """Write the page of a report directory or of a run again.
 
     Of a report directory DIR: report.json, its schema and report.html, from the sample table. Every number is a
     function of that table, so this changes nothing unless aigrob itself has changed. It also renders what an
     interrupted attack has finished so far. Of a report.json that came alone, in DIR or by its own name: the page that
     can be made without sample tables, which says what is missing.
 
-    Of a RUN, given by its name or its directory: run.html, from its history, however many epochs that has yet.
+    For a RUN, given by its name or its directory: run.html, from its history, finished or not.
     """
     if out and not table_format:
         raise click.UsageError("--out goes with --format: the page is always written into DIR")

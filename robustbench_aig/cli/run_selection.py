@@ -70,9 +70,11 @@ def choose(request: Naming, *, ladder: bool) -> Choice:
     own = own_of(request)
     if ladder:
         if own:
-            raise InputError("--ladder is built from runs: leave out --model")
+            raise InputError("--ladder works on runs: leave out --model")
         if any(parse_defence(defence) for defence in request.defences):
-            raise InputError("--ladder and --defence exclude each other: attack the ladder's runs by name instead")
+            raise InputError(
+                "--ladder and --defence exclude each other: attack the runs of the ablation by name instead"
+            )
         return _ladder(request)
     runs = [] if own and not request.runs else _runs(request)
     names = [*(record.name for _, record in runs), *(called(factory) for factory, _ in own)]
@@ -103,7 +105,7 @@ def called(factory: str) -> str:
 def own_of(request: Naming) -> list[tuple[str, Path | None]]:
     """The factories of the user's own networks, each with its file of weights or None."""
     if len(set(request.factories)) < len(request.factories):
-        raise InputError("the same --model twice: name each once")
+        raise InputError("the same --model is given twice: name it once")
     if request.weights and len(request.weights) != len(request.factories):
         raise InputError(
             f"{len(request.weights)} --weights for {len(request.factories)} --model: give one for each, in their order"

@@ -14,12 +14,9 @@ from robustbench_aig.cli.repeated_answers import asking_table
 from robustbench_aig.cli.terminal import stdout
 from robustbench_aig.commands import aigrob
 from robustbench_aig.norms import DEFAULT
-from robustbench_aig.records import Asked, Evaluation, Report, Role
+from robustbench_aig.records import Asked, Evaluation, Report
 from robustbench_aig.reporting.clean_match_words import lines
-
-UNION = "worst case"
-_BESIDE: tuple[Role, ...] = ("control", "compute")
-"""Roles that are no part of the worst case."""
+from robustbench_aig.reporting.words import BESIDE, attack_text, gates_text
 
 CORRUPTION, MEAN = "corruption", "mean"
 
@@ -99,11 +96,11 @@ def _check(asked: Asked, name: str, policy: str | None, directory: Path) -> str:
 
 def _guessing(report: Report) -> list[str]:
     """A line for each network whose numbers mean nothing yet."""
-    told = (
-        "is not significantly better than always guessing the most frequent class: train it longer, or look for wrong "
-        "weights"
+    advice = (
+        "is not significantly better than always predicting the most frequent class: train it longer, or look for "
+        "wrong weights"
     )
-    return [f"{e.model} ({e.gate_policy}) {told}" for e in report.guessing]
+    return [f"{e.model} ({e.gate_policy}) {advice}" for e in report.guessing]
 
 
 def _verdicts(report: Report) -> list[str]:
@@ -111,9 +108,9 @@ def _verdicts(report: Report) -> list[str]:
     wide = max((len(claim.ruled) for claim in report.claims), default=0)
     lines = []
     for claim in report.claims:
-        gates = f", {claim.gate_policy} gates" if claim.gate_policy else ""
+        gates = f", {gates_text(claim.gate_policy)}" if claim.gate_policy else ""
         of = f" ({', '.join(claim.gated)})" if report.several_gated else ""
-        ours = " [ours, not the paper's]" if claim.ours else ""
+        ours = " [our claim, not the paper's]" if claim.ours else ""
         lines.append(f"{claim.ruled:<{wide}}  {claim.told}{gates}{of}{ours}")
     return lines
 
@@ -128,10 +125,10 @@ def report_table(report: Report) -> Table:
 
 def compute_table(report: Report) -> Table:
     """What attacks on the compute, and the controls beside them, change of it; for networks with gates."""
-    title = "Executed compute: change in %, and how much of the saving is undone"
+    title = "Executed compute: change in %, and in brackets the recovered compute"
     cells: Cells = {}
     for e in report.evaluations:
-        if e.role in _BESIDE and e.threat and e.gates and e.compute:
+        if e.role in BESIDE and e.threat and e.gates and e.compute:
             undone = "" if e.compute.recovered is None else f" ({round(100 * e.compute.recovered)} %)"
             change = f"{100 * e.compute.change:+.1f}{undone}" if e.status == "ok" else "error"
             cells[_line(e), e.model, e.gate_policy] = change
@@ -164,7 +161,7 @@ def _table(report: Report, title: str, cells: Cells) -> Table:
 def _cells(report: Report) -> Cells:
     cells = {(_line(e), e.model, e.gate_policy): _own(e) for e in report.evaluations if e.corruption is None}
     for w in report.worst_case:
-        line = Line(str(w.threat), UNION, w.threat.value, 1, bold=True)
+        line = Line(str(w.threat), attack_text("union"), w.threat.value, 1, bold=True)
         cells[line, w.model, w.gate_policy] = _percent(w.accuracy.value, w.status)
     several = len({m.name for m in report.corruptions if m.name}) > 1
     for m in (m for m in report.corruptions if m.name or several):
@@ -175,14 +172,14 @@ def _cells(report: Report) -> Cells:
 
 def _line(e: Evaluation) -> Line:
     """Of an attack, or of the clean images."""
-    beside = e.role in _BESIDE
-    attack = f"{e.attack} ({e.role})" if beside else e.attack
+    beside = e.role in BESIDE
+    attack = f"{attack_text(e.attack)} ({BESIDE[e.role]})" if beside else attack_text(e.attack)
     size = e.threat.value if e.threat else 0.0
     return Line(str(e.threat or ""), attack, size, 2 if beside else 0, bold=e.role == "clean")
 
 
 def _own(evaluation: Evaluation) -> str:
-    """An attack's own accuracy, or how many it left of those that it was given."""
+    """The accuracy under an attack; in a cascade how many of the images that it was run on are still right."""
     accuracy, skipped = evaluation.robust_accuracy, evaluation.skipped
     if skipped:
         return f"{accuracy.value * evaluation.n:.0f} of {evaluation.n - skipped}"

@@ -32,21 +32,21 @@ LOG = "tensorboard"
 EXAMPLES = """\b
 Examples:
   aigrob train
-      the default pair on the embedded digits
+      the default pair on the built-in digits
   aigrob train --data cifar10 --download
       depth 110 and the long recipe on a GPU, depth 20 and the short one on a CPU
   aigrob train aig110 resnet110 --data cifar10 --preset paper
       the published recipe: 349 epochs
   aigrob train aig20 --data cifar10 --adversarial fast --eps 8/255
   aigrob train aig20 --data cifar10 --init cifar10-resnet20-s0
-      the gates learn on top of a trained plain network
+      starts from a trained plain network
   aigrob train --data photos/ --image-size 32 --epochs 20
       photos/train/CLASS/*.jpg and photos/test/CLASS/*.jpg
   aigrob train my-recipe.toml --name mine --seed 1
   aigrob train --ladder digits-aig14-s0
-      the controls that the ladder of a finished gated run still lacks
+      the networks that the ablation of a finished gated run still needs
   aigrob train --resume
-      goes on where the same command was interrupted
+      continues the same command after an interruption
   torchrun --nproc-per-node 8 -m robustbench_aig.cli train --data cifar10
       on 8 GPUs, which share every batch
 """
@@ -57,41 +57,45 @@ Examples:
 @click.option(
     "--ladder",
     metavar="RUN",
-    help="Train the controls of a gated run, on its data, by its recipe and seed: the plain network of equal depth, "
-    "the one of equal mean compute, and stochastic depth. What is there already is kept.",
+    help="Ablation: train the networks that a gated run is compared with, on its data, by its recipe and seed: plain "
+    "of equal depth, plain of equal mean compute, and stochastic depth. Finished ones are not trained again.",
 )
 @click.option(
     "--data",
     metavar="NAME|DIR",
-    help=f"{', '.join(KNOWN)} or a folder of images.  [default: what MODEL is for, else digits]",
+    help=f"{', '.join(KNOWN)} or a folder of images.  [default: the data set of MODEL, else digits]",
 )
 @click.option(
     "--preset",
     type=click.Choice(PRESETS),
-    help="Which of a recipe's presets.  [default: long on a GPU, short on a CPU]",
+    help="Preset of the recipe.  [default: long on a GPU, short on a CPU]",
 )
-@click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Instead of the recipe's.")
+@click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Number of epochs, instead of the recipe's.")
 @click.option(
     "--adversarial",
     type=click.Choice(["pgd", "trades", "fast"]),
-    help="Train on attacked images; the epoch that is best on attacked validation images is kept.",
+    help="Adversarial training; keeps the epoch with the highest robust accuracy on validation images.",
 )
-@click.option("--eps", metavar="EPS", help="Radius of the ball for --adversarial.  [default: 8/255]")
-@click.option("--init", metavar="RUN", help="Begin with a run's weights, as far as they go; gates begin afresh.")
-@click.option("--image-size", type=click.IntRange(min=4), metavar="N", help="Scale and crop images to N×N pixels.")
-@click.option("--download", is_flag=True, help="Fetch a known data set that isn't there.")
+@click.option("--eps", metavar="EPS", help="Perturbation budget ε for --adversarial.  [default: 8/255]")
 @click.option(
-    "--amp/--no-amp", default=None, help="Compute in bfloat16.  [default: where the hardware does, on real images]"
+    "--init",
+    metavar="RUN",
+    help="Start from the weights of a run, for all layers that it has; gates start from random weights.",
 )
-@click.option("--compile", "compiled", is_flag=True, help="Let torch.compile fuse what it can; it takes a minute.")
-@click.option("--sync-bn", is_flag=True, help="Batch statistics over all processes instead of each one's part; CUDA.")
-@click.option("--tensorboard", is_flag=True, help="Write a log for TensorBoard into the run, as it goes.")
-@click.option("--overwrite", is_flag=True, help="Start anew where a run is in the way.")
+@click.option("--image-size", type=click.IntRange(min=4), metavar="N", help="Scale and crop images to N×N pixels.")
+@click.option("--download", is_flag=True, help="Download a known data set that is missing.")
+@click.option(
+    "--amp/--no-amp", default=None, help="Compute in bfloat16.  [default: if the hardware supports it, on real images]"
+)
+@click.option("--compile", "compiled", is_flag=True, help="Compile the network with torch.compile; takes a minute.")
+@click.option("--sync-bn", is_flag=True, help="Batch statistics over all processes, not per process; CUDA only.")
+@click.option("--tensorboard", is_flag=True, help="Write a TensorBoard log into the run while it trains.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing run of the same name.")
 @options.shared(out="runs", verb="training")
 def train(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the options declare
     """Train networks, each into a directory below --out.
 
-    MODEL is the name of a recipe (aigrob models lists them) or a path to one. Without MODEL it's the default pair:
+    MODEL is the name of a recipe (aigrob models lists them) or a path to one. The default is the pair:
     a gated ResNet and its plain twin, of a size that suits the images and the hardware.
 
     Ctrl-C and SIGTERM save the training and exit with status 3; the same command with --resume goes on. Under
@@ -106,7 +110,7 @@ def train(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
             jobs = find_jobs(request, world, device, shown)
             finished = [_train(job, request, shown) for job in jobs]
         except KeyboardInterrupt:
-            raise Interrupted(f"interrupted before the training began; try again: {options.command_line()}") from None
+            raise Interrupted(f"interrupted before the training started; try again: {options.command_line()}") from None
         if not world.leads:
             return
     if request.json:
@@ -134,7 +138,7 @@ def _train(job: Job, request: TrainRequest, shown: Console) -> RunRecord:
             record = follow(events, job.directory.name, shown)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"{job.directory.name}: interrupted; what was saved is in {job.directory}, go on with: "
+            f"{job.directory.name}: interrupted; what was saved is in {job.directory}, continue with: "
             f"{with_flag(job.command, '--resume')}"
         ) from None
     if world.leads:
@@ -143,12 +147,13 @@ def _train(job: Job, request: TrainRequest, shown: Console) -> RunRecord:
 
 
 def _guesses(job: Job, record: RunRecord) -> list[str]:
-    """A line for each policy under which it is not significantly better than always naming the largest class."""
+    """A line for each policy under which it is not significantly better than always predicting the largest class."""
     assert record.metrics is not None
     share = commonest(job.data.test.labels.cpu().numpy())
     return [
         f"{record.name}{'' if policy == 'none' else f' ({policy})'}: {tested.accuracy:.1%} of the test images, and "
-        f"{share:.1%} have the most frequent class: nothing is learned yet; try more --epochs, more images, or --init"
+        f"{share:.1%} have the most frequent class: the network has learned nothing yet. Try more --epochs, more "
+        "images, or --init"
         for policy, tested in record.metrics.test.items()
         if wilson(round(tested.accuracy * tested.n), tested.n)[0] <= share
     ]

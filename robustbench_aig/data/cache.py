@@ -61,6 +61,7 @@ def fingerprint(root: Path, files: Sequence[str]) -> str:
 
 def path_of(suffix: str, *decisive: object) -> Path:
     """The file for what follows from `decisive`, the version of Pillow and the format."""
+    # Pillow's version belongs to it: its resampling and JPEG decoding have changed between versions.
     digest = hashlib.sha256(repr((_FORMAT, PIL.__version__, *decisive)).encode()).hexdigest()
     return cache_folder() / f"{digest[:32]}{suffix}"
 
@@ -71,6 +72,7 @@ def load_pixels(path: Path, shape: tuple[int, ...]) -> Pixels | None:
     try:
         with path.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
+            # The length shows what a full disk or a kill has cut off, without reading all pixels.
             if stream.read(len(header)) != header or size != len(header) + math.prod(shape):
                 return None
             return np.memmap(stream, np.uint8, "r", len(header), shape)

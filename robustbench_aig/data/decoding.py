@@ -21,7 +21,7 @@ from robustbench_aig.data.images import Progress
 from robustbench_aig.errors import DataError, first_line
 from robustbench_aig.threat import Shape
 
-DENIED = "cannot read {}: permission denied; give yourself the right to read it"
+DENIED = "cannot read {}: permission denied; change its permissions"
 
 _GREY = {"1", "L", "LA"}
 _EIGHT_BITS = _GREY | {"La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
@@ -43,6 +43,7 @@ _ACROSS = {5, 6, 7, 8}
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 _MOST = 20
 """Problems that are named one by one."""
+# Files for a thread at a time: one by one the handing out would take longer than a small image.
 _CHUNK = 64
 _BLOCK = 2**27
 """Bytes of decoded images in memory at a time."""
@@ -97,7 +98,7 @@ def _opened(path: str) -> Iterator[Image.Image]:
             raise ValueError(f"{image.mode} pixels are not 8-bit grey or colour: convert it to 8-bit grey or RGB")
         frames = 1 if image.format in _FIRST else getattr(image, "n_frames", 1)
         if frames > 1:
-            raise ValueError(f"it holds {frames} pictures: keep one of them in it")
+            raise ValueError(f"it contains {frames} pictures: keep one of them")
         yield image
 
 

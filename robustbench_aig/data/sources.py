@@ -40,7 +40,7 @@ def load_data(
     download: bool = False,
     progress: Progress | None = None,
 ) -> DataSet:
-    """Find a data set and cut its validation split.
+    """Load a data set and split off validation images.
 
     Images of a folder are decoded when they are first used. A split of 2,000 or more is then kept in `cache_folder()`,
     from where the next start maps it without opening an image, and training reads it even if it's larger than memory.

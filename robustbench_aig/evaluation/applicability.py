@@ -19,10 +19,10 @@ from robustbench_aig.records import ModelRecord
 
 _STOCK = "straight-through"
 _BLIND = "no gate looks at the image"
-_NO_GATES = "there are no gates"
-_NOT_RANDOM = "nothing is random"
-UNKNOWN_COMPUTE = "how much the network computes isn't known"
-NOT_SOFT = "its own code rounds decisions between 0 and 1, so that no gate can be soft"
+_NO_GATES = "it has no gates"
+_NOT_RANDOM = "it is deterministic"
+UNKNOWN_COMPUTE = "its compute is unknown"
+NOT_SOFT = "its code rounds decisions between 0 and 1, so its gates cannot be soft"
 
 
 def left_out(attacks: Sequence[NamedAttack], model: ModelRecord, policy: str) -> dict[str, str]:
@@ -60,10 +60,10 @@ def _unfit(attack: AttackSettings, model: ModelRecord, policy: str) -> str | Non
         case PermutedRecipe() | TransferRecipe():
             return _underivable(attack, model, policy)
     if traits(policy).leaks:
-        return "the noise of gates is known to attacks of our own alone"
+        return "only our own attacks can use known gate noise"
     random = traits(policy).draws or model.restless
     if isinstance(attack, FoolboxHopSkipJumpRecipe) and random:
-        return "its search may not end where the answer is random"
+        return "its search may not end on a random network"
     of_draws = isinstance(attack, TorchattacksAutoAttackRecipe | PyautoattackRecipe) and attack.version == "rand"
     return _NOT_RANDOM if of_draws and not random else None
 
@@ -73,7 +73,7 @@ def _underivable(attack: PermutedRecipe | TransferRecipe, model: ModelRecord, po
     if isinstance(attack, PermutedRecipe):
         return _inexact(attack.of.gates, model, policy)
     if attack.source == model.name:
-        return "the images would come from the network itself"
+        return "the source would be the network itself"
     return NOT_DRAWN if attack.of.gates.mode == "exact" else None
 
 
@@ -122,7 +122,7 @@ def _no_mode(attack: GradientRecipe, model: ModelRecord, policy: str) -> str | N
         # Without gates a mode is the plain gradient, over as many draws where there is something to draw.
         return _NO_GATES if changed and mode != "evolution" and not (several and model.restless) else None
     if mode == policy and not (several and model.restless):
-        return "gates are so when deployed, too"
+        return "its deployed gates already decide in this way"
     noisy = mode == "frozen-noise" or (mode == _STOCK and changed)
     return _NOT_RANDOM if noisy and not (traits(policy).draws or model.restless) else None
 

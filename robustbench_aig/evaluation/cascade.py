@@ -15,9 +15,9 @@ def lost_before(evaluation: EvaluationPlan, chunk: int, plan: Plan, store: Store
 
     An image is lost where no draw of an earlier row is right: for random gates no draw of those kept for choosing,
     since an image that was skipped for bad luck in its scoring draws would be scored by that same bad luck (the
-    winner's curse). Where all is exact, no pattern of the gates is right. An error counts as lost, as it does in the
-    union. Only attacks skip, and only attacks and the clean image are looked at: controls and attacks on the compute
-    measure something else.
+    winner's curse). Where all is exact, no pattern of the gates is right. An error counts as misclassified, as it
+    does in the union. Only attacks skip, and only attacks and the clean image are looked at: controls and attacks on
+    the compute measure something else.
 
     Args:
         evaluation: about to be measured.

@@ -24,7 +24,9 @@ from robustbench_aig.runs import EpochRecord
 SHOWN = 3
 """Images per class that are told by name as those that use the fewest, and the most, blocks."""
 
+# As the judge's.
 _BATCH = 100
+# The middle 90 %: single images at the ends would set a range of minimum and maximum.
 _MIDDLE = torch.tensor([0.05, 0.95], dtype=torch.float64)
 
 Progress = Callable[[int, int], None]

@@ -126,12 +126,12 @@ class _Draws:
 
 @float32()
 def judge(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, draws: Draws) -> Judgement:
-    """Judge images under the deployed policy.
+    """Score images under the deployed policy.
 
-    The gate noise of an image depends on (seed, image, draw) alone; dice that the network itself throws, on the other
-    images of its batch, too. Noise is thus the same for the clean and for every attacked version of an image:
-    decisions that differ differ because of the image. No attack can know it, since an attack's own noise comes from
-    other streams.
+    The gate noise of an image depends only on (seed, image, draw); randomness of the network's own also depends on the
+    other images of its batch. So the noise is the same for the clean and for every attacked version of an image: if
+    decisions differ, it is because of the image. No attack can know it, since an attack's noise comes from other
+    streams.
 
     Args:
         subject: network and policy.
@@ -150,8 +150,10 @@ def judge(subject: Subject, x: Tensor, y: Tensor, *, ids: Tensor, seed: int, dra
 
 
 def _by_draws(subject: Subject, x: Tensor, y: Tensor, stream: Stream, scoring: int) -> Judgement:
+    # Twice as many draws: the worst attack is chosen on one half and scored on the other.
     passes = _forward(subject, x, stream, 2 * scoring if subject.random else 1)
     margins = margin(passes.logits, y)
+    # Where nothing is random there is one pass, and both are that one.
     score, choice = margins[:scoring], margins[-scoring:]
     classes = passes.logits.shape[2]
     votes = torch.nn.functional.one_hot(passes.logits[:scoring].argmax(2), classes).sum(0)

@@ -143,8 +143,10 @@ def _side_by_side(first: _Turn, second: _Turn, pairs: int) -> tuple[list[float],
     try:
         # The first pass of each allocates and chooses kernels.
         _, first_takes, _, second_takes = (turn.seconds(0, steps=1) for turn in (first, second) for _ in range(2))
+        # By the faster of the two, so that both turns are long enough.
         steps = math.ceil(_TURN / min(first_takes, second_takes))
         for pair in range(pairs):
+            # Who comes second finds warm caches and a higher clock; by turns it is nobody's advantage.
             for turn, seconds in turns if pair % 2 == 0 else turns[::-1]:
                 seconds.append(turn.seconds(pair, steps=steps))
     except (RuntimeError, MemoryError) as error:

@@ -64,6 +64,7 @@ class Ledger:
                 del self._missing[evaluation.id]
                 yield self._event(evaluation, self._plan.data.n, resumed=True)
                 continue
+            # In order, because a set has none and events must come alike in every run.
             for number in sorted(missing & parts.get(evaluation.id, set())):
                 missing.remove(number)
                 yield self._chunk(evaluation, number, resumed=resumed)

@@ -66,6 +66,7 @@ class Measured:
         nothing, zero = images.new_full((count,), torch.nan), images.new_zeros(count, dtype=torch.int64)
         judged = Judgement(
             finite=zero != 0,
+            # A class that no image has: such an image is never right.
             predictions=zero - 1,
             margins=nothing,
             correct=zero,

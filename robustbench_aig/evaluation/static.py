@@ -28,6 +28,7 @@ FEW = 12
 _IMAGES, _FEWER = 1000, 250
 """Validation images: where every path is tried, and where gates are closed one by one."""
 
+# As in the judge: more images at once gain little on a CPU.
 _AT_ONCE = 100
 _ROWS = 4096
 """At most so many paths of so many images in a pass, which ends with about as many rows."""
@@ -72,7 +73,9 @@ def with_patterns(network: Network, validation: ImageSet, seed: int, progress: P
     right = search.right(tried)
     cheap = search.macs(tried) <= most
     best = max(
-        cheap.nonzero()[:, 0].tolist(), key=lambda k: (int(right[k]), -float(search.macs(tried)[k]), tried[k].tolist())
+        # Of equally accurate paths the cheapest, then the first in order: a resumed run finds the same.
+        cheap.nonzero()[:, 0].tolist(),
+        key=lambda k: (int(right[k]), -float(search.macs(tried)[k]), tried[k].tolist()),
     )
     found = {
         name: StaticPattern(
@@ -131,6 +134,7 @@ class Search:
             if not closable:
                 return now.new_zeros(0, len(now))
             ways = now.repeat(len(closable), 1)
+            # Row k is the path so far with its k-th open gate closed, too.
             ways[range(len(closable)), closable] = 0.0
             now = ways[int(self.right(ways).argmax())]
         return now[None]

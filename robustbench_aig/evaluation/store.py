@@ -76,7 +76,7 @@ class Store:
             raise RunError(f"{self.directory} holds another evaluation (other {changed}): give another --name")
         if not resume:
             raise RunError(
-                f"{self.directory} holds this evaluation already: --resume goes on with it, --name keeps it apart"
+                f"{self.directory} already contains this evaluation: --resume continues it, --name starts another"
             )
 
     def open(self, plan: Plan, *, resume: bool) -> None:
@@ -166,7 +166,9 @@ class Store:
         merged = {key: cat([picture[key] for picture in pictures]) for key in ("ids", "images")}
         write_atomic(self.directory / "images" / f"{evaluation}.safetensors", save(merged))
         self._note_seconds(evaluation, sum(self.effort(evaluation, chunk).seconds for chunk in range(chunks)))
+        # Sorted, because readers look images up by bisection.
         rows = pa.concat_tables([pq.read_table(part) for part in parts]).sort_by("image").combine_chunks()
+        # The table before the parts go: a kill in between leaves both, and merging again gives the same.
         write_atomic(self._samples(evaluation), parquet(rows))
         for part in parts:
             for suffix in (".parquet", ".json", ".safetensors"):

@@ -13,6 +13,7 @@ from robustbench_aig.errors import LostProcessError
 _PATIENCE = timedelta(days=30)
 """Longer than any evaluation: torch's own limits, ten minutes under NCCL, are for processes that keep in step."""
 
+# Twenty looks a second: unnoticed by a user, and hardly any load.
 _PAUSE = 0.05
 
 

@@ -46,6 +46,7 @@ def explained_shares(p: Floats, again: Floats) -> Shares:
         again: (N, G) the same over other draws; `p` itself where nothing is random.
     """
     part, whole = _variances(p, again)
+    # 0 / 0 is a gate that never varies, which NaN says.
     with np.errstate(invalid="ignore"):
         return Shares(part / whole, float(part.sum() / whole.sum()))
 
@@ -118,6 +119,7 @@ def _gate(name: str, p: Floats, again: Floats) -> GateDependence:
     rate = (p + again)[:, 0] / 2
     value = float(rate.mean())
     explained, open_for = _explained(p, again), mean_interval(rate, bounds=(0.0, 1.0))
+    # The rarer decision has at most half; its limits are those of either side, whichever is nearer to 0.
     rarer = Interval(min(open_for.low, 1 - open_for.high), min(open_for.high, 1 - open_for.low, 0.5))
     return GateDependence(gate=name, rate=value, explained=explained, by_image=_decides(explained, rarer))
 

@@ -49,6 +49,7 @@ def class_ways(p: Floats, label: Ints, to: Ints, *, of: Bools, measured: Bools) 
     means = {c: _Mean.of(p[measured & (label == c)]) for c in np.unique(label[measured])}
     for i in np.flatnonzero(of & measured & (to != label)):
         own, other = means[label[i]], means.get(to[i])
+        # A variance takes two images, and the own class lacks the image itself.
         if other is None or own.n < 3 or other.n < 2:
             continue
         vectors[i] = other.mean - (own.n * own.mean - p[i]) / (own.n - 1)

@@ -26,12 +26,12 @@ def gating(
     Args:
         model: the module that will be called; a plain network passes through with an empty trace.
         policy: how its gates decide.
-        execution: "sparse" needs eval mode, because batch-norm must not see a part of the batch.
+        execution: "sparse" needs eval mode, because batch norm must not see only a part of the batch.
         draws: make as many draws of a random policy in one pass, in eval mode and without gradients, where
             `shares_draws(model)`; the network then returns rows of logits, and `trace.draws.each` those of each draw.
-        patterns: go through all that the gates can decide, each block being run where it's open, whatever the
-            execution; for a policy that is `Independent`, in eval mode, where `shares_patterns(model)`. As for draws
-            the network returns rows, and `trace.patterns.each` those of each pattern. Gradients reach the
+        patterns: evaluate all patterns of the gates' decisions, with each block run only where it is open, whatever
+            the execution; for a policy that is `Independent`, in eval mode, where `shares_patterns(model)`. As for
+            draws the network returns rows, and `trace.patterns.each` those of each pattern. Gradients reach the
             probabilities of the patterns, too.
     """
     trace = Trace(policy, execution, draws, patterns=patterns)

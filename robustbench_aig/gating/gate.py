@@ -20,7 +20,7 @@ _ARGMAX = Argmax()
 class Gate(nn.Module):
     """Base of all gates: subclasses compute logits (B, 2) from features; `decide` asks the policy in force.
 
-    Outside a `gating` context a gate samples in training mode and takes the likelier side in eval mode.
+    Outside a `gating` context a gate samples in training mode and takes its more likely side in eval mode.
     """
 
     trace: Trace | None = None
@@ -38,7 +38,7 @@ class Gate(nn.Module):
         return (_SAMPLED if self.training else _ARGMAX).decide(logits, 0, 0)
 
     def forward(self, x: Tensor, skip: Tensor, residual: Callable[[Tensor], Tensor]) -> Tensor:
-        """`skip` + z · residual(x), z (B,) being the decision for each image; for more see `Draws` and `Patterns`."""
+        """`skip` + z · residual(x), where z (B,) is the decision for each image; see also `Draws` and `Patterns`."""
         if self.trace is not None and self.trace.patterns is not None:
             self.trace.ask_patterns(self.logits(x), self.trace.patterns)
             return torch.cat([skip, skip + residual(x)])

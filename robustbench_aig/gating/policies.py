@@ -24,8 +24,8 @@ class Policy(ABC):
     """How decisions are made in a forward pass.
 
     Attributes:
-        name: what reports call it.
-        traits: what it says of itself.
+        name: in reports.
+        traits: what it does.
     """
 
     name: str

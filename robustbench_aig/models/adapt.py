@@ -103,29 +103,29 @@ def adapt(
 ) -> nn.Module:
     """Let a gated network whose code is not ours be traced, attacked and measured like our own.
 
-    Inside a `gating` context its gates are asked as ever, but the network goes on with the policy's decisions.
-    Outside one it decides as its own code does. It computes densely under either execution; its
-    multiply-accumulates are those that its decisions would leave to be done.
+    Inside a `gating` context its gates compute as before, but the network uses the policy's decisions. Outside it
+    decides as its own code does. It computes every block under either execution; its multiply-accumulates are
+    counted as if closed blocks were skipped.
 
-    Nothing of this is believed untried: when the network enters an evaluation, `models.trial` holds it to what is said
-    here, on some of the images.
+    The adapter is tested: when the network enters an evaluation, `models.adapter_trial` checks on some of the images
+    that everything given here is true.
 
-    Give `read` the logits where the network has them: a probability in float32 saturates, and so does its gradient.
+    Let `read` return logits if the network has them: a probability in float32 saturates, and so does its gradient.
     On CUDA, torch differentiates `nn.LSTM` and `nn.GRU` in eval mode only under `torch.backends.cudnn.enabled = False`.
 
     Args:
-        model: images in [0, 1] to logits, or to a tuple that begins with them; its forward is left returning the
-            logits alone. It is changed in place by hooks and one submodule without parameters.
-        gates: the modules that decide. One that all blocks share is asked once for each block, however often it is
-            named here.
+        model: images in [0, 1] to logits, or to a tuple that starts with them; afterwards its forward returns only
+            the logits. It is changed in place by hooks and one submodule without parameters.
+        gates: the modules that decide. A gate that several blocks share decides once for each block; name it
+            once.
         blocks: for each decision, in the order in which they are made, the module or modules that it can skip; an
-            empty sequence where a decision skips nothing. None where nobody knows: the compute is then unknown.
+            empty sequence if a decision skips nothing. None if unknown: the compute is then unknown.
         read: from a gate module's positional inputs and its output to the logit difference D = run - skip, (B,), or
-            (B, K) for a gate that makes K decisions in one call. D > 0 must be where the network itself runs the
-            block: for a probability p with threshold 0.5, `p.logit(1e-6)`. With a third parameter, or one named
-            `gate`, it is told the number of the decision, from 0 in the order in which they are made; of the first
-            of K.
-        write: from the gate module's output and the decisions z, shaped as D, to what the network goes on with.
+            (B, K) for a gate that makes K decisions in one call. D > 0 must mean that the network itself runs
+            the block: for a probability p with threshold 0.5, `p.logit(1e-6)`. With a third parameter, or one named
+            `gate`, it gets the number of the decision, from 0 in the order in which they are made; for K
+            decisions the number of the first.
+        write: from the gate module's output and the decisions z, of the shape of D, to what the network uses.
         shared: several decisions may name the same module, which then costs each of them an equal share.
 
     Returns:
@@ -133,7 +133,7 @@ def adapt(
 
     Raises:
         InputError: a gate or block is no part of the network, a module is named for two decisions, or the network is
-            adapted already. Blocks that don't match the decisions come to light in `profile_macs`.
+            adapted already. `profile_macs` finds blocks that do not match the decisions.
     """
     grouped = None if blocks is None else [(b,) if isinstance(b, nn.Module) else tuple(b) for b in blocks]
     own = {module: name for name, module in model.named_modules()}

@@ -86,17 +86,17 @@ def adapted_blocks(model: nn.Module) -> list[tuple[nn.Module, ...]]:
 
 
 def profile_macs(model: nn.Module, shape: Shape, images: Tensor | None = None) -> MacProfile:
-    """Count on images one by one; a network that fails on one image is given it twice.
+    """Count multiply-accumulates on single images; a network that fails on one image gets it twice.
 
     Args:
         model: any network, ours, adapted or plain; in any mode, which is left as it was.
         shape: (C, H, W) of one image.
-        images: (N, C, H, W) real ones, on the network's device. Without any a black one is taken, which will do for
-            networks that decide nothing but by their gates, as ours.
+        images: (N, C, H, W) real ones, on the network's device. By default one black image, which suffices for
+            networks that decide only by their gates, such as ours.
 
     Raises:
-        UnknownMacs: images differ in what they cost with all gates open, so that the network decides something that no
-            gate is known of; it runs an operation whose cost isn't known; or blocks were named for no decision.
+        UnknownMacs: images differ in cost with all gates open, so the network makes decisions for which no gate is
+            known; it runs an operation whose cost isn't known; or blocks were named for no decision.
         InputError: the network fails; or the decisions that it makes and the blocks that gates are given, or that
             `adapt` was told, don't match.
     """

@@ -18,7 +18,7 @@ Keep = Literal["last", "best", "first"]
 class GradientRecipe(Section):
     """What all gradient attacks of our own share."""
 
-    gates: GateMode = Field(DeployedMode(), description="how the gradient gets past the gates")
+    gates: GateMode = Field(DeployedMode(), description="how the gradient treats the gates")
     objective: Objective = Field(ClassObjective(), description="what is raised")
 
 
@@ -49,7 +49,9 @@ class PgdRecipe(SharedRecipe):
     step: Positive = Field(0.125, description="step size as a share of epsilon")
     random_start: bool = True
     restarts: Count = 1
-    keep: Keep = Field("last", description="which iterate counts: the last, the best, or the first that is lost")
+    keep: Keep = Field(
+        "last", description="which iterate is returned: the last, the best, or the first that is misclassified"
+    )
 
 
 class ApgdRecipe(GradientRecipe):
@@ -62,7 +64,7 @@ class ApgdRecipe(GradientRecipe):
     keep: Keep = "first"
     exact: bool = Field(
         False,
-        description="in float32, even where others compute in bfloat16, which tells no margins under about 0.01",
+        description="in float32, even where others use bfloat16, which does not resolve margins below about 0.01",
     )
 
 
@@ -144,4 +146,7 @@ class SuiteRecipe(Section):
 
     summary: str
     suite: Annotated[list[str], Field(min_length=1, description="attacks, with changes or without, and other suites")]
-    cascade: bool = Field(False, description="attack only what the attacks before have left: the union alone counts")
+    cascade: bool = Field(
+        False,
+        description="attack only images that no earlier attack has broken: only the worst case over attacks counts",
+    )

@@ -37,10 +37,10 @@ class RobustnessClaim(Strengths):
     """The gated network has higher robust accuracy than the plain one at every strength."""
 
     about: Literal["robustness"]
-    attack: str = Field("union", description="under which; the union is over all attacks on the accuracy")
-    every_strength: bool = Field(False, description="at all that were measured, instead of those listed")
-    defence: Kind | None = Field(None, description="what stands before both networks")
-    margin: Share = Field(0.0, description="by more than so much")
+    attack: str = Field("union", description="attack; union is the worst case over all attacks on the accuracy")
+    every_strength: bool = Field(False, description="at every budget that was measured, instead of those listed")
+    defence: Kind | None = Field(None, description="in front of both networks")
+    margin: Share = Field(0.0, description="smallest difference that counts")
 
     @property
     def of_every_attack(self) -> bool:
@@ -52,7 +52,7 @@ class AccuracyClaim(UnderPolicies):
     """The gated network classifies no fewer clean images right."""
 
     about: Literal["accuracy"]
-    tolerance: Share = Field(0.01, description="so much less still counts as no less")
+    tolerance: Share = Field(0.01, description="a difference up to this size counts as none")
 
 
 class MovementClaim(Strengths):
@@ -94,22 +94,22 @@ class OverheadClaim(_Claim):
     """Gates add little to a network whose blocks all run."""
 
     about: Literal["overhead"]
-    macs: Positive = Field(description="at most such a share of multiply-accumulates more")
-    parameters: Positive = Field(description="at most such a share of parameters more")
+    macs: Positive = Field(description="largest added share of multiply-accumulates")
+    parameters: Positive = Field(description="largest added share of parameters")
 
 
 class PaceClaim(UnderPolicies):
     """The gated network, which skips blocks, takes less time for an image than the plain one."""
 
     about: Literal["pace"]
-    most: Positive = Field(1.0, description="its time over the plain network's")
+    most: Positive = Field(1.0, description="its time relative to the plain network's")
 
 
 class TrainingSpeedClaim(_Claim):
     """The gated network learns from about as many images per second as the plain one."""
 
     about: Literal["training speed"]
-    least: Positive = Field(description="its images per second over the plain network's")
+    least: Positive = Field(description="its images per second relative to the plain network's")
 
 
 Claim = Annotated[
@@ -138,7 +138,7 @@ class ClaimSource(Section):
     """Where the paper says a sentence, and how sure that is."""
 
     certainty: Certainty = "ours"
-    place: str | None = Field(None, description="in the paper; of a sentence that is ours, what comes nearest to it")
+    place: str | None = Field(None, description="in the paper; for a claim of ours the nearest statement")
 
 
 class ClaimRecipe(Section):

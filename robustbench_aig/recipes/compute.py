@@ -36,12 +36,12 @@ class ComputeRecipe(Section):
     algorithm: Literal["compute"] = "compute"
     provider: Literal["aigrob"] = "aigrob"
     direction: Direction = "up"
-    gates: GateMode = Field(DeployedMode(), description="how the gradient gets past the gates")
+    gates: GateMode = Field(DeployedMode(), description="how the gradient treats the gates")
     objective: ComputeObjective = Field(GatesObjective(), description="what is raised")
     steps: Count = 20
     step: Positive = Field(0.125, description="step size as a share of epsilon")
-    restarts: Count = Field(1, description="the first begins at the image, others at random points of the ball")
-    keep_prediction: bool = Field(False, description="only images count that keep the predicted class")
+    restarts: Count = Field(1, description="the first starts at the image, others at random points of the ball")
+    keep_prediction: bool = Field(False, description="an image counts only if its predicted class does not change")
     anchor: float = Field(0.0, ge=0, description="weight of the squared change of the logits, with keep_prediction")
 
     @model_validator(mode="after")

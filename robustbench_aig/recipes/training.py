@@ -67,8 +67,8 @@ class MutualInformation(Section):
     weight: Positive
     of: Literal["gates", "pairs", "class"] = Field(
         "gates",
-        description="mean over gates of what one decision tells; or mean over pairs of half of what two tell together, "
-        "which is more where gates don't all open for the same images; or the latter of the image's class alone",
+        description="mean over gates of the information in one decision; or half of the information in two, mean over "
+        "pairs of gates, more if gates do not all open for the same images; or the latter about the class",
     )
 
 
@@ -89,8 +89,8 @@ class GateTraining(Section):
 
     argmax_from: Share = Field(
         1.0,
-        description="share of the training from which on gates take the likelier side instead of being sampled, with "
-        "the gradient of the softmax; 0 from the first step, 1 never",
+        description="share of the training from which on gates take their more likely side instead of being sampled, "
+        "with the gradient of the softmax; 0 from the first step, 1 never",
     )
     mutual_information: MutualInformation | None = None
     batch_shaping: BatchShaping | None = None
@@ -107,7 +107,7 @@ class Adversarial(Section):
     """
 
     method: Literal["pgd", "trades", "fast"]
-    eps: str = Field("8/255", description="radius of the ball")
+    eps: str = Field("8/255", description="perturbation budget")
     norm: Norm = DEFAULT
     steps: Count = Field(10, description="of the inner attack; `fast` takes one")
     step: Positive = Field(0.25, description="size of a step as a share of eps; `fast` takes 1.25")

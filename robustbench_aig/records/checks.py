@@ -22,7 +22,7 @@ class FindingRecord(Record):
     count: int = Field(description="images that show it")
     n: int = Field(description="images that were looked at")
     unit: Literal["images", "gates"] = Field("images", description="what is counted instead, where it isn't images")
-    needs: int = Field(description="the fewest images that a pass takes")
+    needs: int = Field(description="the fewest images that a pass needs")
     threshold: str = Field(description="the rule, in words")
     evidence: str
     numbers: dict[str, float] = Field(description="what was seen, by name")
@@ -46,7 +46,7 @@ class Checkup(Record):
     policy: str = Field(description="of the gates; none: the network has none")
     attack: str = Field(description="that is examined")
     threat: RecordedThreat
-    chosen_threat: bool = Field(description="it was chosen so that the attack leaves about half of the images")
+    chosen_threat: bool = Field(description="it was chosen so that robust accuracy is about one half")
     others: list[str] = Field(description="networks that attacks were transferred from")
     data: DataRecord
     seed: int

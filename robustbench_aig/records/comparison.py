@@ -1,4 +1,4 @@
-"""Differences on the same images: gated against plain, and rung by rung. No torch."""
+"""Differences on the same images: gated against plain, and the steps of an ablation. No torch."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Comparison(Difference):
     )
     detectable: float | None = Field(
         None,
-        description="the smallest difference that so many images, as discordant as these, show with 80 % power at 5 %; "
-        "null where images failed, and where fewer than six could show none",
+        description="the smallest difference that so many images, with so many discordant, detect with 80 % power at "
+        "5 %; null where images failed, and where fewer than six could show none",
     )
     both_correct: Accuracies | None = Field(description="among images both classify right when clean (majority vote)")
 
@@ -83,7 +83,7 @@ class Rival(Record):
 
     networks: SeedGroup
     differences: list[MeanDifference] = Field(
-        description="clean, under the union at each strength, and on average over corruptions"
+        description="clean, in the worst case over attacks at each threat, and on average over corruptions"
     )
 
 
@@ -106,15 +106,15 @@ class CleanMatch(Record):
 
 
 class Step(Difference):
-    """The difference between two rungs of the ladder on the same images, in shares."""
+    """The difference between two networks of the ablation on the same images, in shares."""
 
     upper: str
     lower: str
-    isolates: str = Field(description="the one thing in which the rungs differ")
+    isolates: str = Field(description="the one thing in which the two networks differ")
 
 
 class Ladder(Record):
-    """The ladder of controls: its rungs, and what the steps between them measure."""
+    """The ablation: its networks under their policies, and the differences between them."""
 
     rungs: list[Rung]
     steps: list[Step]

@@ -1,4 +1,4 @@
-"""The results of measurements: accuracies, one by one and as a union. No torch."""
+"""The results of measurements: accuracies under each attack, and in the worst case over attacks. No torch."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Accuracy(Record):
     when_asked: dict[int, float] | None = Field(
         None,
         description="k -> accuracy against an attacker who may ask k times: share of images right in all of k answers, "
-        "unbiased, for k up to the draws; null where nothing is random",
+        "unbiased, for k up to the draws; null for deterministic networks",
     )
 
 
@@ -67,8 +67,10 @@ class Evaluation(Record):
     threat: RecordedThreat | None
     corruption: CorruptionRecord | None = None
     status: Status
-    errors: int = Field(description="images whose attack or judgement failed; they count as lost")
-    skipped: int = Field(0, description="images not attacked, because they were lost before; they count as lost")
+    errors: int = Field(description="images whose attack or judgement failed; they count as misclassified")
+    skipped: int = Field(
+        0, description="images not attacked, because an earlier attack broke them; they count as misclassified"
+    )
     n: int
     clean_accuracy: Accuracy
     robust_accuracy: Accuracy = Field(
@@ -87,7 +89,7 @@ def guessing(evaluations: Sequence[Evaluation], commonest: float) -> list[Evalua
 
 
 class WorstCase(Record):
-    """The union: every image under the attack that is worst for it, chosen and scored on disjoint draws."""
+    """The worst case over attacks: each image under its worst attack, chosen and scored on disjoint draws."""
 
     model: str
     gate_policy: str
@@ -97,19 +99,19 @@ class WorstCase(Record):
     accuracy: Accuracy
     strongest: dict[str, int] = Field(description="attack -> images for which it was chosen")
     alone: dict[str, int] = Field(
-        default_factory=dict, description="attack -> images lost to it in most draws, and to no other; not in a cascade"
+        default_factory=dict, description="attack -> images that it alone breaks, in most draws; not in a cascade"
     )
     beyond: dict[str, int] = Field(
         default_factory=dict,
-        description="attack that looks past gates or aims at them -> images lost to it in most draws, and to none of "
-        "the attacks that do neither; not in a cascade",
+        description="gate-aware attack -> images that it breaks in most draws and no gate-unaware attack does; not "
+        "in a cascade",
     )
     others_only: list[int] = Field(
         default_factory=list,
-        description="images lost in most draws to attacks of other providers, and neither to ours nor when clean; none "
+        description="images that only attacks of other providers break, in most draws; none "
         "in a cascade that has one of ours after one of theirs, and none where all attacks are ours, or none is",
     )
-    own_accuracy: Accuracy | None = Field(None, description="of the union over our attacks alone; null as others_only")
+    own_accuracy: Accuracy | None = Field(None, description="in the worst case over our attacks; null as others_only")
 
 
 class CorruptionMean(Record):

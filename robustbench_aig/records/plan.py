@@ -69,7 +69,7 @@ class Asked(Record):
 
 
 class Rung(Record):
-    """One rung of the ladder of controls: a model under a gate policy."""
+    """One member of the ablation: a model under a gate policy."""
 
     key: str = Field(description="R0, R0', R1, …")
     title: str
@@ -92,11 +92,13 @@ class Plan(Record):
         description="scoring draws per image of a random policy; 'exact': every pattern of the gates counts by its "
         "probability"
     )
-    cascade: bool = Field(False, description="attacks skip images that are lost already, in the plan's order")
+    cascade: bool = Field(
+        False, description="attacks skip images that an earlier attack has broken, in the plan's order"
+    )
     precision: Precision = Field("fp32", description="in which our own attacks work; what they say is judged in fp32")
     environment: dict[str, Any]
     data: DataRecord
     models: list[ModelRecord]
     evaluations: list[EvaluationPlan]
-    ladder: list[Rung] = Field(default_factory=list, description="empty where no ladder was asked for")
+    ladder: list[Rung] = Field(default_factory=list, description="empty without an ablation (--ladder)")
     asked: Asked | None = Field(None, description="null where no command line asked for it, or an early version wrote")

@@ -36,9 +36,9 @@ from robustbench_aig.zoo import claim_names, find_claim
 
 
 def aggregate(directory: Path) -> Report:
-    """Every number of a report from the plan and the rows in `directory`; reads, and writes nothing.
+    """Compute every number of a report from the plan and the rows in `directory`; writes nothing.
 
-    Equal rows give an equal report, whatever the time and place, but for seconds and latency, which aren't in rows.
+    Equal rows give an equal report, except for seconds and latency, which are not in rows.
     Evaluations that are not finished are left out and make the report "partial".
 
     Raises:
@@ -131,7 +131,7 @@ def _evaluation(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
 
 
 def _beside(evidence: Evidence, planned: EvaluationPlan, clean: Rows) -> Beside:
-    """Of the controls, random corners and permuted changes: they have an attack's size."""
+    """Of the controls random-sign noise and shuffled perturbations: they have an attack's size."""
     return Beside(clean, evidence.control(planned, "corners"), evidence.control(planned, "permuted"))
 
 
@@ -161,6 +161,7 @@ def _compute(rows: Rows, clean: Rows, planned: EvaluationPlan, evidence: Evidenc
         clean_macs=clean_mean,
         adversarial_macs=attacked,
         change=(attacked - clean_mean) / clean_mean if clean_mean else 0.0,
+        # Nothing is saved where all gates are open; a difference of rounding must not be divided by.
         recovered=(attacked - clean_mean) / saved if saved > 1e-9 * model.total_macs else None,
         p95=float(np.percentile(after, 95)),
         spread=ComputeSpread(

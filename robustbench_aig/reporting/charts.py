@@ -113,6 +113,7 @@ def compute(rows: Rows, model: ModelRecord) -> str | None:
         return None
     before, after = rows.macs_clean[rows.ok] / model.total_macs, rows.macs_adv[rows.ok] / model.total_macs
     both = np.concatenate([before, after])
+    # At least 4 % wide, so that one path for all images is a bar, not a line.
     centre, half = (both.max() + both.min()) / 2, max((both.max() - both.min()) / 2, 0.02)
     edges = np.linspace(centre - half, centre + half, _BINS + 1)
     layers = []

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from robustbench_aig.records import ChosenOn, CleanMatch, MeanDifference, SeedGroup
-from robustbench_aig.reporting.words import around, condition, listing, p_text, percent, reading, signed
+from robustbench_aig.reporting.words import around, condition, gates_text, listing, p_text, percent, reading, signed
 
 _WHERE: dict[ChosenOn, str] = {
     "validation images": "on validation images",
-    "images of the report": "on the clean images of this report, for want of validation accuracies,",
+    "images of the report": "on the clean images of this report (validation accuracies are missing)",
 }
 
 
 def gated(match: CleanMatch) -> str:
-    """`aig-s0 (48 epochs, argmax gates)`."""
-    return _called(match.gated, f"{match.gate_policy} gates")
+    """`aig-s0 (48 epochs, deterministic (argmax) gates)`."""
+    return _called(match.gated, gates_text(match.gate_policy))
 
 
 def plain(networks: SeedGroup) -> str:
@@ -35,7 +35,7 @@ def choice(match: CleanMatch) -> str:
         told += f"the gated one {percent(ours.choice_accuracy)}, "
         told += f"the usual twin, {plain(usual)}, {percent(usual.choice_accuracy)}."
     if match.left_out:
-        told += " Left out, since not known to be trained on the same data from the same seeds: "
+        told += " Left out, because it is not known that they were trained on the same data with the same seeds: "
         told += f"{listing(match.left_out)}."
     return told
 
@@ -45,7 +45,7 @@ def summary(match: CleanMatch) -> str | None:
     if match.nearest is None:
         return None
     told = [f"{_condition(one)}: {_gap(one)}" for one in match.nearest.differences]
-    return f"Gated minus that one, {'; '.join(told)}."
+    return f"Gated minus nearest plain: {'; '.join(told)}."
 
 
 def beside(match: CleanMatch) -> list[tuple[MeanDifference, MeanDifference]]:
@@ -61,8 +61,8 @@ def lines(match: CleanMatch) -> list[str]:
     """The choice, and for each condition the accuracies and the differences from both."""
     told = [choice(match)]
     for one, other in beside(match):
-        keeps = (f"{percent(each.plain)}, difference {_gap(each)}" for each in (one, other))
-        told.append(f"  {_condition(one)}: gated {percent(one.gated)}; nearest {'; usual '.join(keeps)}")
+        accuracies = (f"{percent(each.plain)}, difference {_gap(each)}" for each in (one, other))
+        told.append(f"  {_condition(one)}: gated {percent(one.gated)}; nearest {'; usual '.join(accuracies)}")
     return told
 
 
@@ -73,7 +73,7 @@ def word(one: MeanDifference) -> str:
 
 
 def _condition(one: MeanDifference) -> str:
-    return f"{condition(one)}{', worst case' if one.threat else ''}"
+    return f"{condition(one)}{', worst case over attacks' if one.threat else ''}"
 
 
 def _gap(one: MeanDifference) -> str:

@@ -17,7 +17,7 @@ class Forced(NamedTuple):
         series: whose gates choose.
         most: the attack that raises the compute most.
         kept: the same of those that keep every predicted class; None where none ran.
-        noise: random corners of the same ball; None where they didn't run.
+        noise: random-sign noise of the same ball; None where it wasn't run.
     """
 
     series: Series
@@ -28,21 +28,22 @@ class Forced(NamedTuple):
     @property
     def sentence(self) -> str:
         """The answer to whether an attacker makes the network slower."""
-        beside = [f"{_raised(self.kept)} with every predicted class kept"] if self.kept else []
-        beside += [f"{_raised(self.noise)} by random noise of the same ε"] if self.noise else []
+        beside = [f"{_raised(self.kept)} without changing any predicted class"] if self.kept else []
+        beside += [f"{_raised(self.noise)} by random-sign noise of the same ε"] if self.noise else []
         compute = self.most.compute
-        saved = " of the compute that closed gates save" if compute and compute.recovered is not None else " compute"
-        start = f"At {threat_text(self.most.threat)} an attacker makes {self.series.phrase} run {_raised(self.most)}"
+        saved = compute is not None and compute.recovered is not None
+        of = " of the compute that it skips on clean images" if saved else " compute"
+        start = f"At {threat_text(self.most.threat)} an attack makes {self.series.phrase} execute {_raised(self.most)}"
         besides = f" ({', '.join(beside)})" if beside else ""
-        return f"{start}{saved}{besides}. {self._clock}"
+        return f"{start}{of}{besides}. {self._clock}"
 
     @property
     def _clock(self) -> str:
         clock = self.most.compute.latency if self.most.compute else None
         if clock is None:
-            return "No clock measured what that takes."
+            return "The time was not measured."
         ratio, low, high = (number(value, 2) for value in (clock.ratio, clock.low, clock.high))
-        return f"By the clock it takes {ratio} [{low}, {high}] times as long, closed blocks skipped."
+        return f"Measured with closed blocks skipped, it takes {ratio} [{low}, {high}] times as long."
 
 
 def forced(report: Report, plan: Plan, series: Sequence[Series]) -> list[Forced]:

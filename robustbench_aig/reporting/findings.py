@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from robustbench_aig.inspections import ClassUse, Factor, GateUse, Inspection
 from robustbench_aig.policies import traits
 from robustbench_aig.reporting.gates_look_words import dependence_text
-from robustbench_aig.reporting.words import accuracy_text, listing, number, percent
+from robustbench_aig.reporting.words import accuracy_text, gates_text, listing, number, percent
 
 _DISTINCT = 0.05
 _MOST_NAMES = 8
 _RELIANCE = (
-    "Removing a block from a trained network tells how much the network relies on it as it is, not how well a network "
-    "trained without it would do."
+    "Removing a block from a trained network shows how much this network relies on it, not how accurate a network "
+    "trained without it would be."
 )
 _INTERVALS = (
-    "Intervals are 95 % over images (Wilson), for these trained weights; another training seed may differ by more. "
+    "Intervals are 95 % over images (Wilson), for these trained weights. Another training seed may differ by more. "
     "p-values are not corrected for the number of blocks."
 )
 
@@ -35,23 +35,23 @@ def _gates(of: Inspection) -> list[str]:
 
 
 def why_no_gates(of: Inspection) -> str | None:
-    """Why there is nothing to tell of gates; None where there is."""
+    """Why there is nothing to say about gates; None where there is."""
     if of.gates is None:
         return (
             f"{of.model.name} is a plain network: it has no gates and executes every block for every image, so there "
-            "are no execution rates, no numbers of executed blocks and no images that use few or many of them."
+            "are no execution rates and no images that use few or many blocks."
         )
     if of.gates.selective:
         return None
     if of.policy == "none":
         return (
-            f"The gates of {of.model.name} are soft: every block is executed for every image and scaled, so neither "
-            "classes nor images differ in the blocks that they use."
+            f"The gates of {of.model.name} are soft: every block is executed for every image and scaled. So classes "
+            "and images do not differ in the blocks that they use."
         )
-    scaled = "scaled by its open probability, " if traits(of.policy).smooth else ""
+    scaled = ", scaled by its open probability" if traits(of.policy).smooth else ""
     blind = " Its gates do not look at the image." if of.model.family == "stochastic" else ""
     return (
-        f"Under {of.policy} gates every block is executed for every image, {scaled}so neither classes nor images "
+        f"With {gates_text(of.policy)} every block is executed for every image{scaled}. So classes and images do not "
         f"differ in the blocks that they use.{blind}"
     )
 
@@ -60,10 +60,10 @@ def notes(of: Inspection) -> list[str]:
     """What the numbers do not show."""
     found = [_RELIANCE, _INTERVALS]
     if of.gates and of.gates.selective:
-        found.append("With few images in a class, its rates move by chance.")
+        found.append("With few images in a class, its rates vary by chance.")
     if traits(of.policy).draws:
         found.append(
-            "Gates are random here: every image had one draw, the same for the intact network and all lesions."
+            "Gates are stochastic here. Every image has one draw, the same for the intact network and all lesions."
         )
     if of.model.family == "stochastic" and of.gates and of.gates.selective:
         found.append("These gates do not look at the image: all differences between classes and images are chance.")
@@ -110,9 +110,9 @@ def _worth(of: Inspection) -> list[str]:
     worst = min(of.lesions, key=lambda lesion: lesion.accuracy.value)
     unmissed = [lesion for lesion in of.lesions if lesion.p_value >= _DISTINCT]
     most = (
-        f"Without block {worst.block} the most is lost: accuracy is then {accuracy_text(worst.accuracy)}."
+        f"Removing block {worst.block} lowers the accuracy most, to {accuracy_text(worst.accuracy)}."
         if worst.difference < 0
-        else "No removal of a single block lowers the accuracy."
+        else "Removing any single block does not lower the accuracy."
     )
     few = (
         f"{len(unmissed)} of {len(of.lesions)} blocks can be removed, one at a time, without a significant change on "

@@ -15,6 +15,7 @@ from robustbench_aig.reporting.sample_columns import Rows
 from robustbench_aig.reporting.series import Series, headline
 
 MOST_CARDS = 12
+# Beyond 64 pixels a picture is thinned: a page of photos would be tens of megabytes.
 _SIDE = 64
 _PIXELS = MOST_CARDS * 32 * 32
 """Cards are fewer where images are larger: noise does not compress, and the page must stay small."""

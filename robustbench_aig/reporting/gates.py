@@ -17,8 +17,8 @@ class Beside:
 
     Attributes:
         clean: of the clean images.
-        corners: under random noise of the same threat; None where that control didn't run.
-        permuted: under another image's change of the same threat; None where that control didn't run.
+        corners: under random-sign noise of the same threat; None where that control wasn't run.
+        permuted: under shuffled perturbations of the same threat; None where that control wasn't run.
     """
 
     clean: Rows

@@ -6,14 +6,14 @@ from robustbench_aig.records import Dependence, Report
 from robustbench_aig.reporting.series import Series
 from robustbench_aig.reporting.words import bracket, percent
 
-_HARDLY = "The gates hardly look at the image, so there is little choice to attack."
+_HARDLY = "The gates depend little on the image, so an attack has little to change."
 
 
 def looking(report: Report, series: list[Series]) -> list[str]:
     """What is known of every network and policy that chooses blocks by the image."""
     found = {(e.model, e.gate_policy): e.gates.dependence for e in report.evaluations if e.role == "clean" and e.gates}
     known = [(one, found.get((one.model, one.policy))) for one in series if one.chooses]
-    return [f"Of {one.phrase}, {dependence_text(dependence)}" for one, dependence in known if dependence]
+    return [f"In {one.phrase}, {dependence_text(dependence)}" for one, dependence in known if dependence]
 
 
 def dependence_text(of: Dependence) -> str:

@@ -9,6 +9,7 @@ from robustbench_aig.records import ClassShift, Evaluation, Gates, Report
 from robustbench_aig.reporting import words
 from robustbench_aig.reporting.series import threats
 
+# More columns than fit a page of 1180 pixels.
 MOST_CLASSES = 24
 _DROPPED = f" Of all classes, the {MOST_CLASSES} whose rates change most are shown."
 

@@ -1,4 +1,4 @@
-"""Which images fell to what: a table of the images that a report tells most about, down to the single gate."""
+"""Which attack breaks which image: a table of the images on which networks disagree most, down to the single gate."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class ImageOutcome(NamedTuple):
     """What became of one image under one series.
 
     Attributes:
-        place: 0 where it is misclassified clean, then 1 for the smallest epsilon, and so on; beyond the last it holds.
+        place: 0 where it is misclassified clean, 1 for the smallest epsilon, and so on; beyond the last it is robust.
         strength: that place in words.
-        attack: that was worst for it there, or at the largest epsilon where it holds.
+        attack: that was worst for it there, or at the largest epsilon where it is robust.
         gates: its gates under that attack; empty where nothing was attacked, or no gate is.
     """
 
@@ -55,7 +55,7 @@ class ImageOutcomes(NamedTuple):
 
 
 class _Track(NamedTuple):
-    """One series over all images: (T, N) the worst evaluation of each image at each epsilon, and whether it lost it."""
+    """One series over all images: (T, N) the worst evaluation of each image at each epsilon, and if that breaks it."""
 
     members: list[list[EvaluationPlan]]
     chosen: Ints
@@ -69,7 +69,7 @@ class _Track(NamedTuple):
         return np.asarray(stages.argmax(axis=0), dtype=np.int64)
 
     def met(self, image: int, place: int) -> EvaluationPlan | None:
-        """The evaluation that an image fell to, or the worst at the largest epsilon; None if misclassified clean."""
+        """The evaluation that breaks an image, or the worst at the largest epsilon; None if misclassified clean."""
         at = min(place, len(self.members)) - 1
         return self.members[at][self.chosen[at, image]] if place else None
 
@@ -129,6 +129,7 @@ def _telling(places: Ints, plan: Plan) -> list[int]:
 
     First a seeded choice, then those whose outcome differs most between the series, then by the seed again.
     """
+    # A stable sort after a shuffle: equals come in seeded order, not by their position in the data set.
     shuffled = np.random.default_rng(plan.seed).permutation(places.shape[1])
     spread = np.ptp(places, axis=0)[shuffled]
     telling = shuffled[np.argsort(-spread, kind="stable")]
@@ -139,9 +140,9 @@ def _telling(places: Ints, plan: Plan) -> list[int]:
 def _outcome(places: Ints, strengths: int) -> str:
     """What the outcomes of an image have in common."""
     if (places == 0).any():
-        return "misclassified when clean" if (places == 0).all() else "misclassified when clean, by some"
-    held = places > strengths
-    return "held by all" if held.all() else "held by some" if held.any() else "lost by all"
+        return "misclassified when clean" if (places == 0).all() else "misclassified when clean by some networks"
+    robust = places > strengths
+    return "robust in all networks" if robust.all() else "robust in some" if robust.any() else "broken in all networks"
 
 
 def _outcomes_of(track: _Track, strengths: list[Threat], images: list[int], evidence: Evidence) -> list[ImageOutcome]:
@@ -154,7 +155,7 @@ def _outcomes_of(track: _Track, strengths: list[Threat], images: list[int], evid
         for image in (image for image, e in met.items() if e is evaluation):
             decisions = zip(gates, rows.gates_clean[image], rows.gates_adv[image], strict=True)
             changes[image] = [GateChange(gate.name, bool(new), bool(old != new)) for gate, old, new in decisions]
-    places = ["clean", *(threat.eps for threat in strengths), "held"]
+    places = ["clean", *(threat.eps for threat in strengths), "robust"]
     return [
         ImageOutcome(placed[image], places[placed[image]], "" if e is None else e.attack, changes.get(image, []))
         for image, e in met.items()

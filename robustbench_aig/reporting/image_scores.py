@@ -16,7 +16,7 @@ TIMES = (1, 2, 3, 5, 10)
 
 @dataclass(frozen=True)
 class Scores:
-    """Right answers per image. An image that failed or was skipped counts as lost: 0 of its draws.
+    """Right answers per image. An image that failed or was skipped counts as misclassified: 0 of its draws.
 
     Attributes:
         ok: (N,) False for a failed image.

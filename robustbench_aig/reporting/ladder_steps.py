@@ -1,4 +1,4 @@
-"""The steps of the ladder of controls: what is gained or lost between rungs that differ in one thing."""
+"""The steps of the ablation: differences between networks that differ in one thing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robustbench_aig.threat import Threat
 
 
 def ladder(plan: Plan, results: Results) -> Ladder | None:
-    """All steps under every condition that both rungs went through; None where no ladder was planned."""
+    """All steps under every condition that both networks were measured under; None without an ablation."""
     if not plan.ladder:
         return None
     scores = {rung.key: results.get((rung.model, rung.policy), {}) for rung in plan.ladder if rung.model}
@@ -42,7 +42,7 @@ def ladder(plan: Plan, results: Results) -> Ladder | None:
 
 
 class StepRow(NamedTuple):
-    """One step over all strengths, under one attack.
+    """One step over all budgets, under one attack.
 
     Attributes:
         step: any of its measurements, for its names.

@@ -15,7 +15,7 @@ from robustbench_aig.errors import AigrobError, first_line
 T = TypeVar("T")
 U = TypeVar("U")
 _NOTE = Markup(
-    '<div class="banner"><p><strong>Left out.</strong> {} could not be made; the numbers are in report.json.</p></div>'
+    '<div class="banner"><p><strong>Missing.</strong> {} could not be made; the numbers are in report.json.</p></div>'
 )
 
 

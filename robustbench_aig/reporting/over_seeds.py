@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from robustbench_aig.records import Claim, Measurement, Report, WorstCase
-from robustbench_aig.reporting.words import SAME, around, differs, percent, signed, threat_text
+from robustbench_aig.reporting.words import SAME, around, differs, gates_text, percent, signed, threat_text
 from robustbench_aig.statistics.seeds import FEWEST_SEEDS
 
 
@@ -24,9 +24,10 @@ def _sentence(report: Report, claim: Claim, one: Measurement) -> str:
     met = [worst for worst in report.worst_case if worst.threat == one.threat]
     gated = [w for w in met if w.model in claim.gated and w.gate_policy == claim.gate_policy]
     plain = [w for w in met if w.model in claim.plain]
-    who = f"gated networks ({claim.gate_policy} gates{_named(claim.gated) if report.several_gated else ''})"
+    named = f" ({', '.join(claim.gated)})" if report.several_gated else ""
+    who = f"gated networks with {gates_text(str(claim.gate_policy))}{named}"
     # The two accuracies are over all images: a difference over others must not stand beside them unsaid.
-    others = f"; among the {one.n} images that all of them classify right when clean the difference is"
+    others = f"; on the {one.n} images that all of them classify right when clean, the difference is"
     leads = ": difference" if one.n == report.data.n else others
     failed = any(w.status != "ok" for w in gated + plain)
     word = (
@@ -34,16 +35,12 @@ def _sentence(report: Report, claim: Claim, one: Measurement) -> str:
         if differs(one.low, one.high)
         else SAME
     )
-    end = "failed images count as lost, so this is no verdict" if failed else word
+    end = "failed images count as misclassified, so this is no verdict" if failed else word
     return (
         f"At {threat_text(one.threat)}, over {min(len(claim.gated), len(claim.plain))} training seeds, {who} have "
         f"a mean robust accuracy of {_mean(gated)}, plain ones {_mean(plain)}{leads} {signed(one.value)} points "
         f"{around(one.low, one.high)}, {end}."
     )
-
-
-def _named(models: Collection[str]) -> str:
-    return f"; {', '.join(models)}"
 
 
 def _mean(worst: Collection[WorstCase]) -> str:

@@ -203,7 +203,7 @@ class Page:
 
     @property
     def gate_modes(self) -> list[str]:
-        """How the plan's attacks look past gates, but for the stock way."""
+        """How gradients of the plan's gate-aware attacks treat gates; straight-through knows nothing of them."""
         named = [e.settings["gates"]["mode"] for e in self._planned if e.role == "attack" and "gates" in e.settings]
         return [mode for mode in dict.fromkeys(named) if mode != "straight-through"]
 

@@ -14,7 +14,7 @@ from robustbench_aig.reporting.series import Series, accuracy_of, before, headli
 
 
 class Verdict(NamedTuple):
-    """Gated against plain on clean images, under the union at one epsilon, or over all corruptions."""
+    """Gated against plain on clean images, in the worst case over attacks at one ε, or over all corruptions."""
 
     comparison: Comparison
     gated: tuple[Series, Accuracy]
@@ -45,7 +45,7 @@ class Movement(NamedTuple):
     @property
     def over(self) -> str:
         """Which images it is over, where not all."""
-        return f", over {words.left(self.evaluation, self.before)}" if self.evaluation.skipped else ""
+        return f", over {words.run_on(self.evaluation, self.before)}" if self.evaluation.skipped else ""
 
 
 class Panel(NamedTuple):
@@ -106,7 +106,7 @@ def movements(report: Report, evidence: Evidence, series: list[Series]) -> list[
 
 
 def panels(report: Report, series: list[Series], drawn: list[str]) -> list[Panel]:
-    """Accuracy against epsilon under the union and each of the drawn attacks, a norm at a time."""
+    """Accuracy by ε in the worst case over attacks and under each of the drawn attacks, a norm at a time."""
     norms = list(dict.fromkeys(threat.norm for threat in threats(report)))
     drawings = []
     for norm in norms:
@@ -114,6 +114,5 @@ def panels(report: Report, series: list[Series], drawn: list[str]) -> list[Panel
         for attack in ["union", *drawn]:
             svg = charts.accuracy(report, series, attack, norm)
             if svg is not None:
-                title = "worst case (union)" if attack == "union" else attack
-                drawings.append(Panel(title + suffix, svg))
+                drawings.append(Panel(words.attack_text(attack) + suffix, svg))
     return drawings

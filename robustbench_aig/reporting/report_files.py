@@ -22,10 +22,10 @@ from robustbench_aig.reporting.thumbnails import Originals, keep_thumbnails
 def write_report(directory: Path, originals: Originals | None = None, *, pictures: Path | None = None) -> Report:
     """Aggregate `directory` and write `report.json`, `report.schema.json` and `report.html` into it.
 
-    Each file replaces its forerunner at once, so a reader never sees half of one. `originals` gives clean images;
-    with it pictures of those that the page names are kept for this page and later ones. `pictures` is the report
-    directory whose kept images the page shows, where that is another one. A page, or a part of it, that can't be made
-    is said to be missing in its place; the numbers are written first.
+    Each file is replaced at once, so a reader never sees half of one. `originals` gives clean images;
+    with it, pictures of the images on the page are stored for this page and later ones. `pictures` is the report
+    directory whose stored images the page shows, if that is another one. If a page, or a part of it, cannot be made, a
+    note in its place says so; the numbers are written first.
 
     Raises:
         RunError: if the evidence is missing, damaged or foreign, or a number is not finite.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robustbench_aig.recipes import Adversarial, Training
-from robustbench_aig.reporting.words import NBSP, ball, macs, number, percent
+from robustbench_aig.reporting.words import NBSP, ball, gates_text, macs, number, percent
 from robustbench_aig.runs import EpochRecord, RunRecord, Score, Scores
 
 _MINUTE, _HOUR = 60, 3600
-_LAG = "Training numbers are means over an epoch, while the network learned; validation numbers are measured after it."
-_ONCE = "The test images were used once, at the end: nothing was chosen on them. Another seed gives another result."
-_CLEAN = "Accuracy on clean images says nothing of attacked ones: aigrob attack does."
+_LAG = "Training numbers are means over an epoch while the weights change. Validation numbers are measured after it."
+_ONCE = "The test images were used once, at the end; nothing was chosen on them. Another seed gives another result."
+_CLEAN = "Clean accuracy says nothing about robust accuracy. To measure that, run aigrob attack."
 
 
 def facts(record: RunRecord, history: Sequence[EpochRecord]) -> list[tuple[str, str]]:
@@ -25,13 +25,13 @@ def facts(record: RunRecord, history: Sequence[EpochRecord]) -> list[tuple[str, 
         found.append(("Recipe", f"{record.recipe_name}{preset}"))
         found.append(("Epochs", _epochs(len(history), training)))
         if training.adversarial:
-            found.append(("Attacked", _attacked(training.adversarial, gated=record.family == "gated")))
+            found.append(("Adversarial training", _attacked(training.adversarial, gated=record.family == "gated")))
     if record.reason:
-        found.append(("Chosen", record.reason))
+        found.append(("Reason for this choice", record.reason))
     if record.init:
-        found.append(("Began as", f"run {record.init.run}, of which {record.init.tensors} tensors were taken over"))
+        found.append(("Initial weights", f"run {record.init.run}, of which {record.init.tensors} tensors were copied"))
     if history:
-        found.append(("Took", _time(record, history)))
+        found.append(("Time", _time(record, history)))
     return found
 
 
@@ -42,11 +42,11 @@ def findings(record: RunRecord, history: Sequence[EpochRecord]) -> list[str]:
     elif history:
         found = _results(record, history[-1].validation, "validation", f"after epoch {history[-1].epoch},")
     elif record.recipe.training is None:
-        found = ["It was trained elsewhere, so nothing is known of how it learned."]
+        found = ["It was trained elsewhere, so nothing is known about its training."]
     else:
         found = []
-    ended = [f"It ended early: {record.stopped}."] if record.stopped else []
-    return [*found, *_kept(record, history), *ended]
+    ended = [f"Training ended early: {record.stopped}."] if record.stopped else []
+    return [*found, *_chosen(record, history), *ended]
 
 
 def notes(record: RunRecord, history: Sequence[EpochRecord]) -> list[str]:
@@ -57,11 +57,11 @@ def notes(record: RunRecord, history: Sequence[EpochRecord]) -> list[str]:
     robust = next((epoch.robust for epoch in history if epoch.robust), None)
     if robust is None:
         return [*found, _CLEAN] if found else []
-    gates = "" if robust.policy == "none" else f" under {robust.policy} gates"
+    gates = "" if robust.policy == "none" else f" with {gates_text(robust.policy)}"
     attacked = (
-        f"Attacked accuracy is that of {robust.n} validation images{gates} against one step and {robust.steps} steps "
-        f"at {ball(robust.norm, robust.eps)}. That is enough to choose an epoch by, but no measure of robustness; "
-        "aigrob attack is."
+        f"Accuracy under attack is on {robust.n} validation images{gates}, under PGD of one step and of "
+        f"{robust.steps} steps at {ball(robust.norm, robust.eps)}. That is enough to choose an epoch, but it does not "
+        "measure robust accuracy. To do that, run aigrob attack."
     )
     return [*found, attacked]
 
@@ -72,9 +72,7 @@ def unfinished(record: RunRecord, history: Sequence[EpochRecord]) -> str | None:
         return None
     training = record.recipe.training
     whole = f" of {training.epochs}" if training else ""
-    return (
-        f"{len(history)}{whole} epochs are done. There are no final weights yet, and no test image has been looked at."
-    )
+    return f"{len(history)}{whole} epochs are done. There are no final weights yet, and no test image was used."
 
 
 def _gates(record: RunRecord) -> str:
@@ -84,7 +82,7 @@ def _gates(record: RunRecord) -> str:
     low, high = min(targets), max(targets)
     rates = percent(low) if low == high else f"{percent(low)} to {percent(high)}"
     if record.family == "stochastic":
-        return f", {len(targets)} blocks that are kept with a probability of {rates}"
+        return f", {len(targets)} blocks with a survival probability of {rates}"
     return f", {len(targets)} gates with a target rate of {rates}"
 
 
@@ -97,12 +95,12 @@ def _attacked(settings: Adversarial, *, gated: bool) -> str:
     size = f"{settings.step:g}{NBSP}ε"
     how = {
         "pgd": f"PGD, {settings.steps} steps of {size}",
-        "trades": f"TRADES, {settings.steps} steps of {size}, divergence weighted {settings.beta:g}",
+        "trades": f"TRADES, {settings.steps} steps of {size}, beta {settings.beta:g}",
         "fast": f"one step of {size} from a random start",
     }[settings.method]
-    gates = f"; {settings.gates} gates in the inner attack" if gated else ""
+    gates = f"; {gates_text(settings.gates)} in the inner attack" if gated else ""
     threat = ball(settings.norm, settings.eps).replace(" ", NBSP)
-    return f"in training, by {how}; {threat}{gates}"
+    return f"{how}; {threat}{gates}"
 
 
 def _time(record: RunRecord, history: Sequence[EpochRecord]) -> str:
@@ -128,7 +126,7 @@ def _results(record: RunRecord, scores: Scores, split: str, when: str = "") -> l
 
 
 def _result(record: RunRecord, policy: str, score: Score, split: str, when: str) -> str:
-    gates = "" if policy == "none" else f"with {policy} gates"
+    gates = "" if policy == "none" else f"with {gates_text(policy)}"
     draws = f" (mean of {score.draws} draws)" if score.draws > 1 else ""
     found = f"it classifies {percent(score.accuracy)} of {score.n} {split} images right{draws}"
     if record.family == "gated" and score.mean_rate is not None:
@@ -148,13 +146,13 @@ def _all_open(record: RunRecord) -> int | None:
     return figures.macs if figures and same and record.family == "gated" else None
 
 
-def _kept(record: RunRecord, history: Sequence[EpochRecord]) -> list[str]:
+def _chosen(record: RunRecord, history: Sequence[EpochRecord]) -> list[str]:
     """Which epoch's weights these are, and why."""
     robust = next((epoch.robust for epoch in history if epoch.epoch == record.best_epoch), None)
     if robust is None:
         return []
-    kept = (
-        f"The weights are those of epoch {record.best_epoch}, which withstood most: of {robust.n} attacked validation "
-        f"images {percent(robust.pgd)} are still right after {robust.steps} steps, {percent(robust.fgsm)} after one."
+    chosen = (
+        f"The weights are those of epoch {record.best_epoch}, which has the highest robust accuracy on {robust.n} "
+        f"validation images: {percent(robust.pgd)} under PGD of {robust.steps} steps, {percent(robust.fgsm)} of one."
     )
-    return [kept]
+    return [chosen]

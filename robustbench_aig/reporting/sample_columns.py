@@ -129,7 +129,7 @@ class Rows:
     def broken(self) -> Bools:
         """(N,) whether the image was measured, and lost on most of the draws kept for choosing.
 
-        One on which an attack failed counts as lost, but that is no evidence that the attack breaks it.
+        One on which an attack failed counts as misclassified, but that is no evidence that the attack breaks it.
         """
         return np.asarray(self.ok & (self.choice_score < 0.5), np.bool_)
 

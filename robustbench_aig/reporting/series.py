@@ -9,6 +9,7 @@ from typing import NamedTuple
 from robustbench_aig.policies import traits
 from robustbench_aig.recipes import Family
 from robustbench_aig.records import Accuracy, Evaluation, Report
+from robustbench_aig.reporting.words import gates_text
 from robustbench_aig.threat import Threat
 
 COLOURS = 7
@@ -56,7 +57,7 @@ class Series(NamedTuple):
     def phrase(self) -> str:
         """How a sentence calls it."""
         name = f"the {self.family} model" if self.alone else self.model
-        return name if self.policy == "none" else f"{name} ({self.policy} gates)"
+        return name if self.policy == "none" else f"{name} with {gates_text(self.policy)}"
 
     @property
     def colour(self) -> str:
@@ -117,7 +118,7 @@ def accuracy_of(report: Report, series: Series, attack: str, threat: Threat | No
     """(accuracy, status) of a series under an attack; "union" is an attack; without a threat it is clean.
 
     Without a threat, "corruptions" is the mean over all of them.
-    None where the attack skipped images: what it kept of the others is no accuracy under this attack (`remainder_of`).
+    None where the attack skipped images: its share of the others is no accuracy under this attack (`remainder_of`).
     """
     mine = (series.model, series.policy)
     if attack == "union" and threat is not None:
@@ -136,7 +137,7 @@ def accuracy_of(report: Report, series: Series, attack: str, threat: Threat | No
 
 
 class Remainder(NamedTuple):
-    """An evaluation that skipped images, and the attacks that had left it the others; none: the clean image."""
+    """An evaluation of a cascade that skipped images, and the attacks before it; none: only clean images."""
 
     evaluation: Evaluation
     before: list[str]

@@ -1,4 +1,4 @@
-"""How far gates moved, as one table: models over quantities, epsilons over attacked, random noise and permuted."""
+"""How far gates moved, as one table: models over quantities, epsilons over the attack and its two controls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from robustbench_aig.reporting import words
 from robustbench_aig.reporting.series import Series, headline, threats
 from robustbench_aig.threat import Threat
 
-SIDES = ("attacked", "noise", "permuted")
+SIDES = ("attacked", "random-sign noise", "shuffled")
 
 
 class Cell(NamedTuple):
@@ -140,7 +140,7 @@ def _images(count: int) -> str:
 
 def _paths(strata: dict[str, GateStratum]) -> Three:
     attacked, corners, permuted = _of("all", lambda moves: str(moves.paths))(strata)
-    return attacked and attacked._replace(beside=f"were {strata['all'].clean_paths}"), corners, permuted
+    return attacked and attacked._replace(beside=f"clean: {strata['all'].clean_paths}"), corners, permuted
 
 
 def _beyond(strata: dict[str, GateStratum]) -> Three:
@@ -169,60 +169,60 @@ QUANTITIES = (
     ),
     Quantity(
         "… of the gate that moves most",
-        "share of images on which the gate that does so most often changes its decision; gates count from 1, and "
-        "the 95 % interval is that of the largest share, whichever gate has it. A mean over many constants hides it",
+        "share of images for which the most affected gate changes its decision; gates count from 1. The 95 % interval "
+        "is for the largest share, whichever gate has it. The mean over many constant gates hides such a gate",
         _largest,
     ),
     Quantity(
         "… of fooled images",
-        "the same over images that were right and that the attack made wrong; under the "
-        "controls, over these very images",
+        "the same over images that are classified right when clean and misclassified under attack; the controls are "
+        "over the same images",
         _flips("fooled"),
     ),
-    Quantity("… of images that held", "right on the clean and on the attacked image", _flips("held")),
-    Quantity("… of already wrong images", "wrong before anything was changed", _flips("already wrong")),
+    Quantity("… of robust images", "classified right both when clean and under attack", _flips("held")),
+    Quantity("… of already misclassified images", "misclassified when clean", _flips("already wrong")),
     Quantity(
         "Shift",
-        "squared change of each gate's probability of being open, summed over gates; corrected, so that two draws of "
-        "one image count as no shift. Gates that draw nothing have such a probability, too: they open from 50 % on",
+        "squared change of each gate's open probability, summed over gates; corrected, so that two draws for one image "
+        "count as no shift. Deterministic gates have such a probability, too: they are open from 50 % on",
         _of("all", lambda moves: _number(moves.shift)),
     ),
     Quantity(
         "… beyond the control",
-        "the attack's shift minus the control's on the same images, with a 95 % interval over images: above 0, the "
-        "attack moves gates further than that control does",
+        "the shift under the attack minus that under the control on the same images, with a 95 % interval over images; "
+        "above 0, the attack moves gates further than the control",
         _beyond,
     ),
     Quantity(
         "Divergence per gate",
-        "Jensen-Shannon, in bits: 0 where a gate is open as often as before, 1 where it went from always to never",
+        "Jensen-Shannon divergence in bits: 0 if a gate is open as often as before, 1 if it goes from always to never",
         _of("all", lambda moves: _number(moves.divergence)),
     ),
     Quantity(
         "Overlap of paths",
-        "blocks that ran both times over blocks that ran at either time (Jaccard): 1 is the same path",
+        "number of blocks executed in both passes over number executed in either (Jaccard index): 1 is the same path",
         _of("all", lambda moves: _number(moves.overlap)),
     ),
     Quantity(
         "Distinct paths",
-        "different sets of blocks that ran, over all images, one draw each; and how many these were on clean images",
+        "number of different paths over all images, one draw each; beside it the number on clean images",
         _paths,
     ),
     Quantity(
         "Explained by the class",
-        "of the fooled images' shift, the share that leads from the mean gates of their class to those of the class "
-        "that they are now taken for, where the two are told apart. Any change has such a part by chance: compare with "
+        "share of the shift of fooled images that points from the mean gates of their class to those of the class "
+        "that is predicted under attack, where these differ. Any change has such a part by chance: compare with "
         "the controls",
         _explained,
     ),
     Quantity(
-        "Way gone",
-        "how far along that way: 0 not at all, 1 to the other class's gates",
+        "Fraction of that way",
+        "0: the gates did not move in that direction; 1: they reached the other class's mean gates",
         _part(lambda part: words.number(part.alpha, 2)),
     ),
     Quantity(
-        "Left over",
-        "the rest of these images' shift, beside that way: the change's own",
+        "Rest of the shift",
+        "the part of the shift of these images that does not point in that direction",
         _part(lambda part: words.number(part.residual, 3)),
     ),
 )

@@ -1,4 +1,4 @@
-"""The union over attacks: every image under the attack that is worst for it."""
+"""The worst case over attacks (per-image union): every image under the attack that is worst for it."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from robustbench_aig.norms import BALLS, Norm
+from robustbench_aig.policies import DETERMINISTIC, STOCHASTIC
 from robustbench_aig.records import (
     Accuracy,
     Comparison,
@@ -56,6 +57,7 @@ def around(low: float, high: float) -> str:
 
 
 def _end(share: float) -> str:
+    # +0.04 rounded to +0.0 would hide that an interval excludes 0.
     digits = next((d for d in range(1, _FINEST) if round(100 * share, d)), 1)
     return signed(share, digits)
 
@@ -87,7 +89,7 @@ def clocks(evaluations: Sequence[Evaluation]) -> list[str]:
 def p_text(p: float | None) -> str:
     """A p-value, or why there is none."""
     if p is None:
-        return "random gates"
+        return "stochastic gates"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
@@ -103,8 +105,25 @@ def ball(norm: Norm, eps: str) -> str:
     return f"ε = {eps} ({BALLS[norm].symbol})"
 
 
-SUMMARIES = {"union": "worst case", "corruptions": "mean over all corruptions"}
+SUMMARIES = {"union": "worst case over attacks", "corruptions": "mean over all corruptions"}
 """What the names of comparisons mean that are no single measurement."""
+
+# Recorded names stay as they are: rows, plans and random streams are found by them (docs/adr/0013).
+_SHOWN = {**SUMMARIES, "corners": "random-sign noise", "permuted": "shuffled perturbations"}
+
+
+def attack_text(name: str) -> str:
+    """What readers call an attack by its recorded name; changes stay: `shuffled perturbations:of.steps=3`."""
+    base, colon, changes = name.partition(":")
+    return f"{_SHOWN.get(base, base)}{colon}{changes}"
+
+
+_GATES = {DETERMINISTIC: f"deterministic ({DETERMINISTIC})", STOCHASTIC: f"stochastic ({STOCHASTIC})"}
+
+
+def gates_text(policy: str) -> str:
+    """`deterministic (argmax) gates`: what sentences call gates under a policy."""
+    return f"{_GATES.get(policy, policy)} gates"
 
 
 def condition(comparison: Difference) -> str:
@@ -115,6 +134,11 @@ def condition(comparison: Difference) -> str:
 def breakable(name: str) -> Markup:
     """A name that a line may end in, after a comma: `apgd:steps=50,gates=open` would make a table too wide."""
     return Markup(",<wbr>").join(name.split(","))
+
+
+def attack_cell(name: str) -> Markup:
+    """An attack's name in a table."""
+    return breakable(attack_text(name))
 
 
 def counted(attacks: Sequence[str], beside: Mapping[str, str]) -> str:
@@ -159,14 +183,14 @@ def reading(comparison: Difference) -> str:
 
 
 def distinct(step: Step) -> bool:
-    """Whether a step of the ladder is significantly different from zero."""
+    """Whether a step of the ablation is significantly different from zero."""
     return step.status == "ok" and differs(step.low, step.high)
 
 
 def verdict(comparison: Comparison, gated: tuple[str, Accuracy], plain: tuple[str, Accuracy]) -> str:
-    """One sentence on gated against plain, each (phrase, accuracy): the union at one epsilon, or all corruptions."""
+    """One sentence on gated against plain, each (phrase, accuracy): the worst case at one ε, or all corruptions."""
     if comparison.status == "error":
-        end = "failed images count as lost, so this is no verdict"
+        end = "failed images count as misclassified, so this is no verdict"
     elif not differs(comparison.low, comparison.high):
         end = f"{SAME} on {comparison.n} images"
     else:
@@ -180,21 +204,22 @@ def verdict(comparison: Comparison, gated: tuple[str, Accuracy], plain: tuple[st
     )
 
 
-def left(evaluation: Evaluation, earlier: Sequence[str]) -> str:
-    """Which images an attack was run on that skipped what others had won: `the 40 images left by fgsm and pgd`."""
+def run_on(evaluation: Evaluation, earlier: Sequence[str]) -> str:
+    """Which images an attack of a cascade was run on: `the 40 images still classified right after fgsm and pgd`."""
     count = evaluation.n - evaluation.skipped
     images = {0: "no image", 1: "the one image"}.get(count, f"the {count} images")
     if not earlier:
         return f"{images} classified right when clean"
-    return f"{images} left by {listing(earlier) if len(earlier) <= _NAMED else f'the {len(earlier)} attacks before it'}"
+    before = listing([*map(attack_text, earlier)]) if len(earlier) <= _NAMED else f"{len(earlier)} earlier attacks"
+    return f"{images} still classified right after {before}"
 
 
-def kept_of_left(evaluation: Evaluation, earlier: Sequence[str]) -> str:
-    """What is left after an attack of the images that it was run on: `30.0 % of the 40 images left by fgsm`."""
+def right_of_those(evaluation: Evaluation, earlier: Sequence[str]) -> str:
+    """How many of the images that it was run on an attack of a cascade leaves right: `30.0 % of the 40 images …`."""
     count = evaluation.n - evaluation.skipped
     if not count:
-        return left(evaluation, earlier)
-    return f"{percent(evaluation.robust_accuracy.value * evaluation.n / count)} of {left(evaluation, earlier)}"
+        return run_on(evaluation, earlier)
+    return f"{percent(evaluation.robust_accuracy.value * evaluation.n / count)} of {run_on(evaluation, earlier)}"
 
 
 def others_only(worst: WorstCase) -> str | None:
@@ -204,8 +229,9 @@ def others_only(worst: WorstCase) -> str | None:
     images = worst.others_only
     listed = ", ".join([*map(str, images[:_LISTED]), *(["…"] if len(images) > _LISTED else [])])
     return (
-        f"Other providers alone break {len(images)} of {worst.accuracy.n} images{f': {listed}' if listed else ''}. "
-        f"Our own attacks alone leave {accuracy_text(worst.own_accuracy)}, all of them {accuracy_text(worst.accuracy)}."
+        f"Only attacks of other providers break {len(images)} of {worst.accuracy.n} images"
+        f"{f': {listed}' if listed else ''}. Robust accuracy is {accuracy_text(worst.own_accuracy)} under our own "
+        f"attacks, and {accuracy_text(worst.accuracy)} under all."
     )
 
 
@@ -219,27 +245,27 @@ def movement(phrase: str, evaluation: Evaluation, model: ModelRecord, earlier: S
         earlier: attacks that the images went through before, where it is part of a cascade.
     """
     compute, gates = evaluation.compute, evaluation.gates
-    over = f" on {left(evaluation, earlier)}" if evaluation.skipped else ""
-    start = f"With {evaluation.attack} at {threat_text(evaluation.threat)}{over}, {phrase}"
+    over = f" on {run_on(evaluation, earlier)}" if evaluation.skipped else ""
+    start = f"Under {attack_text(evaluation.attack)} at {threat_text(evaluation.threat)}{over},"
     if gates is None:
-        return f"{start} failed on every image, so nothing is known of its gates."
+        return f"{start} {phrase} failed on every image, so nothing is known about its gates."
     noise = (
-        f"{percent(gates.noise_flip_rate)} under random noise of the same ε"
+        f"{percent(gates.noise_flip_rate)} under {attack_text('corners')} of the same ε"
         if gates.noise_flip_rate is not None
-        else "no noise control ran, so how much of that is noise is unknown"
+        else "the noise control was not run, so how much of that is noise is unknown"
     )
-    flips = f"{percent(gates.flip_rate)} of its gate decisions change ({noise})"
+    flips = f"{percent(gates.flip_rate)} of the gate decisions of {phrase} change ({noise})"
     if compute is None or not model.total_macs:
-        return f"{start} changes its path: {flips}. How much it computes is unknown."
+        return f"{start} {flips}. Its executed compute is unknown."
     before, after = compute.clean_macs / model.total_macs, compute.adversarial_macs / model.total_macs
-    return f"{start} goes from {percent(before)} to {percent(after)} of its all-open compute, and {flips}."
+    return f"{start} {flips}. Its executed compute goes from {percent(before)} to {percent(after)} of all-open compute."
 
 
 BESIDE = {"control": "control", "compute": "on the compute"}
 """What attacks are called that don't count in the worst case, by their role."""
 _ROLES = {
     "attack": ("attack", "attacks"),
-    "compute": ("on the compute", "on the compute"),
+    "compute": ("attack on the compute", "attacks on the compute"),
     "control": ("control", "controls"),
 }
 
@@ -256,7 +282,7 @@ def limits(
 
     Args:
         attacks: that the worst case is over.
-        gate_modes: how they look past gates, but for the stock way.
+        gate_modes: how the gradients of gate-aware attacks treat gates.
         corrupted: whether there are common corruptions.
         compute: whether the compute was attacked.
     """
@@ -264,29 +290,27 @@ def limits(
         return [_COMPUTE_ALONE, _INTERVALS]
     if corrupted and not attacks:
         return [_NO_ATTACK, _INTERVALS]
-    over = listing(attacks) if attacks else "no attack"
+    over = listing([*map(attack_text, attacks)]) if attacks else "no attack"
     over = f"{len(attacks)} attacks" if len(attacks) > _FEW else over
     ways = f"{len(gate_modes)} way{'s' * (len(gate_modes) > 1)}"
-    aimed = f"Attacks know about the gates in {ways}: {listing(gate_modes)}." if gate_modes else _BLIND
-    return [
-        f"The worst case is a union over {over}: an upper bound of the robustness. {_STRONGER}",
-        aimed,
-        _INTERVALS,
-    ]
+    aimed = f"These attacks are gate-aware in {ways}: {listing(gate_modes)}." if gate_modes else _BLIND
+    worst = f"The worst case over attacks is the per-image union over {over}. It is an upper bound on robust accuracy."
+    return [f"{worst} {_STRONGER}", aimed, _INTERVALS]
 
 
-_STRONGER = "A stronger attack can lower every number, and need not lower them equally."
+_STRONGER = "A stronger attack can lower every number, and some more than others."
 _BLIND = (
-    "None of these attacks is gate-aware. Higher robust accuracy of a gated network may come from a hidden gradient or "
-    "from the randomness of its gates; run the suite `adaptive` to find out."
+    "None of these attacks is gate-aware. Higher robust accuracy of a gated network may come from a masked gradient or "
+    "from the randomness of its gates. Run the suite `adaptive` to find out."
 )
 _COMPUTE_ALONE = (
-    "Only the compute was attacked: robust accuracy is not measured here. A stronger attack can raise it further."
+    "Only the compute was attacked, so robust accuracy is not measured here. A stronger attack can raise the compute "
+    "further."
 )
 _NO_ATTACK = "No attacks were run. Accuracy under common corruptions does not predict accuracy under attack."
 _INTERVALS = (
-    "Intervals are 95 % over images, for these trained weights; another training seed may differ by more. They "
-    "are not corrected for the number of comparisons."
+    "Intervals are 95 % over images, for these trained weights. Another training seed may differ by more. The "
+    "intervals are not corrected for the number of comparisons."
 )
 
 

@@ -25,6 +25,7 @@ def mean_interval(values: Floats, *, bounds: tuple[float, float], confidence: fl
     proportions", Statistics in Medicine 24, 2005; D. G. Bonett and R. M. Price, "Adjusted Wald confidence interval
     for a difference of binomial proportions based on paired data", J. Educ. Behav. Stat. 37, 2012.
     """
+    # The two imagined images count for the interval, not for the mean that is quoted.
     n, value = values.size + 2, float(values.mean())
     mean = (float(values.sum()) + sum(bounds)) / n
     squares = float(((values - mean) ** 2).sum()) + sum((bound - mean) ** 2 for bound in bounds)

@@ -28,6 +28,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return float(scipy.stats.binomtest(only_first, discordant).pvalue) if discordant else 1.0
 
 
+# Comparisons, steps and claims of one report ask for the same counts many times.
 @lru_cache(maxsize=65536)
 def paired_interval(only_first: int, only_second: int, n: int, *, confidence: float = CONFIDENCE) -> Interval:
     """Interval of the difference of two accuracies on the same images; without 0 exactly where `mcnemar` rejects.
@@ -49,6 +50,7 @@ def paired_interval(only_first: int, only_second: int, n: int, *, confidence: fl
     Statistics in Medicine 27, 2008; C. Clopper and E. Pearson, Biometrika 1934. Its coverage is counted in
     docs/statistics.md.
     """
+    # The formula below is for a difference of at least 0.
     if only_first < only_second:
         mirrored = paired_interval(only_second, only_first, n, confidence=confidence)
         return Interval(-mirrored.high, -mirrored.low)

@@ -24,6 +24,7 @@ from robustbench_aig.statistics.intervals import Floats
 Pairs = NDArray[np.int64]
 Power = Callable[[int, float, float], float]
 
+# The customary level and power of planning (Cohen 1988).
 LEVEL: Final = 0.05
 POWER: Final = 0.80
 

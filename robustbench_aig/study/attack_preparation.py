@@ -32,7 +32,8 @@ def named_attacks(wanted: Wanted, networks: Chosen) -> tuple[list[NamedAttack], 
     if not wanted.threats:
         return [], False
     if wanted.attacks:
-        named, cascade = [find_attack(name) for name in dict.fromkeys(wanted.attacks)], False
+        # By their recorded names, since one attack may be typed by either of two.
+        named, cascade = list(dict(map(find_attack, wanted.attacks)).items()), False
     else:
         named, cascade = find_suite(wanted.suite)
     found: list[NamedAttack] = []
@@ -83,8 +84,8 @@ def _refuse_without_gradient(names: Sequence[str], networks: Chosen) -> None:
         foreign = network.record.foreign
         if names and foreign is not None and foreign.unattackable is not None:
             raise InputError(
-                f"{network.record.name} lets no gradient through to the images ({foreign.unattackable}), so "
-                f"{', '.join(names)} can't work: mend that, or name attacks that need none, such as square-torchattacks"
+                f"{network.record.name} passes no gradient to the images ({foreign.unattackable}), so "
+                f"{', '.join(names)} cannot work: fix that, or choose others, such as square-torchattacks"
             )
 
 

@@ -41,38 +41,38 @@ def evaluate(
     clocks: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Attack networks and judge what is left: what `aigrob attack` does for runs.
+    """Attack networks and write a report, as `aigrob attack` does for runs.
 
-    Copies of the networks in eval mode are attacked, on the device of the first; the networks themselves stay as they
-    are. What is finished is kept in `out`, so an interrupted call goes on where it was, and a finished one is only
-    read again.
+    Attacks run on copies of the networks in eval mode, on the device of the first; the networks themselves are not
+    changed. Finished parts are stored in `out`: the same call continues after an interruption, and only reads a
+    finished evaluation.
 
     Args:
-        models: from images in [0, 1] to logits (B, classes): one network, or several by the names that the report
-            calls them. Gates are found where they are a `gating.Gate`, or opened by `models.adapt`.
-        images: (N, C, H, W), float32 in [0, 1], that no choice about the networks was made on.
+        models: from images in [0, 1] to logits (B, classes): one network, or several by their names in the
+            report. Gates are found if they are a `gating.Gate`, or were adapted by `models.adapt`.
+        images: (N, C, H, W), float32 in [0, 1], which played no role in choosing the networks.
         labels: (N,) int64.
         out: directory for the report and its evidence.
-        eps: radius of a ball, or several: "4/255".
+        eps: perturbation budget ε, or several: "4/255".
         norm: of `norms.BALLS`: "linf", "l2", and so on.
         suite: of attacks, a recipe's name or path.
         attacks: by name, with changes as in "pgd:steps=50", instead of the suite.
-        policies: under which gates decide when deployed; without any the likelier decisions.
-        data: what reports call the images.
-        classes: their names; without them they are counted from 0.
-        seed: of everything random.
-        chunk: images per unit of work; part of what decides the numbers.
-        draws: scoring passes per image of random gates.
-        amp: let our own attacks work in bfloat16; judged is in float32 anyway.
-        clocks: at the end measure how long gated networks take, by the clock.
+        policies: of the gates at test time; by default deterministic.
+        data: name of the images in reports.
+        classes: their names; by default numbers from 0.
+        seed: of all randomness.
+        chunk: images per unit of work; the numbers depend on it.
+        draws: scoring draws per image for stochastic gates.
+        amp: run our own attacks in bfloat16; scoring is always in float32.
+        clocks: at the end measure the time that gated networks take.
         progress: told how many images of how many are done, over all measurements.
 
     Returns:
-        What stands in `report.json`; `report.html` lies beside it. Where an attack crashed its `status` is "error",
-        and the images concerned count as lost.
+        The content of `report.json`; `report.html` is beside it. If an attack crashed, its `status` is "error",
+        and the images concerned count as misclassified.
 
     Raises:
-        InputError: something of this can't be measured; the text says what, and nothing was run.
+        InputError: some input cannot be measured; the text says which, and nothing was run.
         RunError: `out` holds another evaluation.
     """
     for policy in policies:

@@ -59,7 +59,7 @@ def prepare(
         device: this process's.
         resume: go on with what an equal plan left there.
         together: the processes that share the work; the leading one opens the directory.
-        rungs: of the ladder of controls, where the networks are one.
+        rungs: of the ablation, where the networks are one.
         files: that corrupted images are read from; None to compute them.
         asked: what the user called networks and images, for the record.
 

@@ -60,6 +60,7 @@ class Batches:
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """This process's parts of the batches of an epoch, from the batch `first` on; both count from 0."""
         images = self.images
+        # On the CPU, so that the order is the same on every device.
         shuffle = torch.Generator().manual_seed(seed_of(self.seed, "order", epoch))
         order = torch.randperm(len(images), generator=shuffle)
         if images.resident:

@@ -27,6 +27,7 @@ from robustbench_aig.files import unwritable, write_atomic
 from robustbench_aig.runs import CHECKPOINT, PREVIOUS, EpochRecord
 
 State = dict[str, Any]
+# Bytes of a SHA-256.
 _DIGEST = 32
 
 

@@ -14,6 +14,7 @@ from robustbench_aig.distributed import World
 _EDGE = 1e-6
 """Probabilities are kept this far from 0 and 1, where slopes are infinite; a gate's logit has almost none there."""
 
+# Linear interpolation between so many cells is finer than an estimate from one batch can be.
 _CELLS = 4096
 
 
@@ -25,6 +26,7 @@ def of_whole_batch(local: Tensor, world: World) -> Tensor:
     if world.size == 1:
         return local
     parts = world.gather(local).view(world.size, *local.shape).clone()
+    # DDP divides gradients by the number of processes, so this part's is multiplied by it.
     parts[world.rank] = local.detach() + world.size * (local - local.detach())
     return parts.flatten(0, 1)
 

@@ -55,6 +55,7 @@ def inner_attack(model: nn.Module, batch: Batch, settings: Adversarial, *, amp: 
 
 def _near(problem: Problem) -> Tensor:
     """Points (B, C, H, W) next to the images, where the divergence has a slope."""
+    # Normal and small, as in the official code of TRADES; at the image itself the divergence has no slope.
     noise = (2 * problem.stream.uniform(*problem.x.shape[1:]) - 1).erfinv() * (2**0.5 * _TRADES_START)
     return problem.threat.project(problem.x + noise, problem.x)
 

@@ -50,7 +50,7 @@ class Job:
     def training(self) -> Training:
         """The recipe's section; RecipeError where it has none."""
         if self.recipe.training is None:
-            raise RecipeError(f"{self.recipe_name} has no [training] section: it describes a network made elsewhere")
+            raise RecipeError(f"{self.recipe_name} has no [training] section: it describes a network from elsewhere")
         return self.recipe.training
 
     @property
@@ -63,7 +63,7 @@ class Job:
         size, processes = min(self.training.batch, len(self.data.train)), self.hardware.world.size
         if size % processes:
             raise InputError(
-                f"{processes} processes cannot share a batch of {size} images equally: start another number of them"
+                f"{processes} processes cannot share a batch of {size} images equally: start more or fewer"
             )
         return size
 
@@ -121,10 +121,10 @@ def existing(job: Job, *, resume: bool) -> RunRecord | None:
             refuse_held(job.directory)
         what = "is already trained" if old.status == "finished" else "holds an unfinished training"
         goes_on = "keeps" if old.status == "finished" else "continues"
-        raise RunError(f"{job.directory} {what}: --resume {goes_on} it, --overwrite starts it anew")
+        raise RunError(f"{job.directory} {what}: --resume {goes_on} it, --overwrite starts again")
     changed = differences(old, describe(job))
     if changed:
         raise RunError(
-            f"{job.directory} cannot be resumed: {changed[0]}; use the old settings, or start anew with --overwrite"
+            f"{job.directory} cannot be resumed: {changed[0]}; use the old settings, or start again with --overwrite"
         )
     return old

@@ -80,10 +80,12 @@ class Learner:
             momentum=settings.momentum,
             nesterov=settings.nesterov,
             weight_decay=settings.weight_decay,
+            # One kernel for all weights, on the devices that have it.
             fused=hardware.device.type in ("cpu", "cuda"),
         )
         if hardware.compiled:
             for branch in residual_branches(model):
+                # Branches only: the gates' decisions between them would break the graph at every block.
                 branch.output.compile()
         self._network: nn.Module = model
         if hardware.world.size > 1:
@@ -126,6 +128,7 @@ class Learner:
         information, shaping = self._gate_losses(gates, batch.labels, logits.shape[1], progress)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+        # None saves writing zeros into every gradient and adding to them.
         self.optimizer.zero_grad(set_to_none=True)
         (cross_entropy + distance + penalty + information + shaping).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -149,6 +152,7 @@ class Learner:
     def _forward(self, x: Tensor, policy: Policy) -> tuple[Tensor, Gates]:
         """Logits (B, classes), and what the gates did."""
         with precision(x.device, amp=self.hardware.amp), gating(self.model, policy) as trace:
+            # Under autocast logits are bfloat16, too coarse for the cross-entropy.
             logits = self._network(x).to(x.dtype)
         if not trace.gates:
             return logits, Gates(logits.new_empty(len(x), 0), None)

@@ -25,6 +25,7 @@ from robustbench_aig.recipes import Adversarial, Family, FgsmRecipe, PgdRecipe
 from robustbench_aig.runs import ImageDependence, RobustScore, Score, Scores
 
 _BATCH = 250
+# A standard error of 1.6 points at most, for the time of a few training steps per epoch.
 _ROBUST_IMAGES = 1000
 _ROBUST_STEPS = 10
 _DEPENDENCE_IMAGES = 1000
@@ -70,6 +71,7 @@ class Scorer:
         sums = torch.zeros(2 + 2 * gates, dtype=torch.float64, device=images.labels.device)
         for index in self._parts(len(images), images.labels.device):
             x = images.batch(index).contiguous(memory_format=torch.channels_last)
+            # The same noise after every epoch: a curve then shows the weights' change, not the draws'.
             noise = Stream.of(images.ids[index], self.seed, "scoring")
             with gating(model, deployed_policy(policy, noise), execution="sparse") as trace:
                 for _ in range(draws):
@@ -99,6 +101,7 @@ class Scorer:
         policy = POLICIES[self.family][0]
         images = images.limit(_ROBUST_IMAGES, self.seed)
         sums = torch.zeros(2, 2, dtype=torch.float64, device=images.labels.device)
+        # Steps of a quarter of epsilon, as in adversarial training, so that ten can cross the ball.
         attacks = (Fgsm(FgsmRecipe()), Pgd(PgdRecipe(steps=_ROBUST_STEPS, step=0.25)))
         view = View(model, deployed_policy(policy))
         with frozen_in_eval_mode(model), gating(model, view.policy):
@@ -148,6 +151,7 @@ class Scorer:
 
     def _parts(self, count: int, device: torch.device) -> tuple[Tensor, ...]:
         """This process's positions among so many images, in batches."""
+        # Strided, so that parts differ by one image at most, whatever the number of processes.
         return torch.split(torch.arange(self.world.rank, count, self.world.size, device=device), _BATCH)
 
 
@@ -159,7 +163,7 @@ def _answers(logits: Tensor, labels: Tensor) -> Tensor:
 def _refuse(lost: float) -> None:
     if lost:
         raise AigrobError(
-            f"the network's outputs are no finite numbers any more for {lost:.1%} of the images that it is scored on: "
+            f"the network's outputs are no longer finite for {lost:.1%} of the images: "
             "copy the recipe and lower training.optimizer.lr"
         )
 

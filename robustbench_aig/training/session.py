@@ -25,6 +25,7 @@ from robustbench_aig.training.learner import Learner
 from robustbench_aig.training.scoring import Scorer
 from robustbench_aig.training.weights import build_network, save_weights, take_over
 
+# One draw per epoch is enough for a curve; the final numbers are quoted.
 FINAL_DRAWS = 10
 
 
@@ -138,6 +139,7 @@ def best_epoch(history: list[EpochRecord]) -> int | None:
 def open_session(job: Job, old: RunRecord | None) -> Session:
     """Start afresh, or continue an earlier run; the directory says so at once."""
     record, device = old or describe(job), job.hardware.device
+    # Layers draw their initial weights from torch's global generator; the caller's must not move.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(job.seed, "initial weights"))
         model = build_network(job.recipe, record.data)

@@ -87,6 +87,7 @@ def _epoch(session: Session, pace: _Pace) -> Generator[StepEvent, None, EpochRec
     means = _sound(session, session.tally.means(job.hardware.world))
     seconds = time.perf_counter() - started
     adversarial, gates = job.training.adversarial, job.training.gates
+    # Each process saw other batches: all must score with the statistics that are saved.
     job.hardware.world.copy_from_leader(learner.statistics)
     return EpochRecord(
         epoch=epoch + 1,
@@ -124,6 +125,7 @@ def _save_or_stop(session: Session, pace: _Pace) -> None:
     """Write a checkpoint inside an epoch where it's time; end the training where somebody says so."""
     world, device = session.job.hardware.world, session.job.hardware.device
     done = len(session.history) * session.batches.per_epoch + session.step
+    # To agree costs a message between all processes, which every step would wait for.
     if world.size > 1 and done % _AGREE:
         return
     stop = world.any(pace.stop(), device)
@@ -134,7 +136,7 @@ def _save_or_stop(session: Session, pace: _Pace) -> None:
         where = f"epoch {len(session.history) + 1}, step {session.step} of {session.batches.per_epoch}"
         job = session.job
         raise Interrupted(
-            f"{job.directory.name}: interrupted in {where}; it's saved in {job.directory}, go on with: "
+            f"{job.directory.name}: interrupted in {where}; it is saved in {job.directory}, continue with: "
             f"{with_flag(job.command, '--resume')}"
         )
 
@@ -177,14 +179,12 @@ def _alarm(session: Session) -> str | None:
         return None
     last, best = robust[-1], best_epoch(history)
     what = (
-        f"catastrophic overfitting in epoch {len(history)}: of {last.n} validation images {last.fgsm:.1%} withstand "
-        f"one step and {last.pgd:.1%} withstand {last.steps}"
+        f"catastrophic overfitting in epoch {len(history)}: of {last.n} validation images {last.fgsm:.1%} are "
+        f"robust to one step and {last.pgd:.1%} to {last.steps} steps"
     )
     if best is None or overfitted(robust[:best], classes):
         raise AigrobError(
-            f"{session.job.directory.name}: {what}, and no epoch before is worth keeping: lower the step "
+            f"{session.job.directory.name}: {what}, and no earlier epoch can be used: lower the step "
             f"(training.adversarial.step, now {settings.step}) or use --adversarial pgd"
         )
-    return (
-        f"{what}; training was stopped and the weights of epoch {best} are kept, of which {robust[best - 1].pgd:.1%} do"
-    )
+    return f"{what}; training was stopped and the weights of epoch {best} are used ({robust[best - 1].pgd:.1%} robust)"

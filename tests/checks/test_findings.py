@@ -98,7 +98,7 @@ class LooseGate(planted.CutGate):
 def test_gates_with_hardly_a_gradient_are_told(trained: Trained, kind: type[PooledGate]) -> None:
     finding = found(changed(gated(trained), planted.with_gates, kind), CHECKS["gate-path"])
     assert finding.status == "fail"
-    assert "no gradient tells how the logits move of gate 1, 2, 3 of 3" in finding.evidence
+    assert "no gradient reaches the logits of gate 1, 2, 3 of 3" in finding.evidence
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def test_what_begins_at_the_image_has_no_start(trained: Trained) -> None:
     case = plain(trained)
     for attack in (Fgsm(FgsmRecipe()), Pgd(PgdRecipe(random_start=False))):
         finding = found(replace(case, attack=attack), CHECKS["distinct-starts"])
-        assert (finding.status, finding.evidence) == ("n/a", "the attack begins at the image itself")
+        assert (finding.status, finding.evidence) == ("n/a", "the attack starts at the image itself")
     finding = found(replace(case, attack=OnlyWhatIsLost()), replace(CHECKS["distinct-starts"], images=96))
     assert finding.status == "pass"
     assert 30 < finding.n < 66  # half of the points of a flat network

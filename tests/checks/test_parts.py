@@ -210,7 +210,8 @@ def test_in_l2_checks_work_as_well(trained: Trained) -> None:
     cheap = [check for check in QUICK if check.name != "black-box"]
     for finding in run_checks(case, [*cheap, MoreSteps(), Monotone(), Binarization()]):
         assert finding.status in {"pass", "n/a"}, finding
-    assert next(run_checks(case, [c for c in ALL if c.name == "step-saturation"])).evidence.startswith("a step in L2")
+    saturation = next(run_checks(case, [c for c in ALL if c.name == "step-saturation"]))
+    assert saturation.evidence.startswith("a step in L2")
 
 
 class Half(nn.Module):

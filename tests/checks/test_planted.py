@@ -97,7 +97,7 @@ ATTACKS: dict[str, tuple[Attack, tuple[str, ...]]] = {
     "descends": (planted.Descends(), ("in-the-ball", "positive-control")),
     "starts every image at the same point": (planted.OneStart(PgdRecipe()), ("distinct-starts",)),
     "starts every restart at the same point": (planted.SameRestarts(ApgdRecipe()), ("distinct-starts",)),
-    "throws its success away": (planted.ThrowsAway(PgdRecipe()), ("silent-success", "single-step")),
+    "does not return its success": (planted.ThrowsAway(PgdRecipe()), ("silent-success", "single-step")),
 }
 
 

@@ -152,7 +152,7 @@ def test_no_companion_outlives_its_leader(ended: signal.Signals, pair: Path, tmp
         assert stderr == ""
     else:
         assert process.returncode == 3, stderr
-        assert stderr.startswith("aigrob: interrupted; finished chunks are on disk, go on with: aigrob attack")
+        assert stderr.startswith("aigrob: interrupted; finished chunks are on disk, continue with: aigrob attack")
         assert stderr.endswith("--processes 2 --quiet --resume\n")
         assert stderr.count("aigrob: ") == 1
     until = time.monotonic() + 10
@@ -168,7 +168,7 @@ def test_a_lost_companion_is_told_and_made_up_for(pair: Path, uninterrupted: Pat
     os.kill(companion, signal.SIGKILL)
     stderr = end(process)[1]
     assert process.returncode == 2
-    assert stderr == "aigrob: another process of this evaluation has ended; go on with --resume\n"
+    assert stderr == "aigrob: another process of this evaluation has ended; continue with --resume\n"
     assert 0 < chunks_done(tmp_path / "reports" / "whole") < 63
     result = aigrob_here(tmp_path, *WHOLE, "--resume")
     assert result.returncode == 0, result.stderr
@@ -218,8 +218,8 @@ def test_what_all_processes_refuse_is_told_once(
     (tmp_path / "runs").symlink_to(pair)
     shutil.copytree(uninterrupted, tmp_path / "reports" / "whole")
     for torchrun, arguments, words in (
-        (1, (*WHOLE, *TWO), "holds this evaluation already"),
-        (2, (*WHOLE, "--quiet"), "holds this evaluation already"),
+        (1, (*WHOLE, *TWO), "already contains this evaluation"),
+        (2, (*WHOLE, "--quiet"), "already contains this evaluation"),
         (2, ("attack", "--eps", "8", "--quiet"), "did you mean 8/255?"),
     ):
         process = start_several(tmp_path, torchrun, *arguments)

@@ -66,8 +66,8 @@ def test_table_and_words_on_the_terminal(pair: Path) -> None:
     assert result.returncode == 0, result.stderr
     out = result.stdout
     assert "plain: apgd:steps=10 attack at linf 8/255, 20 images of digits" in out.splitlines()[0]
-    assert "too few images for: randomness (20, a pass takes 72 or more)" in out
-    assert "not asked, gate-path: no gate looks at the image" in out
+    assert "too few images for: randomness (20; a pass needs 72 or more)" in out
+    assert "n/a, gate-path: no gate looks at the image" in out
     assert out.splitlines()[-1].startswith("4 checks: ")
     told = [line for line in result.stderr.splitlines() if line]
     assert [line.split()[1] for line in told] == [check.name for check in FEW]

@@ -131,7 +131,7 @@ def test_ctrl_c_exits_3_and_says_how_to_try_again(root: Path, monkeypatch: pytes
     monkeypatch.setattr(measuring, "inspect_network", interrupted)
     result = aigrob_here(root, "inspect", "gated", "--limit", "10")
     assert result.returncode == 3
-    assert result.stderr == "aigrob: interrupted; nothing is written, try again: aigrob inspect gated --limit 10\n"
+    assert result.stderr == "aigrob: interrupted; nothing was written, try again: aigrob inspect gated --limit 10\n"
 
 
 def test_help_has_examples_and_the_command_is_listed(root: Path) -> None:

@@ -94,7 +94,7 @@ def test_the_controls_of_a_gated_run_are_trained_by_its_recipe(ladder: Path) -> 
         assert record["recipe"]["model"]["widths"] == [4, 4, 4]
     again = aigrob_here(ladder, "train", "--ladder", "gated")
     assert again.returncode == 0
-    assert "all controls of gated are there" in again.stderr
+    assert "all networks of the ablation of gated are trained" in again.stderr
 
 
 def test_the_whole_ladder_in_one_report(ladder: Path) -> None:
@@ -202,7 +202,7 @@ def test_someone_elses_gated_network_gets_gate_pictures_like_a_native_one(tmp_pa
     assert len(model["gates"]) == 9
     assert {e["gate_policy"] for e in report["evaluations"]} == {"argmax"}, "its own threshold"
     html = (tmp_path / "reports" / "skip" / "report.html").read_text()
-    for part in ("heat-maps", 'aria-label="Clean, %"', "Gates that change their mind", 'class="strip"'):
+    for part in ("heat-maps", 'aria-label="Clean, %"', "Gates that flip", 'class="strip"'):
         assert part in html
 
 
@@ -220,7 +220,7 @@ def test_someone_elses_gated_network_gets_gate_pictures_like_a_native_one(tmp_pa
         (["--model", "mine:wrong_size"], ["fails on images of 1×8×8"]),
         (["--model", "mine:not_finite"], ["NaN or infinite"]),
         (["--model", "mine:network", "--policy", "random"], []),
-        (["--model", "mine:network", "--model", "mine:network"], ["same --model twice"]),
+        (["--model", "mine:network", "--model", "mine:network"], ["same --model is given twice"]),
         (["--model", "mine:network", "--weights", "a", "--weights", "b"], ["2 --weights for 1 --model"]),
         (["--model", "mine:network", "--weights", "none.safetensors"], ["none.safetensors", "not there"]),
         (["--model", "mine:network", "--weights", "mine.py"], ["mine.py"]),

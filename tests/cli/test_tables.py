@@ -23,7 +23,7 @@ def test_compute_is_told_of_gated_networks_alone_beside_the_controls(tmp_path: P
         "aig-digits\nsampled gates",
     ]
     threats, attacks, argmax, _ = (list(column.cells) for column in table.columns)
-    assert attacks[:2] == ["pgd (compute)", "corners (control)"]
+    assert attacks[:2] == ["pgd (on the compute)", "random-sign noise (control)"]
     assert threats[:2] == ["linf 4/255", ""]
     rows = next(study.rows[e.id] for e in planned if (e.policy, e.role) == ("argmax", "compute"))
     before, after = (np.mean([row[key] for row in rows]) for key in ("macs_clean", "macs_adv"))
@@ -35,7 +35,7 @@ def test_a_network_that_guesses_is_named(tmp_path: Path, capsys: pytest.CaptureF
     report = aggregate(make_study().write(tmp_path, images=False))
     for commonest, lines in ((0.2, 0), (0.99, 3)):
         show(report.model_copy(update={"commonest": commonest}), tmp_path, as_json=False)
-        assert capsys.readouterr().out.count("is not significantly better than always guessing") == lines
+        assert capsys.readouterr().out.count("is not significantly better than always predicting") == lines
 
 
 def test_the_way_on_is_named_for_every_network_that_a_claim_waits_for(

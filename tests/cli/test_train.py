@@ -100,7 +100,7 @@ def test_ctrl_c_and_sigterm_save_and_exit_3_and_say_how_to_go_on(where: Path, nu
     assert process.returncode == 3, stderr
     assert len(stderr.strip().splitlines()) == 1
     assert "aigrob train tiny.toml --data photos --epochs 100000 --quiet --resume" in stderr
-    assert "it's saved in" in stderr
+    assert "it is saved in" in stderr
 
 
 def test_a_finished_run_is_kept_refused_or_overwritten(where: Path) -> None:

@@ -113,7 +113,7 @@ def test_other_attacks() -> None:
     assert alone("hopskipjump", "gated", "sampled") is not None
     assert alone("hopskipjump", "gated", "argmax") is None
     for name in ("autoattack-rand", "autoattack-rand-pyautoattack"):
-        assert alone(name, "plain", "none") == alone(name, "gated", "argmax") == "nothing is random"
+        assert alone(name, "plain", "none") == alone(name, "gated", "argmax") == "it is deterministic"
         assert alone(name, "gated", "sampled") is None
     assert alone("transfer:source=twin", "plain", "none") is not None
     assert alone("transfer:source=other", "plain", "none") is None
@@ -124,7 +124,7 @@ def test_other_attacks() -> None:
 def test_one_of_several_that_would_be_the_same_stands_for_all() -> None:
     names = ["pgd:gates=open", "pgd:gates=expected", "pgd:gates=bpda,steps=3", "apgd:gates=open", "pgd:gates=evolution"]
     attacks = [zoo.find_attack(name) for name in names]
-    assert left_out(attacks, record("plain"), "none") == {names[1]: "there are no gates"}
+    assert left_out(attacks, record("plain"), "none") == {names[1]: "it has no gates"}
     assert left_out([*attacks, zoo.find_attack("pgd")], record("plain"), "none").keys() == set(names[:2])
     assert left_out(attacks, record("gated"), "argmax") == {}
 

@@ -120,7 +120,10 @@ def test_a_wrong_read_is_named(name: str) -> None:
 WRITES: dict[str, tuple[Callable[..., Tensor], str]] = {
     "nothing": (lambda s, _: s, "write ignores the decisions"),
     "a constant": (lambda s, _: torch.ones_like(s), "write ignores the decisions"),
-    "the wrong sign": (lambda _, z: (1 - 2 * z)[:, None], r"write is turned round: Scored runs block 0, 'blocks\.0'"),
+    "the wrong sign": (
+        lambda _, z: (1 - 2 * z)[:, None],
+        r"write has the opposite sign: Scored runs block 0, 'blocks\.0'",
+    ),
     "the first image's": (lambda _, z: (2 * z[:1] - 1).expand(len(z))[:, None], "doesn't return its own logits"),
 }
 
@@ -132,7 +135,9 @@ def test_a_wrong_write_is_named(name: str) -> None:
 
 
 def test_two_wrong_signs_do_not_make_a_right() -> None:
-    _refused("read and write are turned round", read=lambda _, s: -s[:, 0], write=lambda _, z: (1 - 2 * z)[:, None])
+    _refused(
+        "read and write have the opposite sign", read=lambda _, s: -s[:, 0], write=lambda _, z: (1 - 2 * z)[:, None]
+    )
 
 
 def test_a_write_that_ignores_one_decision_is_named() -> None:
@@ -148,7 +153,7 @@ def test_a_write_that_ignores_one_decision_is_named() -> None:
 
 BLOCK_LISTS: dict[str, tuple[Blocks, str]] = {
     "reversed": (lambda net: list(net.blocks)[::-1], r"another order .*: decision 0 skips block 3, 'blocks\.0'"),
-    "shifted": (lambda net: [*list(net.blocks)[1:], net.blocks[0]], "blocks are in another order"),
+    "shifted": (lambda net: [*list(net.blocks)[1:], net.blocks[0]], "blocks have another order"),
     "swapped": (
         lambda net: [net.blocks[number] for number in (0, 2, 1, 3)],
         r"decision 1 skips block 2, 'blocks\.1', and not 'blocks\.2'",

@@ -112,7 +112,7 @@ def test_selects_and_the_slider_choose_the_heat_map(browser: Browser, written: P
     before = page.inner_text("#heat-maps")
     page.get_by_role("combobox", name="Model and gates").select_option("gated · sampled")
     page.get_by_role("combobox", name="Attack").select_option("fgsm")
-    slider = page.get_by_role("slider", name="Strength")
+    slider = page.get_by_role("slider", name="Perturbation budget")
     slider.press("ArrowLeft")
     assert "gated · sampled, fgsm, ε = 4/255" in page.inner_text("#heat-shown")
     assert slider.get_attribute("aria-valuetext") == "ε = 4/255 (L∞)"
@@ -124,7 +124,7 @@ def test_the_slider_moves_the_rates_from_clean_to_attacked(browser: Browser, wri
     """At the left end nothing has changed, by the attack and by noise; then the cells are those of the report."""
     page = open_page(browser, written)
     report = load_report(written)
-    slider = page.get_by_role("slider", name="Strength")
+    slider = page.get_by_role("slider", name="Perturbation budget")
 
     def cells(kind: str) -> list[str]:
         found: list[str] = page.locator(f".heat[data-kind={kind}] tbody tr td:nth-child(2)").all_inner_texts()
@@ -181,7 +181,7 @@ def test_the_table_of_images_is_filtered_and_sorted(browser: Browser, written: P
         assert head.get_attribute("aria-sort") == "descending"
         assert column(place) == sorted(ascending, key=int if name == "Image" else str, reverse=True)
     page.get_by_role("columnheader", name="gated · sampled").get_by_role("button").click()
-    order = ["clean", "4/255", "8/255", "held"]
+    order = ["clean", "4/255", "8/255", "robust"]
     places = [order.index(text.split()[0]) for text in column(7)]
     assert places == sorted(places)
     assert len(set(places)) > 2

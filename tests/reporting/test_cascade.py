@@ -8,7 +8,7 @@ import pytest
 from robustbench_aig.records import Evaluation, Report
 from robustbench_aig.reporting import aggregate, write_report
 from robustbench_aig.reporting.series import accuracy_of, all_series, before, headline, remainder_of
-from robustbench_aig.reporting.words import kept_of_left, left, movement
+from robustbench_aig.reporting.words import movement, right_of_those, run_on
 from robustbench_aig.threat import Threat
 from tests.reporting.synthetic import (
     EPSILONS,
@@ -104,11 +104,11 @@ def test_words(report: Report) -> None:
     count = N - e.skipped
     assert before(report, e) == ["fgsm"]
     kept = 100 * e.robust_accuracy.value * N / count
-    assert kept_of_left(e, ["fgsm"]) == f"{kept:.1f}\u00a0% of the {count} images left by fgsm"
-    assert left(e, ["fgsm", "pgd"]) == f"the {count} images left by fgsm and pgd"
-    assert left(e, ["fgsm", "pgd", "apgd"]) == f"the {count} images left by the 3 attacks before it"
+    assert right_of_those(e, ["fgsm"]) == f"{kept:.1f}\u00a0% of the {count} images still classified right after fgsm"
+    assert run_on(e, ["fgsm", "pgd"]) == f"the {count} images still classified right after fgsm and pgd"
+    assert run_on(e, ["fgsm", "pgd", "apgd"]) == f"the {count} images still classified right after 3 earlier attacks"
     assert f", on the {count} images" not in movement("the model", e, report.models[1], [])
-    assert f" on the {count} images left by fgsm, the model goes" in movement(
+    assert f" on the {count} images still classified right after fgsm, " in movement(
         "the model", e, report.models[1], ["fgsm"]
     )
     series = next(one for one in all_series(report) if one.policy == "argmax")
@@ -121,14 +121,14 @@ def test_the_page_says_so(tmp_path: Path) -> None:
     write_report(cascaded(make_study()).write(tmp_path))
     page = (tmp_path / "report.html").read_text()
     assert "This is a cascade" in page
-    assert "images left by fgsm" in page
+    assert "images still classified right after fgsm" in page
     assert "Every attack ran on every image" not in page
 
 
 def test_where_only_the_union_is_drawn_no_attack_is_said_to_be(tmp_path: Path) -> None:
     for name, study in (("all", make_study()), ("cascade", cascaded(make_study()))):
         write_report(with_many_attacks(study).write(tmp_path / name))
-    drawn = {name: "Drawn are" in (tmp_path / name / "report.html").read_text() for name in ("all", "cascade")}
+    drawn = {name: "The charts show" in (tmp_path / name / "report.html").read_text() for name in ("all", "cascade")}
     assert drawn == {"all": True, "cascade": False}
 
 
@@ -143,6 +143,6 @@ def test_an_attack_that_nothing_was_left_for(tmp_path: Path) -> None:
     report = write_report(study.write(tmp_path))
     e = next(e for e in report.evaluations if e.id == name)
     assert (e.skipped, e.gates, e.compute, e.distance) == (N, None, None, None)
-    assert "no image left by fgsm" in (tmp_path / "report.html").read_text()
+    assert "no image still classified right after fgsm" in (tmp_path / "report.html").read_text()
     union = next(w for w in report.worst_case if (w.gate_policy, w.threat.eps) == ("argmax", "8/255"))
     assert union.accuracy.value == 0

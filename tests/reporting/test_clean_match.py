@@ -25,6 +25,7 @@ from robustbench_aig.reporting.evidence import load_evidence
 from robustbench_aig.reporting.gated_vs_plain import results_of
 from robustbench_aig.reporting.sample_columns import Floats
 from robustbench_aig.reporting.union import unions
+from robustbench_aig.reporting.words import gates_text
 from robustbench_aig.statistics import seed_difference
 from robustbench_aig.training import train
 from tests.command import aigrob_here
@@ -163,7 +164,7 @@ def test_without_validation_accuracies_of_all_it_is_by_the_clean_images(tmp_path
         assert match.chosen_on == "images of the report"
         assert (match.nearest is not None) == nearest
         assert match.gated.choice_accuracy == pytest.approx(ours)
-        assert "for want of validation accuracies" in choice(match)
+        assert "(validation accuracies are missing)" in choice(match)
 
 
 def test_other_seeds_or_data_are_left_out_and_named(tmp_path: Path) -> None:
@@ -181,9 +182,8 @@ def test_other_seeds_or_data_are_left_out_and_named(tmp_path: Path) -> None:
         match = matches(study, tmp_path / str(place))["argmax"]
         assert match.nearest is None
         assert match.left_out == [f"{BRIEF}-s{seed}" for seed in seeds]
-        assert (
-            "Left out, since not known to be trained on the same data from the same seeds: brief-digits-s0"
-            in choice(match)
+        assert "it is not known that they were trained on the same data with the same seeds: brief-digits-s0" in choice(
+            match
         )
 
 
@@ -200,7 +200,9 @@ def test_of_foreign_networks_it_is_not_known_whether_they_are_trained_alike(
     for match in matches(study, tmp_path).values():
         left_out = [name for name in ("resnet-digits-s0", "brief-digits-s0") if name not in match.usual.networks.names]
         assert (match.nearest, match.left_out) == (None, left_out)
-        assert f"not known to be trained on the same data from the same seeds: {left_out[0]}." in choice(match)
+        assert f"it is not known that they were trained on the same data with the same seeds: {left_out[0]}." in choice(
+            match
+        )
 
 
 @pytest.mark.parametrize(
@@ -225,7 +227,7 @@ def test_what_a_training_began_with_is_named(
     study = Study(study.plan.model_copy(update={"models": models}), study.rows)
     mean = ", mean of 2 seeds" if len(seeds) > 1 else ""
     for match in matches(study, tmp_path).values():
-        assert f"(30 epochs after {first}{mean}, {match.gate_policy} gates)" in choice(match)
+        assert f"(30 epochs after {first}{mean}, {gates_text(match.gate_policy)})" in choice(match)
         assert f"(10 epochs after {first}{mean})" in choice(match)
         assert f"(30 epochs{mean})" in choice(match), "the usual twin began with random weights"
 
@@ -330,7 +332,7 @@ def test_the_terminal_and_the_page_say_the_same(attacked: tuple[Path, str]) -> N
     root, shown = attacked
     report = load_report(root / "reports" / "r")
     page = _text((root / "reports" / "r" / "report.html").read_text())
-    screen = page.partition("What is left of the accuracy")[2].partition("How far this goes")[0]
+    screen = page.partition("Perturbation budgets")[2].partition("Limits of these numbers")[0]
     for match in report.clean_matches:
         assert all(line in shown for line in lines(match))
         assert _text(choice(match)) in screen
@@ -346,26 +348,24 @@ def test_both_comparisons_stand_side_by_side_or_one_sentence_says_why_not(tmp_pa
     study = validated(with_brief((0,), (0,)), known)
     report = write_report(study.write(tmp_path, images=False))
     html = (tmp_path / "report.html").read_text()
-    screen = _text(html[html.index('id="answer"') : html.index("How far this goes")])
+    screen = _text(html[html.index('id="answer"') : html.index("full limits")])
     usual_table = screen.partition("Gated against plain on the same images")[2].partition("At nearer clean accuracy")[0]
-    assert (
-        "Under the strongest of these attacks at ε = 4/255 (L∞) the gated model (argmax gates) has robust accuracy"
-        in screen
-    )
+    of_gated = "the gated model with deterministic (argmax) gates has robust accuracy"
+    assert f"Under the strongest of these attacks at ε = 4/255 (L∞) {of_gated}" in screen
     assert "resnet-digits-s0" in usual_table
     for match in report.clean_matches:
-        gates = f"aig-digits-s0 (30 epochs, {match.gate_policy} gates)"
+        gates = f"aig-digits-s0 (30 epochs, {gates_text(match.gate_policy)})"
         if brief == 0.8:
             assert (
                 f"nearest to {gates} in clean accuracy is brief-digits-s0 (10 epochs): on validation images it has "
                 "80.0 %, the gated one 80.0 %, the usual twin, resnet-digits-s0 (30 epochs), 84.0 %." in screen
             )
             for one in match.nearest.differences if match.nearest else ():
-                where = f"ε = {one.threat.eps} (L∞), worst case" if one.threat else "clean"
+                where = f"ε = {one.threat.eps} (L∞), worst case over attacks" if one.threat else "clean"
                 points = f"{100 * one.difference:+.1f}".replace("+0.0", "0.0").replace("-", "\u2212")
                 assert f"{where}: {points} points" in screen
                 assert any(line.startswith(f"  {where}: gated") for line in lines(match))
-            assert f"At nearer clean accuracy: {gates} against the plain network nearest to it" in screen
+            assert f"At nearer clean accuracy: {gates} compared with the plain network nearest to it" in screen
             assert BRIEF not in usual_table, "it has a table of its own"
             assert match.nearest is not None
             for one in (*match.nearest.differences, *match.usual.differences):

@@ -162,7 +162,7 @@ def test_failed_images_are_lost_and_said(tmp_path: Path) -> None:
     assert measured.robust_accuracy.count == right - 3
     text = text_of(tmp_path)
     assert "3 of 60 images: jpeg:2 on gated · argmax" in text
-    assert "failed images count as lost, so this is no verdict" in text
+    assert "failed images count as misclassified, so this is no verdict" in text
 
 
 @pytest.mark.parametrize("attacked", [False, True])
@@ -173,9 +173,9 @@ def test_every_accuracy_stands_on_the_page(alone: Path, both: Path, attacked: bo
     assert len(accuracies) == (3 * (1 + 6 + 6) if attacked else 3 * (1 + 6)) + 3 * 3
     for accuracy in accuracies:
         assert words.accuracy_text(accuracy).replace("\xa0", " ") in text
-    assert "these are not the images of CIFAR-10-C" in text
+    assert "These are not the images of CIFAR-10-C" in text
     assert ("Accuracy against epsilon" in text) == attacked
-    assert ("What is left of the accuracy on corrupted images?" in text) != attacked
+    assert ("How accurate are these networks on corrupted images?" in text) != attacked
     assert ("No attacks were run" in text) != attacked
     html = (directory / "report.html").read_text()
     anchors = set(re.findall(r'<a href="#([\w-]+)"', html))
@@ -197,7 +197,7 @@ def test_files_are_told_with_their_digests(tmp_path: Path) -> None:
     write_report(corrupted(make_study(), {"fog": [1, 5]}, alone=True, source="ab12" * 16).write(tmp_path))
     text = text_of(tmp_path)
     assert "ab12" * 16 in text
-    assert "these are not the images of CIFAR-10-C" not in text
+    assert "These are not the images of CIFAR-10-C" not in text
 
 
 def test_without_corruptions_the_page_has_none(written: Path) -> None:

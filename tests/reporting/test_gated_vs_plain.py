@@ -95,8 +95,8 @@ def test_an_older_report_has_none_of_them(report: Report) -> None:
 def test_the_page_shows_them(written: Path, report: Report) -> None:
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", (written / "report.html").read_text()))
     tested = sum(c.p_value is not None for c in report.comparisons)
-    assert f"adjusted after Holm over the {tested} comparisons" in text
-    assert "p after Holm within ±1 could show" in text
+    assert f"adjusted by Holm over the {tested} comparisons" in text
+    assert "p after Holm within ±1 detectable" in text
     for c in report.comparisons:
         assert c.detectable is not None
         assert f" {c.equivalence} {100 * c.detectable:.1f} " in text

@@ -68,7 +68,7 @@ def test_the_first_screen_says_so(written: tuple[str, Path, Report]) -> None:
     first = page[: page.index('id="claims"')]
     of = f"{0 if kind == 'coins' else GATES} of {GATES} gates decide by the image"
     assert first.count(of) == 2, "for each policy"
-    assert ("hardly look at the image" in first) == (kind == "coins")
+    assert ("depend little on the image" in first) == (kind == "coins")
 
 
 @pytest.mark.parametrize("policy", ["argmax", "sampled"])

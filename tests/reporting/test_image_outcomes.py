@@ -39,7 +39,7 @@ def by_hand(study: Study, model: str, policy: str, image: int) -> tuple[str, str
         name, one = min(tried, key=lambda pair: (right(pair[1]), pair[1]["choice_margin"]))
         if right(one) < 0.5:
             return eps, name
-    return "held", name
+    return "robust", name
 
 
 @pytest.mark.parametrize("kind", ["plain", "cascade", "failed"])
@@ -58,14 +58,14 @@ def test_every_outcome_is_what_the_rows_say(study: Study, tmp_path: Path, kind: 
         places = [one.place for one in line.outcomes]
         for (model, policy), one in zip(MODELS, line.outcomes, strict=True):
             strength, attack = by_hand(study, model, policy, at)
-            if kind != "failed" or strength == "held":
+            if kind != "failed" or strength == "robust":
                 assert (one.strength, one.attack) == (strength, attack)
             assert one.strength == strength
-            assert one.place == ["clean", *EPSILONS, "held"].index(strength)
+            assert one.place == ["clean", *EPSILONS, "robust"].index(strength)
             assert bool(one.gates) == (model == "aig-digits" and strength != "clean")
         seen.add(line.outcome)
-        assert (line.outcome == "held by all") == (set(places) == {3})
-        assert (line.outcome == "lost by all") == (max(places) < 3 and min(places) > 0)
+        assert (line.outcome == "robust in all networks") == (set(places) == {3})
+        assert (line.outcome == "broken in all networks") == (max(places) < 3 and min(places) > 0)
         assert line.outcome.startswith("misclassified when clean") == (0 in places)
     assert len(seen) > 2
 

@@ -121,7 +121,7 @@ def test_other_images_are_never_mixed(report: Report, tmp_path: Path) -> None:
         ("digits", 60, 3),
     ]
     page = board_page(board)
-    headings = re.findall(r"<h2[^>]*>(.*)</h2>", page)
+    headings = re.findall(r'<h2 id="title-[^>]*>(.*)</h2>', page)
     assert len(set(headings)) == len(headings) == 4
     assert "40 images of digits (test)" in headings
 

@@ -26,7 +26,7 @@ def test_a_picture_that_cannot_be_made_is_named(
     monkeypatch.setattr(gallery, "shelves", breaks)
     write_report(study.write(tmp_path))
     html = (tmp_path / "report.html").read_text()
-    assert "this could not be made: The gallery (ValueError: no &lt;such&gt; picture)" in html
+    assert "these parts could not be made: The gallery (ValueError: no &lt;such&gt; picture)" in html
     assert 'id="accuracy"' in html
     assert (tmp_path / "report.json").read_bytes() == (written / "report.json").read_bytes()
     assert "could not be made" not in (written / "report.html").read_text()

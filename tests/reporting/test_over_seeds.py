@@ -11,6 +11,7 @@ import pytest
 from robustbench_aig.records import Report
 from robustbench_aig.reporting import aggregate, write_report
 from robustbench_aig.reporting.over_seeds import over_seeds
+from robustbench_aig.reporting.words import gates_text
 from tests.reporting.synthetic import EPSILONS, make_study, with_seeds
 
 
@@ -40,7 +41,7 @@ def test_every_policy_and_strength_has_its_means_and_difference(directory: Path)
     for policy in ("argmax", "sampled"):
         (claim,) = (c for c in report.claims if (c.id, c.gate_policy) == ("more-robust", policy))
         for eps, one in zip(EPSILONS, claim.measurements, strict=True):
-            (sentence,) = (s for s in told if f"ε = {eps} " in s and f"({policy} gates)" in s)
+            (sentence,) = (s for s in told if f"ε = {eps} " in s and f"with {gates_text(policy)}" in s)
             keeps = [mean(report, "aig-digits", policy, eps), mean(report, "resnet-digits", "none", eps)]
             assert re.findall(r"([\d.]+) %", sentence) == [f"{value:.1f}" for value in keeps]
             assert "over 3 training seeds" in sentence
@@ -52,10 +53,10 @@ def test_every_policy_and_strength_has_its_means_and_difference(directory: Path)
 
 def test_the_first_screen_says_these_and_nothing_of_one_pair(directory: Path) -> None:
     page = (directory / "report.html").read_text().replace("&nbsp;", " ").replace("\xa0", " ")
-    screen = page.partition('id="answer"')[2].partition("How far this goes")[0]
+    screen = page.partition('id="answer"')[2].partition("full limits")[0]
     assert screen.count("over 3 training seeds") == 2 * len(EPSILONS)
     assert "Under the strongest of these attacks" not in screen
-    moved = set(re.findall(r"(aig-digits-s\d) \(\w+ gates\) goes from", screen))
+    moved = set(re.findall(r"gate decisions of (aig-digits-s\d) ", screen))
     assert moved == {"aig-digits-s0"}
     assert "The other seeds: see" in screen
 

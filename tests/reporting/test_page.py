@@ -77,7 +77,7 @@ def test_first_screen_says_the_verdict_with_its_interval(html: str, report: Repo
         if c.attack == "union" and c.gate_policy == "argmax":
             found = f"difference {words.signed(c.difference)} points {words.around(c.low, c.high)}"
             assert found.replace("\xa0", " ") in text
-    assert "union over fgsm and pgd: an upper bound" in text
+    assert "union over fgsm and pgd. It is an upper bound" in text
     assert "None of these attacks is gate-aware" in text
     assert "Unfinished" not in text
 
@@ -95,7 +95,7 @@ def test_failed_images_raise_a_banner(study: Study, tmp_path: Path) -> None:
     text = text_of((tmp_path / "report.html").read_text())
     assert "Some images failed." in text
     assert "3 of 60 images: pgd at ε = 8/255 (L∞) on gated · argmax" in text
-    assert "failed images count as lost, so this is no verdict" in text
+    assert "failed images count as misclassified, so this is no verdict" in text
 
 
 @pytest.mark.parametrize("kept", ["nothing", "plain", "clean"])
@@ -141,7 +141,7 @@ def test_measured_time_stands_beside_the_compute(study: Study, tmp_path: Path) -
     write_report(tmp_path)
     without = text_of((tmp_path / "report.html").read_text())
     assert without.count("not measured") == len(gated)
-    assert "Measured time: how long" not in without
+    assert "Measured time: the time for" not in without
 
 
 def foreign(study: Study, attack: str) -> Study:
@@ -158,12 +158,13 @@ def test_what_other_providers_alone_break_is_said_once_per_model_and_epsilon(stu
     for w in report.worst_case:
         listed = ", ".join(map(str, w.others_only[:20])) + (", …" if len(w.others_only) > 20 else "")
         assert (
-            f"Other providers alone break {len(w.others_only)} of 60 images{listed and ': '}{listed}. Our own" in text
+            f"Only attacks of other providers break {len(w.others_only)} of 60 images{listed and ': '}{listed}. Robust"
+            in text
         )
-    assert text.count("Other providers alone break") == len(report.worst_case) == 6
+    assert text.count("Only attacks of other providers break") == len(report.worst_case) == 6
     assert any(len(w.others_only) > 20 for w in report.worst_case)
     write_report(study.write(tmp_path / "ours"))
-    assert "Other providers alone" not in (tmp_path / "ours" / "report.html").read_text()
+    assert "Only attacks of other providers" not in (tmp_path / "ours" / "report.html").read_text()
 
 
 def test_many_attacks_are_counted_first_and_listed_in_the_table(study: Study, tmp_path: Path) -> None:
@@ -179,13 +180,10 @@ def test_many_attacks_are_counted_first_and_listed_in_the_table(study: Study, tm
     titles = re.findall(r"<figcaption>(.*?)</figcaption>", accuracy)[: words.FEW]
     strongest = max((w.strongest for w in report.worst_case), key=lambda counts: counts["pgd"])
     assert strongest["pgd"] > 0
-    assert titles[0] == "worst case (union)"
+    assert titles[0] == "worst case over attacks"
     assert "pgd" in titles
     assert accuracy.count("<figure>") == words.FEW
-    assert (
-        "Drawn are the worst case and the 7 attacks that were worst for most images; the table has all 14."
-        in text_of(html)
-    )
+    assert "the 7 attacks that were worst for most images. The table has all 14" in text_of(html)
 
 
 def test_names_are_escaped(study: Study, tmp_path: Path) -> None:
@@ -253,8 +251,8 @@ def test_every_cell_colour_is_legible(scheme: str) -> None:
 def test_limits_say_whether_attacks_knew_of_the_gates() -> None:
     assert "None of these attacks is gate-aware" in words.limits(["fgsm", "pgd"], [])[1]
     many = words.limits([f"pgd:steps={steps}" for steps in range(9)], ["open", "bpda"])
-    assert many[0].startswith("The worst case is a union over 9 attacks: an upper bound")
-    assert many[1] == "Attacks know about the gates in 2 ways: open and bpda."
+    assert many[0].startswith("The worst case over attacks is the per-image union over 9 attacks.")
+    assert many[1] == "These attacks are gate-aware in 2 ways: open and bpda."
 
 
 def test_words() -> None:

@@ -16,6 +16,7 @@ from robustbench_aig.recipes.models import Place, gate_places
 from robustbench_aig.reporting.epoch_map import epoch_map
 from robustbench_aig.reporting.heatmap import share
 from robustbench_aig.reporting.run import render_run, write_run_page
+from robustbench_aig.reporting.words import gates_text
 from robustbench_aig.runs import EpochRecord
 from robustbench_aig.zoo import find_model, model_names
 from tests.reporting import trained
@@ -57,8 +58,9 @@ def test_first_screen_says_what_was_trained_and_what_came_of_it(attacked: str) -
     assert argmax.mean_macs is not None
     whole = trained.FIXED_MACS + 9 * trained.BLOCK_MACS
     result = (
-        f"With argmax gates it classifies 74.1 % of 10000 test images right, executes {100 * argmax.mean_rate:.1f} % "
-        f"of its gated blocks and computes {argmax.mean_macs / 1e6:.1f} M MACs per image, "
+        f"With {gates_text('argmax')} it classifies 74.1 % of 10000 test images right, executes "
+        f"{100 * argmax.mean_rate:.1f} % of its gated blocks and computes {argmax.mean_macs / 1e6:.1f} M MACs per "
+        "image, "
         f"{100 * argmax.mean_macs / whole:.1f} % of the compute with every gate open."
     )
     for said in (
@@ -67,17 +69,17 @@ def test_first_screen_says_what_was_trained_and_what_came_of_it(attacked: str) -
         "cifar10: 10 classes, images of 3×32×32",
         "test/made, preset short",
         "27 of 30, in batches of 256",
-        "by TRADES, 10 steps of 0.25 ε, divergence weighted 6; ε = 8/255 (L∞); sampled gates in the inner attack",
-        "run cifar10-resnet20-s0, of which 120 tensors were taken over",
+        "TRADES, 10 steps of 0.25 ε, beta 6; ε = 8/255 (L∞); stochastic (sampled) gates in the inner attack",
+        "run cifar10-resnet20-s0, of which 120 tensors were copied",
         "test/made, because this is a CPU",
-        f"With sampled gates it classifies {100 * sampled.accuracy:.1f} % of 10000 test images right (mean of 10",
-        "The weights are those of epoch 21, which withstood most: of 1000 attacked validation images",
-        "It ended early: catastrophic overfitting in epoch 27: a test says so.",
-        "under argmax gates against one step and 10 steps at ε = 8/255 (L∞)",
+        f"With {gates_text('sampled')} it classifies {100 * sampled.accuracy:.1f} % of 10000 test images right",
+        "The weights are those of epoch 21, which has the highest robust accuracy on 1000 validation images",
+        "Training ended early: catastrophic overfitting in epoch 27: a test says so.",
+        "with deterministic (argmax) gates, under PGD of one step and of 10 steps at ε = 8/255 (L∞)",
     ):
         assert said in first
     best = max(epoch.robust.pgd for epoch in past if epoch.robust)
-    assert f"{100 * best:.1f} % are still right after 10 steps" in first
+    assert f"{100 * best:.1f} % under PGD of 10 steps" in first
 
 
 def test_legends_tell_the_last_values(attacked: str) -> None:
@@ -215,7 +217,7 @@ def test_a_plain_network_has_no_gates_to_show() -> None:
     page = render_run(trained.run(of, past), past)
     words = text_of(page)
     assert "It classifies 74.1 % of 10000 test images right and computes 40.9 M MACs per image." in words
-    assert "by one step of 1.25 ε from a random start; ε = 8/255 (L∞)" in words
+    assert "one step of 1.25 ε from a random start; ε = 8/255 (L∞)" in words
     for absent in ("gate", "Execution rate", "divergence", "Executed compute"):
         assert absent not in words.partition("Provenance")[0]
     assert lines(page, "validation")
@@ -225,7 +227,7 @@ def test_stochastic_depth_has_rates_that_nothing_learned() -> None:
     of = trained.recipe(family="stochastic")
     past = trained.history(of)
     words = text_of(render_run(trained.run(of, past), past))
-    assert "9 blocks that are kept with a probability of 50.0 % to 94.4 %" in words
+    assert "9 blocks with a survival probability of 50.0 % to 94.4 %" in words
     assert "With expected gates it classifies 74.1 %" in words
     assert "Execution rate of every gate" not in words
 
@@ -243,13 +245,10 @@ def test_an_unfinished_run_says_so_and_shows_what_there_is() -> None:
     past = trained.history(of, 12)
     words = text_of(render_run(trained.unfinished(of, past), past))
     assert "Unfinished. 12 of 24 epochs are done." in words
-    assert "no test image has been looked at" in words
-    assert "go on with: aigrob train made.toml --data cifar10 --preset short --seed 0 --resume" in words
+    assert "no test image was used" in words
+    assert "continue with: aigrob train made.toml --data cifar10 --preset short --seed 0 --resume" in words
     score = past[-1].validation["argmax"]
-    assert (
-        f"After epoch 12, with argmax gates it classifies {100 * score.accuracy:.1f} % of 2500 validation images"
-        in words
-    )
+    assert f"After epoch 12, with {gates_text('argmax')} it classifies {100 * score.accuracy:.1f} % of 2500" in words
     assert "Test, argmax gates" not in words
     words = text_of(render_run(trained.unfinished(of, []), []))
     assert "0 of 24 epochs are done" in words
@@ -262,7 +261,7 @@ def test_an_imported_run_has_a_page_without_curves(tmp_path: Path) -> None:
     (directory / "history.jsonl").unlink()
     write_run_page(directory)
     words = text_of((directory / "run.html").read_text())
-    assert "It was trained elsewhere, so nothing is known of how it learned." in words
+    assert "It was trained elsewhere, so nothing is known about its training." in words
     assert "Training nothing recorded" in words
 
 

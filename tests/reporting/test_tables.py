@@ -99,11 +99,14 @@ def test_gates_and_compute_are_those_of_the_attack_that_is_worst_for_most(report
 def test_markdown_shows_every_accuracy_in_its_row_and_column(report: Report) -> None:
     accuracies, gates = markdown_tables(write_tables(report, "markdown"))
     assert accuracies[0] == ["threat", "attack", "plain", "gated · argmax", "gated · sampled"]
-    assert [row[1] for row in accuracies[1:]] == ["clean", *["fgsm", "pgd", "worst case", "corners (control)"] * 2]
+    assert [row[1] for row in accuracies[1:]] == [
+        "clean",
+        *["fgsm", "pgd", "worst case over attacks", "random-sign noise (control)"] * 2,
+    ]
     column = {"none": 2, "argmax": 3, "sampled": 4}
     for e in report.evaluations:
         threat = f"ε = {e.threat.eps} (L∞)" if e.threat else "–"
-        name = f"{e.attack} (control)" if e.role == "control" else e.attack
+        name = "random-sign noise (control)" if e.role == "control" else e.attack
         (row,) = [row for row in accuracies if row[:2] == [threat, name]]
         a = e.robust_accuracy
         assert row[column[e.gate_policy]] == f"{100 * a.value:.1f} [{100 * a.low:.1f},\u00a0{100 * a.high:.1f}]"

@@ -44,15 +44,15 @@ def test_it_is_rendered_and_says_what_is_missing(beside: list[str], whole: Path,
     assert printed(result) == []
     assert (lone / "report.json").read_bytes() == before
     page, full = ((folder / "report.html").read_text() for folder in (lone, whole))
-    assert "Without its evidence" in page
-    assert "Without its evidence" not in full
+    assert "Made without the evidence" in page
+    assert "Made without the evidence" not in full
     # What rests on report.json is the same.
     of_page, of_full = sections(page), sections(full)
     assert of_page["accuracy"] == of_full["accuracy"]
     assert of_full.keys() - of_page.keys() == {"image-outcomes"}
     assert 'id="image-outcomes-table"' in full
     assert 'id="image-outcomes-table"' not in page
-    assert "Left out of this page" not in page
+    assert "Missing on this page" not in page
 
 
 def test_a_file_of_any_name_gets_a_page_beside_it(whole: Path, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_file_of_any_name_gets_a_page_beside_it(whole: Path, tmp_path: Path) -
     result = aigrob_here(tmp_path, "report", "theirs.json", "--json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["digest"] == load_report(whole).digest
-    assert "Without its evidence" in (tmp_path / "theirs.html").read_text()
+    assert "Made without the evidence" in (tmp_path / "theirs.html").read_text()
 
 
 def test_beside_its_evidence_it_is_made_of_that(whole: Path, tmp_path: Path) -> None:
@@ -81,4 +81,4 @@ def test_published_reports_of_earlier_versions(path: Path, tmp_path: Path) -> No
     shutil.copy(path, tmp_path)
     result = aigrob_here(tmp_path, "report", ".")
     assert result.returncode == 0, result.stderr
-    assert "Without its evidence" in (tmp_path / "report.html").read_text()
+    assert "Made without the evidence" in (tmp_path / "report.html").read_text()

@@ -125,7 +125,7 @@ def test_the_page(reports: tuple[Path, Path]) -> None:
     for folder in reports:
         page = (folder / "report.html").read_text().replace("&nbsp;", " ")
         answer = page[page.index('id="answer"') :]
-        steps = page[page.index("Steps: upper rung") :].partition("</table>")[0]
+        steps = page[page.index("Steps of the ablation") :].partition("</table>")[0]
         table = re.findall(r'<span class="ci">([^<]*)</span></td><td>([\w ]*)</td></tr>', answer)
         assert len(table) == 2 * 3
         seen |= {word != words.SAME for _, word in table}

@@ -209,7 +209,7 @@ def test_attacks_by_gradients_are_refused_where_there_are_none(tmp_path: Path, d
             return logits
 
     few = digits[0][:4], digits[1][:4]
-    with pytest.raises(InputError, match=r"lets no gradient through .* so fgsm can't work"):
+    with pytest.raises(InputError, match=r"passes no gradient to .* so fgsm cannot work"):
         evaluate(Blocked(), *few, tmp_path / "out", **FAST)
     assert not (tmp_path / "out").exists()
     by_queries: dict[str, Any] = {"attacks": ["square-torchattacks:queries=10", "corners"]}

@@ -259,7 +259,7 @@ def test_a_collapse_after_a_good_epoch_keeps_that(tmp_path: Path, monkeypatch: p
     assert record.best_epoch == 1
     assert record.stopped == note
     assert "epoch 2" in note
-    assert "weights of epoch 1 are kept, of which 40.0% do" in note
+    assert "weights of epoch 1 are used (40.0% robust)" in note
     assert len(read_history(tmp_path / "run")) == 2
 
 
@@ -278,7 +278,7 @@ def test_a_training_killed_after_the_alarm_does_not_go_on(tmp_path: Path, monkey
 
 def test_a_collapse_from_the_start_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planted(monkeypatch, [(0.9, 0.01)])
-    with pytest.raises(AigrobError, match=r"no epoch before is worth keeping: lower the step .* --adversarial pgd"):
+    with pytest.raises(AigrobError, match=r"no earlier epoch can be used: lower the step .* --adversarial pgd"):
         follow(with_attack(job(tmp_path / "run"), method="fast"))
 
 

@@ -222,7 +222,7 @@ def test_interrupted_and_resumed_under_torchrun_it_is_one_run_with_the_same_bits
     stdout, stderr = end_two(process)
     assert process.returncode != 0  # torchrun's own status: it hides that of its processes
     assert stdout == ""
-    assert stderr.count("it's saved in") == 1, stderr
+    assert stderr.count("it is saved in") == 1, stderr
     assert read_run(run, unfinished=True).status == "training"
 
     process = start_two(tmp_path, *arguments, "--resume")

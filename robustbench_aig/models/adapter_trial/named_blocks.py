@@ -85,12 +85,12 @@ def _why_not(passes: Passes, groups: Groups, gate: int) -> str:
     called = " and ".join(passes.called(module) for module in group)
     if _silent(passes, without(len(groups)), group):
         agrees = mostly(passes.agree(passes.own(passes.images), passes.under(Argmax(), passes.images).logits))
-        also = "read and write are turned round" if agrees else "write is turned round"
+        also = "read and write have the opposite sign" if agrees else "write has the opposite sign"
         return f"{also}: {name} runs block {gate}, {called}, where its decision is 0, and skips it where it is 1"
     for other, instead in enumerate(groups):
         if instead and not set(instead) & set(group) and _silent(passes, without(len(groups), gate), instead):
             return (
-                f"blocks are in another order than the decisions: decision {gate} skips block {other}, "
+                f"blocks have another order than the decisions: decision {gate} skips block {other}, "
                 f"{' and '.join(passes.called(module) for module in instead)}, and not {called}"
             )
     return (

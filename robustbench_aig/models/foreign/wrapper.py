@@ -119,7 +119,7 @@ def _told(name: str, x: Tensor) -> Iterator[None]:
 def failure(name: str, x: Tensor, error: BaseException) -> NetworkError:
     """The line for a network that fails on images (B, C, H, W)."""
     shape = "×".join(map(str, x.shape[1:]))
-    said = first_line(error) if str(error) else "without a word"
+    said = first_line(error) if str(error) else "without a message"
     return NetworkError(f"{name} fails on images of {shape}, {len(x)} at once: {type(error).__name__}: {said}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+# The widest number that torch can index, 16 bytes.
 _WIDE = torch.complex128
 
 

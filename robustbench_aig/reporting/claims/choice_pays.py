@@ -52,7 +52,7 @@ def held_to_looking(ruling: Ruling, asked: Question) -> Ruling:
         if found.looks is False:
             return Ruling("inconclusive", f"{only}, so there is hardly a choice to judge ({ruling.reason})")
         if ruling.verdict in HOLDS:
-            return Ruling("inconclusive", f"{ruling.reason}, but {only}: more images would tell whether they choose")
+            return Ruling("inconclusive", f"{ruling.reason}, but {only}; more images are needed")
     return ruling
 
 
@@ -70,9 +70,9 @@ def _judged(gap: Estimate, missing: list[str]) -> Ruling:
     """Supported above 0; unsupported below it, or within a point of it."""
     if few := too_few(gap, MARGIN):
         return few
-    said = f"argmax gates minus the others: {gap}"
+    said = f"deterministic gates minus the others: {gap}"
     if not gap.above(0):
         return no_advantage(gap, 0, said)
     if missing:
-        return Ruling("inconclusive", f"{said}, but it has to be compared with {listing(missing)}, too")
+        return Ruling("inconclusive", f"{said}, but a comparison with {listing(missing)} is missing")
     return Ruling("supported", said)

@@ -54,7 +54,7 @@ def measure_specificity(claim: SpecificityClaim, asked: Question) -> list[Measur
     last, first = of_stage(stages[-1]), of_stage(stages[0])
     low, high = jackknife(last, every.size, groups=claim.groups)
     unseen = clopper_pearson(0, every.size).high  # that N images can miss may move each rate by as much
-    beside = {"the same of the first stage": first(every)}
+    beside = {"the same in the first stage": first(every)}
     what = "standard deviation between classes, last stage"
     found = Estimate(last(every), low - unseen, high + unseen, every.size)
     ruling = judge_bound(found, claim.least, at_least=True, margin=claim.least)

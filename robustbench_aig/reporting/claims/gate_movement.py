@@ -15,6 +15,7 @@ from robustbench_aig.reporting.claims.robustness import named
 from robustbench_aig.reporting.claims.verdicts import Estimate, Ruling, judge_bound, measurement
 from robustbench_aig.reporting.evidence import Evidence
 from robustbench_aig.reporting.sample_columns import Floats, Rows
+from robustbench_aig.reporting.words import attack_text
 from robustbench_aig.statistics import largest_mean, mean_interval
 from robustbench_aig.threat import Threat
 
@@ -58,8 +59,8 @@ class _Moves:
         return np.asarray(self.flips.mean(axis=(0, 2)), np.float64)
 
     def __str__(self) -> str:
-        beyond = ", beyond the control" if self.controlled else "; no control ran beside it"
-        return f"{self.attack}{beyond}"
+        beyond = ", beyond the control" if self.controlled else "; its control was not run"
+        return f"{attack_text(self.attack)}{beyond}"
 
 
 def _moves(group: Group, evaluations: Sequence[EvaluationPlan], evidence: Evidence) -> list[_Moves]:
@@ -98,7 +99,7 @@ def _in_the_mean(claim: MovementClaim, moves: Sequence[_Moves], threat: Threat) 
     worst = max(moves, key=lambda one: float(one.each.mean()))
     found = Estimate(float(worst.each.mean()), *mean_interval(worst.each, bounds=_BOUNDS), worst.each.size)
     return measurement(
-        f"gates flipped by {worst}",
+        f"share of gates flipped by {worst}",
         found,
         _ruling(found, claim.most, claim, moves),
         threat=threat,
@@ -118,7 +119,7 @@ def _of_one_gate(claim: MovementClaim, moves: Sequence[_Moves], threat: Threat, 
     names = [f"block {one.name}" for one in group.gated[network].gates]
     which = f"{names[gate]}{f' of {group.gated[network].name}' if networks > 1 else ''}"
     return measurement(
-        f"flips of {which}, which moves most of {networks * gates} gates, by {moves[attack]}",
+        f"flip rate of {which}, the highest of {networks * gates} gates, by {moves[attack]}",
         found,
         _ruling(found, claim.most_of_any, claim, moves),
         threat=threat,

@@ -159,11 +159,11 @@ def _held(ruling: Ruling, checked: _Checked, lacking: str | None) -> Ruling:
     if ruling.verdict not in HOLDS:
         return ruling
     if lacking:
-        return Ruling("inconclusive", f"{ruling.reason}, but it has to be measured {lacking}, too")
+        return Ruling("inconclusive", f"{ruling.reason}, but a measurement {lacking} is missing")
     if checked.state == "failed":
         return Ruling("inconclusive", f"{ruling.reason}, but checks of this evidence fail: {', '.join(checked.failed)}")
     if checked.state == "not run":
-        return Ruling("inconclusive", f"{ruling.reason}, but nobody has checked it")
+        return Ruling("inconclusive", f"{ruling.reason}, but the checks of this evidence were not run")
     return ruling
 
 

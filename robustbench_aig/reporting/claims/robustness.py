@@ -17,13 +17,13 @@ from robustbench_aig.reporting.claims.verdicts import Contest, Estimate, Ruling,
 from robustbench_aig.reporting.gated_vs_plain import CLEAN, Condition, Results, interval_of
 from robustbench_aig.reporting.image_scores import Scores
 from robustbench_aig.reporting.sample_columns import Bools, Floats
-from robustbench_aig.reporting.words import listing
+from robustbench_aig.reporting.words import attack_text, listing
 from robustbench_aig.statistics import MARGIN, seed_difference
 from robustbench_aig.statistics.seeds import FEWEST_SEEDS
 from robustbench_aig.threat import Threat
 
 _SEVERAL = 3
-"""Fewer strengths are not any strength."""
+"""Fewer budgets are not any budget."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def unmeasured(claim: Strengths, group: Group, found: Sequence[Measurement]) -> 
     met = {one.threat for one in found}
     if isinstance(claim, RobustnessClaim) and claim.every_strength:
         more = _SEVERAL - len(met)
-        return f"at {more} more strength{'s' * (more > 1)}" if more > 0 else None
+        return f"at {more} more perturbation budget{'s' * (more > 1)}" if more > 0 else None
     missing = [one.eps for one in _listed(claim, group) if one not in met]
     return f"at {listing(missing)}" if missing else None
 
@@ -176,10 +176,10 @@ def _compared_on(asked: Question) -> _Among | None:
     if abs(gap.value) <= MARGIN and gap.low <= 0 <= gap.high:
         return _Among(every, "all images")
     both: Bools = np.logical_and.reduce(np.concatenate([side.majority for side in clean]))
-    why = f"since its clean accuracy is {gap}"
+    why = f"because clean accuracies differ by {gap}"
     if not both.any():
-        return _Among(every, f"all images, {why}, and none is right in all networks", fair=False)
-    return _Among(both, f"images that all get right, {why}")
+        return _Among(every, f"all images, {why} but no image is classified right by all networks", fair=False)
+    return _Among(both, f"images that all networks classify right, {why}")
 
 
 def _at(condition: Condition, claim: RobustnessClaim, asked: Question, among: _Among) -> Measurement | None:
@@ -207,12 +207,12 @@ def _at(condition: Condition, claim: RobustnessClaim, asked: Question, among: _A
     told = {"all images": gap_of(*sides, paired=asked.group.paired, seed=asked.seed), "fgsm": found.fgsm}
     told |= {"argmax gates": found.argmax}
     beside = {name: one.value for name, one in told.items() if one is not None}
-    what = f"gated − plain, {claim.attack}, {among.words}"
+    what = f"gated − plain, {attack_text(claim.attack)}, on {among.words}"
     ruling = judge_contest(found, claim.margin)
     if not among.fair:
-        ruling = Ruling("inconclusive", "clean accuracies differ, and no image is right in all networks to compare on")
+        ruling = Ruling("inconclusive", "clean accuracies differ, and no image is classified right by all networks")
     elif not among.images.all():
-        ruling = ruling._replace(reason=f"{ruling.reason} (of the {found.gap.n} images that all get right)")
+        ruling = ruling._replace(reason=f"{ruling.reason} (on the {found.gap.n} images that all classify right)")
     attacks = _attacks(claim, asked, condition.threat)
     return measurement(what, found.gap, ruling, threat=condition.threat, beside=beside, attacks=attacks)
 

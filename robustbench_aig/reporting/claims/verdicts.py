@@ -84,7 +84,7 @@ def judge_contest(found: Contest, margin: float) -> Ruling:
     (within one point, by the 95 % interval, which is stricter than TOST at 5 %).
     """
     if found.failed:
-        return Ruling("inconclusive", "images failed, which says nothing of the networks")
+        return Ruling("inconclusive", "an attack failed on some images, so nothing is known about the networks")
     if found.left < FLOOR:
         return Ruling("inconclusive", f"both have less than {percent(FLOOR)} robust accuracy", floor=True)
     if few := too_few(found.gap, margin):
@@ -98,7 +98,7 @@ def too_few(found: Estimate, margin: float) -> Ruling | None:
     needed = fewest_images(margin)
     if found.n is None or found.n >= needed:
         return None
-    said = f"{found.n} images are too few for a margin of {percent(margin)}: it takes {needed}"
+    said = f"{found.n} images are too few for a margin of {percent(margin)}; {needed} are needed"
     return Ruling("inconclusive", said)
 
 
@@ -106,7 +106,8 @@ def _none(found: Contest, margin: float) -> Ruling:
     """Where no advantage is above the margin: was it FGSM's, is there none, or are there too few images?"""
     gap = found.gap
     if found.fgsm is not None and found.fgsm.above(margin) and gap.high < found.fgsm.value:
-        return Ruling("explained by masking", f"{found.fgsm} under FGSM, but {gap} here")
+        seen = f"gated minus plain: {found.fgsm} under FGSM, but {gap} under the stronger attacks"
+        return Ruling("explained by masking", seen)
     return no_advantage(gap, margin, _said(gap))
 
 
@@ -115,8 +116,8 @@ def no_advantage(gap: Estimate, margin: float, said: str) -> Ruling:
     if gap.high < margin:
         return Ruling("unsupported", said)
     if margin - MARGIN < gap.low and gap.high < margin + MARGIN:
-        return Ruling("unsupported", f"{said}: the same to within a point")
-    return Ruling("inconclusive", f"{said}; {gap.needed} images would show a difference of one point")
+        return Ruling("unsupported", f"{said}: equal to within one point")
+    return Ruling("inconclusive", f"{said}; detecting one point needs {gap.needed} images")
 
 
 def _said(gap: Estimate) -> str:
@@ -128,13 +129,17 @@ def _advantage(found: Contest, margin: float) -> Ruling:
     if not found.random:
         return Ruling("supported", _said(found.gap))
     if found.argmax is None or found.carried is None:
-        return Ruling("inconclusive", f"{_said(found.gap)}, but whether noise does that takes argmax gates beside it")
-    seen = f"{found.gap} with random gates, {found.argmax} without randomness"
+        return Ruling(
+            "inconclusive", f"{_said(found.gap)}, but without deterministic gates the part of noise is unknown"
+        )
+    seen = f"gated minus plain: {found.gap} with stochastic gates, {found.argmax} with deterministic gates"
     if found.carried.above(0):
         return Ruling("explained by randomness", seen)
     if found.argmax.above(margin):
         return Ruling("supported", seen)
-    return Ruling("inconclusive", f"{seen}; {found.argmax.needed} images would show a difference of one point")
+    return Ruling(
+        "inconclusive", f"{seen}; detecting one point needs {found.argmax.needed} images with deterministic gates"
+    )
 
 
 def judge_bound(found: Estimate, limit: float, *, at_least: bool, margin: float | None = None) -> Ruling:
@@ -150,12 +155,13 @@ def judge_bound(found: Estimate, limit: float, *, at_least: bool, margin: float 
         return few
     low, high = (found.low, found.high) if at_least else (-found.high, -found.low)
     bound = limit if at_least else -limit
-    said = f"{_plain(found)} is {{}} {'at least' if at_least else 'at most'} {number(limit, 2)}"
+    within, beyond = ("at least", "below") if at_least else ("at most", "above")
     if low >= bound:
-        return Ruling("supported", said.format("indeed"))
+        return Ruling("supported", f"{_plain(found)} is {within} {number(limit, 2)}")
     if high < bound:
-        return Ruling("unsupported", said.format("not"))
-    return Ruling("inconclusive", said.format("not certainly") + "; more images would narrow the interval")
+        return Ruling("unsupported", f"{_plain(found)} is {beyond} {number(limit, 2)}")
+    unclear = f"the interval of {_plain(found)} contains the limit {number(limit, 2)}"
+    return Ruling("inconclusive", f"{unclear}; more images would narrow it")
 
 
 def _plain(found: Estimate) -> str:

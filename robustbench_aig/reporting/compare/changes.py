@@ -33,7 +33,7 @@ class Change(Measurement):
     second: float
     paired: bool = Field(description="on the same images; else the two accuracies are taken for independent")
     n: int = Field(description="images of the second report that are compared")
-    status: Status = Field(description="error where an image failed; it counts as lost")
+    status: Status = Field(description="error where an image failed; it counts as misclassified")
     difference: float
     low: float = Field(description="of intervals that hold all true changes together with 95 % (Bonferroni)")
     high: float

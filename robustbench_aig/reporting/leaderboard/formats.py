@@ -18,8 +18,8 @@ COLUMNS = (
     *("created", "threat", "attacks", "cascade", "quantity", "value", "low", "high"),
 )
 UPPER_BOUND = (
-    "A worst case is a union over the attacks that were run: an upper bound, which more attacks may lower. "
-    "Networks whose intervals overlap may not differ; what is paired on the same images tells more (aigrob compare)."
+    "The worst case over attacks (per-image union) is an upper bound, which more attacks may lower. Networks whose "
+    "intervals overlap may not differ; a paired comparison on the same images is more precise (aigrob compare)."
 )
 CASCADE = "cascade"
 
@@ -52,7 +52,7 @@ def board_markdown(board: Leaderboard) -> str:
 
 def _ranked(group: Group, board: Leaderboard) -> Table:
     head = ("", "model", "gates", "clean", *map(threat_text, group.threats), "MACs clean", "MACs attacked", "attacks")
-    by = f"worst case at {threat_text(group.by)}" if group.by else ""
+    by = f"worst case over attacks at {threat_text(group.by)}" if group.by else ""
     return Table(
         name="leaderboard",
         caption=f"{title(group, board)}: accuracy in % with 95 % intervals, by the {by}",

@@ -52,7 +52,7 @@ def _attacked(report: Report, series: list[Series]) -> list[tuple[Cell, ...]]:
         cells = [_cell(report, one, attack, threat) for one in series]
         if any(cells):
             role = f" ({words.BESIDE[roles[attack]]})" if attack in beside else ""
-            name = words.SUMMARIES.get(attack, attack) + role
+            name = words.attack_text(attack) + role
             first = words.threat_text(threat) if threat else MISSING
             rows.append((first, name, *(cell or MISSING for cell in cells)))
     return rows
@@ -68,7 +68,7 @@ def _cell(report: Report, one: Series, attack: str, threat: Threat | None) -> Va
 
 
 def _of_remainder(of: tuple[str, str, str, str], rest: Remainder) -> Value:
-    """What an attack of a cascade kept of the images that it was run on, which is no accuracy."""
+    """The share of the images that an attack of a cascade was run on and left right, which is no accuracy."""
     e = rest.evaluation
     left = e.n - e.skipped
     if not left or e.status == "error":
@@ -106,7 +106,7 @@ def _legend(report: Report, rows: list[tuple[Cell, ...]]) -> list[str]:
     if any(e.skipped for e in report.evaluations):
         notes.append(
             "A cascade: an attack ran only on images that no attack above it had broken; its percentage is of these; "
-            f"only the {words.SUMMARIES['union']} is an accuracy."
+            f"only the {words.attack_text('union')} is an accuracy."
         )
     if any(isinstance(cell, Value) and cell.failed for row in rows for cell in row):
         notes.append(FAILED_NOTE)

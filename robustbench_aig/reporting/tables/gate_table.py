@@ -19,7 +19,7 @@ def movement_table(report: Report) -> Table:
         for worst in report.worst_case:
             strongest = strongest_of(report, worst)
             if (worst.model, worst.gate_policy) == (one.model, one.policy) and strongest:
-                first = (one.label, words.threat_text(worst.threat), strongest.attack)
+                first = (one.label, words.threat_text(worst.threat), words.attack_text(strongest.attack))
                 rows.append((*first, *_cells(strongest)))
     return Table(
         name="gates",
@@ -67,10 +67,10 @@ def _value(e: Evaluation, quantity: str, number: float | None, shown: Callable[[
 
 def _notes(report: Report, rows: list[tuple[Cell, ...]]) -> list[str]:
     notes = [
-        "Under noise: random changes of the same size. Recovered, in %: (attacked - clean) / (all gates open - clean)."
+        "Under noise: random-sign noise of the same ε. Recovered, in %: (attacked - clean) / (all gates open - clean)."
     ]
     if any(e.skipped for e in report.evaluations):
-        notes.append("A cascade: over the images that the attacks before had left.")
+        notes.append("A cascade: over the images that no earlier attack had broken.")
     if any(isinstance(cell, Value) and cell.failed for row in rows for cell in row):
         notes.append(FAILED_NOTE)
     return notes

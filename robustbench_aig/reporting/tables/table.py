@@ -75,7 +75,7 @@ class Table:
 MISSING = "–"
 FAILED = "failed"
 FAILED_NOTE = (
-    f"{FAILED}: an attack crashed or left its ball on some images, which count as lost; there is no accuracy to quote."
+    f"{FAILED}: an attack crashed or left the ε ball on some images. They count as misclassified; no accuracy is given."
 )
 
 

@@ -64,19 +64,19 @@
   };
   const boxes = [...form.querySelectorAll("select")];
   const slider = form.querySelector("input");
-  const strengths = [...form.querySelectorAll("datalist option")].map((tick) => tick.label);
+  const budgets = [...form.querySelectorAll("datalist option")].map((tick) => tick.label);
   // At the left end of the slider nothing is attacked: every map of the model says the same then.
   const at = (model, attack, place) => {
     const found = place
-      ? data[[model, attack, strengths[place]].join("|")]
-      : strengths.map((strength) => data[[model, attack, strength].join("|")]).find(Boolean);
+      ? data[[model, attack, budgets[place]].join("|")]
+      : budgets.map((budget) => data[[model, attack, budget].join("|")]).find(Boolean);
     return found && !place ? { ...found, attacked: found.clean } : found;
   };
   const show = () => {
     const [model, attack] = boxes.map((box) => box.value);
     const place = Number(slider.value);
-    const chosen = [model, attack, strengths[place]].join(", ");
-    slider.setAttribute("aria-valuetext", strengths[place]);
+    const chosen = [...boxes.map((box) => box.selectedOptions[0].textContent), budgets[place]].join(", ");
+    slider.setAttribute("aria-valuetext", budgets[place]);
     const map = at(model, attack, place);
     const noise = at(model, form.dataset.control, place);
     const maps = document.getElementById("heat-maps");

@@ -66,13 +66,13 @@ def test_one_rival_that_is_as_good_refutes_it(static: float, plain: float, tmp_p
 def test_it_takes_all_rivals(tmp_path: Path) -> None:
     found = claim(study_of(argmax=0.9, majority=0.8, static=None, plain=0.8), tmp_path)
     assert found.verdict == "inconclusive"
-    assert "compared with the best path of no more compute, too" in found.reason
+    assert "a comparison with the best path of no more compute is missing" in found.reason
     study = study_of(argmax=0.9, majority=0.8, static=0.8, plain=0.8)
     untrained = [rung.model_copy(update={"needed": True}) for rung in RUNGS]
     missing = Study(study.plan.model_copy(update={"ladder": untrained}), study.rows)
     found = claim(missing, tmp_path / "missing")
     assert found.verdict == "inconclusive"
-    assert "the plain network of equal mean compute, too" in found.reason
+    assert "the plain network of equal mean compute is missing" in found.reason
 
 
 def test_of_gates_that_do_not_look_it_is_inconclusive_for_that_reason(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from robustbench_aig.records import TrainedOn, TrainingSpeed
 from robustbench_aig.records.documents import load_report
 from robustbench_aig.reporting import write_report
+from robustbench_aig.reporting.words import gates_text
 from robustbench_aig.zoo import claim_names, find_claim
 from tests.reporting import synthetic
 from tests.reporting.claims.studies import N, check_all, claims, hardened, keeps, kept
@@ -30,7 +31,7 @@ def test_an_advantage_under_every_attack_is_not_refuted_once_it_is_checked(tmp_p
     for policy in ("argmax", "sampled"):
         before, after = unchecked["more-robust", policy], checked["more-robust", policy]
         assert (before.verdict, before.checks) == ("inconclusive", "not run")
-        assert "nobody has checked it" in before.reason
+        assert "the checks of this evidence were not run" in before.reason
         assert (after.verdict, after.checks) == ("not refuted", "no fail")
         assert after.attacks == ["fgsm", "pgd"], "controls are no attacks"
         assert after.ruled == "not refuted by fgsm and pgd"
@@ -48,7 +49,7 @@ def test_sentences_that_no_source_backs_are_headed_as_ours(tmp_path: Path) -> No
     assert all(claim.source and (claim.ours or claim.source.place) for claim in found)
     assert all((claim.reference is None) == claim.ours for claim in found)
     page = (directory / "report.html").read_text()
-    theirs, ours = page[page.index('id="claims"') :].split("Ours: no source was found")[:2]
+    theirs, ours = page[page.index('id="claims"') :].split("Claims of our own")[:2]
     rows = ours[: ours.index("</table>")]
     for claim in found:
         assert (claim.sentence in rows, claim.sentence in theirs) == (claim.ours, not claim.ours), claim.id
@@ -72,7 +73,7 @@ def test_the_first_screen_says_what_is_left_of_the_claim_of_robustness(tmp_path:
     first = page[: page.index('id="claims"')]
     for policy in ("argmax", "sampled"):
         claim = found["more-robust", policy]
-        assert f"{claim.sentence}, {policy} gates: <strong>{claim.ruled}</strong>" in first
+        assert f"{claim.sentence}, {gates_text(policy)}: <strong>{claim.ruled}</strong>" in first
     assert found["as-accurate", "argmax"].sentence not in first
 
 
@@ -163,8 +164,8 @@ def test_half_of_the_strengths_support_nothing(tmp_path: Path) -> None:
     directory = study.write(tmp_path)
     check_all(directory)
     found = claims(directory)
-    assert "it has to be measured at 8/255, too" in found["more-robust", "argmax"].reason
-    assert "it has to be measured at 2 more strengths, too" in found["any-fgsm-strength", "argmax"].reason
+    assert "a measurement at 8/255 is missing" in found["more-robust", "argmax"].reason
+    assert "a measurement at 2 more perturbation budgets is missing" in found["any-fgsm-strength", "argmax"].reason
 
 
 def test_a_less_accurate_network_is_compared_where_both_are_right(tmp_path: Path) -> None:
@@ -173,8 +174,8 @@ def test_a_less_accurate_network_is_compared_where_both_are_right(tmp_path: Path
     found = claims(study.write(tmp_path))
     (first, _) = found["more-robust", "argmax"].measurements
     assert first.n == round(0.6 * N)
-    assert "images that all get right, since its clean accuracy is −40.0 points" in first.what
-    assert f"(of the {first.n} images that all get right)" in found["more-robust", "argmax"].reason
+    assert "images that all networks classify right, because clean accuracies differ by −40.0 points" in first.what
+    assert f"(on the {first.n} images that all classify right)" in found["more-robust", "argmax"].reason
     assert found["as-accurate", "argmax"].verdict == "unsupported"
     assert found["as-accurate", "sampled"].measurements[0].value == 0
 
@@ -187,7 +188,7 @@ def test_a_claim_does_not_vanish_where_no_image_is_right_in_all_networks(tmp_pat
         row.update(correct_draws=int(right), prediction=row["label"] if right else -1)
     found = claims(study.write(tmp_path, images=False))["more-robust", "argmax"]
     assert found.verdict == "inconclusive"
-    assert "no image is right in all networks" in found.reason
+    assert "no image is classified right by all networks" in found.reason
     assert [one.n for one in found.measurements] == [N, N]
 
 

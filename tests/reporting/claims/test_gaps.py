@@ -128,9 +128,9 @@ def test_what_has_to_be_measured_is_named_until_it_is() -> None:
     *most, last = listed.undefended
     assert lacks(listed, "77/255", hardened=False) == f"at {', '.join(most)} and {last}"
     assert lacks(listed, *listed.undefended, hardened=False) is None
-    assert lacks(every, "1/255") == "at 2 more strengths"
-    assert lacks(every, "1/255", "2/255") == "at 1 more strength"
-    assert lacks(every, "1/255", "2/255", "2/255") == "at 1 more strength"
+    assert lacks(every, "1/255") == "at 2 more perturbation budgets"
+    assert lacks(every, "1/255", "2/255") == "at 1 more perturbation budget"
+    assert lacks(every, "1/255", "2/255", "2/255") == "at 1 more perturbation budget"
     assert lacks(every, "1/255", "2/255", "3/255") is None
     assert lacks(every, "1/255", "2/255", "3/255", "4/255") is None
 

@@ -41,7 +41,7 @@ def test_moved_gates_are_those_beyond_the_control(tmp_path: Path) -> None:
         assert largest.value == pytest.approx(max(each.max() for each in beyond.values()))
         worst = max(beyond, key=lambda name: float(beyond[name].max()))
         assert list(largest.beside.values()) == pytest.approx(beyond[worst].tolist())
-        assert mean.what.startswith("gates flipped by ")
+        assert mean.what.startswith("share of gates flipped by ")
         assert f"by {worst}, beyond the control" in largest.what
         assert mean.attacks == largest.attacks == ["fgsm", "pgd"]
 
@@ -75,7 +75,7 @@ def test_one_gate_that_moves_refutes_what_no_mean_does(moved: float, tmp_path: P
     assert mean.verdict == "not refuted"
     assert largest.value == moved
     name = study.plan.models[1].gates[4].name
-    assert found.reason.startswith(f"at linf {EPSILONS[0]}: flips of block {name}, which moves most of 9 gates, by pgd")
+    assert found.reason.startswith(f"at linf {EPSILONS[0]}: flip rate of block {name}, the highest of 9 gates, by pgd")
 
 
 def test_attacks_on_the_compute_can_refute_it_too(tmp_path: Path) -> None:

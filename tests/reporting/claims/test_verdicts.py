@@ -35,7 +35,7 @@ def with_(contest: Contest, **changes: object) -> Contest:
     [
         (FIXED, "supported", "+5.0 points"),
         (with_(FIXED, gap=Estimate(0.5, 0.2, 0.8, 367, 0.5)), "inconclusive", "367 images are too few"),
-        (with_(FIXED, gap=Estimate(-0.5, -0.8, -0.2, 367, 0.5)), "inconclusive", "it takes 368"),
+        (with_(FIXED, gap=Estimate(-0.5, -0.8, -0.2, 367, 0.5)), "inconclusive", "368 are needed"),
         (with_(FIXED, gap=Estimate(0.5, 0.2, 0.8, 368, 0.5)), "supported", ""),
         (with_(FIXED, failed=True), "inconclusive", "failed"),
         (with_(FIXED, left=0.019), "inconclusive", "both have less than 2.0"),
@@ -48,22 +48,22 @@ def with_(contest: Contest, **changes: object) -> Contest:
         (with_(FIXED, gap=NONE, fgsm=Estimate(0.05, 0.0, 0.1, 1000, 0.1)), "inconclusive", ""),
         (with_(FIXED, gap=Estimate(0.0, -0.05, 0.05, 1000, 0.1), fgsm=UP), "inconclusive", ""),
         (with_(FIXED, gap=Estimate(0.0, -0.05, 0.0499, 1000, 0.1), fgsm=UP), "explained by masking", ""),
-        (with_(FIXED, gap=NONE), "inconclusive", "images would show a difference of one point"),
+        (with_(FIXED, gap=NONE), "inconclusive", "detecting one point needs"),
         (with_(FIXED, gap=DOWN), "unsupported", "−5.0 points"),
-        (with_(FIXED, gap=SAME), "unsupported", "the same to within a point"),
+        (with_(FIXED, gap=SAME), "unsupported", "equal to within one point"),
         (with_(FIXED, gap=NONE, fgsm=UP), "explained by masking", "+5.0 points [+3.0,\xa0+7.0] under FGSM"),
         (with_(FIXED, gap=DOWN, fgsm=UP), "explained by masking", ""),
         # FGSM shows no more than the union may hide: too few images, not a mask.
         (with_(FIXED, gap=Estimate(0.04, -0.01, 0.09, 1000, 0.1), fgsm=UP), "inconclusive", ""),
         (with_(FIXED, gap=NONE, fgsm=NONE), "inconclusive", ""),
-        (RANDOM, "supported", "without randomness"),
-        (with_(RANDOM, argmax=None, carried=None), "inconclusive", "takes argmax gates beside it"),
+        (RANDOM, "supported", "with deterministic gates"),
+        (with_(RANDOM, argmax=None, carried=None), "inconclusive", "the part of noise is unknown"),
         (with_(RANDOM, argmax=NONE, carried=UP), "explained by randomness", ""),
         # A true advantage without noise, of which noise makes more than double, isn't the claim that was made.
         (with_(RANDOM, argmax=Estimate(0.01, 0.005, 0.015, 1000, 0.1), carried=UP), "explained by randomness", ""),
-        (with_(RANDOM, argmax=NONE, carried=NONE), "inconclusive", "images would show a difference of one point"),
-        (with_(RANDOM, argmax=UP, carried=None), "inconclusive", "takes argmax gates beside it"),
-        (with_(RANDOM, argmax=None, carried=DOWN), "inconclusive", "takes argmax gates beside it"),
+        (with_(RANDOM, argmax=NONE, carried=NONE), "inconclusive", "detecting one point needs"),
+        (with_(RANDOM, argmax=UP, carried=None), "inconclusive", "the part of noise is unknown"),
+        (with_(RANDOM, argmax=None, carried=DOWN), "inconclusive", "the part of noise is unknown"),
         (with_(RANDOM, argmax=UP, carried=Estimate(0.01, 0.0, 0.02, 1000)), "supported", ""),
         (with_(RANDOM, argmax=Estimate(0.05, 0.0, 0.1, 1000), carried=DOWN), "inconclusive", ""),
         (with_(RANDOM, gap=NONE, fgsm=UP), "explained by masking", ""),
@@ -156,9 +156,9 @@ def test_a_margin_moves_every_limit() -> None:
 
 def test_a_gap_that_is_no_advantage_says_why() -> None:
     assert no_advantage(DOWN, 0.0, "said") == Ruling("unsupported", "said")
-    assert no_advantage(SAME, 0.0, "said") == Ruling("unsupported", "said: the same to within a point")
+    assert no_advantage(SAME, 0.0, "said") == Ruling("unsupported", "said: equal to within one point")
     needed = images_needed(0.01, 0.1)
-    expected = Ruling("inconclusive", f"said; {needed} images would show a difference of one point")
+    expected = Ruling("inconclusive", f"said; detecting one point needs {needed} images")
     assert no_advantage(NONE, 0.0, "said") == expected
 
 
@@ -172,7 +172,7 @@ def test_images_are_too_few_below_what_a_margin_takes(margin: float, needed: int
     assert few is not None
     assert (few.verdict, few.floor) == ("inconclusive", False)
     assert few.reason.startswith(f"{needed - 1} images")
-    assert few.reason.endswith(f"it takes {needed}")
+    assert few.reason.endswith(f"{needed} are needed")
     assert too_few(Estimate(0.5, 0.4, 0.6, None), margin) is None
 
 
@@ -187,10 +187,15 @@ def test_an_estimate_is_above_what_its_interval_excludes() -> None:
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_limit_is_reached_where_an_interval_ends_at_it(sign: int) -> None:
-    for low, high, verdict in ((0.5, 0.7, "supported"), (0.3, 0.5, "inconclusive"), (0.3, 0.4999, "unsupported")):
+    within, beyond = ("at least", "below") if sign > 0 else ("at most", "above")
+    for low, high, verdict, word in (
+        (0.5, 0.7, "supported", within),
+        (0.3, 0.5, "inconclusive", "contains the limit"),
+        (0.3, 0.4999, "unsupported", beyond),
+    ):
         found = judge_bound(estimate(sign * low, sign * high), sign * 0.5, at_least=sign > 0)
         assert found.verdict == verdict
-        assert f"{'at least' if sign > 0 else 'at most'} " in found.reason
+        assert f" {word} " in found.reason
 
 
 def test_a_bound_over_images_asks_for_enough_of_them() -> None:

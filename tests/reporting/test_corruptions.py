@@ -174,7 +174,7 @@ def test_every_accuracy_stands_on_the_page(alone: Path, both: Path, attacked: bo
     for accuracy in accuracies:
         assert words.accuracy_text(accuracy).replace("\xa0", " ") in text
     assert "These are not the images of CIFAR-10-C" in text
-    assert ("Accuracy against epsilon" in text) == attacked
+    assert ("Accuracy by perturbation budget ε" in text) == attacked
     assert ("How accurate are these networks on corrupted images?" in text) != attacked
     assert ("No attacks were run" in text) != attacked
     html = (directory / "report.html").read_text()

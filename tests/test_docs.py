@@ -54,3 +54,9 @@ def test_links_lead_to_files(page: Path) -> None:
     found = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
     missing = [link for link in found if "://" not in link and not (page.parent / link).exists()]
     assert not missing
+
+
+def test_every_decision_has_a_number_of_its_own() -> None:
+    files = sorted((ROOT / "docs" / "adr").glob("*.md"))
+    assert [file.name[:4] for file in files] == [f"{number:04}" for number in range(1, len(files) + 1)]
+    assert [int(file.read_text().split(".")[0].removeprefix("# ")) for file in files] == [*range(1, len(files) + 1)]

@@ -1,5 +1,6 @@
 """Balls of every norm, against definitions that are written otherwise; linf and l2 bit by bit."""
 
+from fractions import Fraction
 from typing import get_args
 
 import numpy as np
@@ -163,3 +164,12 @@ def test_a_step_in_l1_may_have_a_size_for_each_image() -> None:
     for place, size in enumerate(sizes.flatten().tolist()):
         alone = BALLS["l1"].step(clean[place : place + 1], gradient[place : place + 1], size)
         torch.testing.assert_close(several[place : place + 1], alone)
+
+
+@pytest.mark.parametrize(
+    ("norm", "radius", "text"),
+    [("linf", Fraction(3, 510), "1.5/255"), ("linf", Fraction(1, 3), "85/255"), ("l2", Fraction(1, 3), "0.3333")],
+)
+def test_a_radius_that_nobody_wrote_is_spelled_as_somebody_would(norm: Norm, radius: Fraction, text: str) -> None:
+    assert BALLS[norm].spelled(radius) == text
+    assert Threat.parse(text, norm).value == pytest.approx(float(radius), rel=1e-3)

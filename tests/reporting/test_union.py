@@ -250,3 +250,19 @@ def test_a_skipped_image_is_never_worst_where_it_was_skipped(study: Study, tmp_p
     chosen, lost = worst([evidence.rows[clean], evidence.rows[fgsm]])
     assert not chosen.any()
     assert not lost.any()
+
+
+@pytest.mark.parametrize(("late", "compared"), [(["fgsm"], False), (["pgd"], False), (["again"], True)])
+def test_others_are_compared_in_a_cascade_where_all_of_ours_ran_before(
+    late: list[str], compared: bool, study: Study, tmp_path: Path
+) -> None:
+    """Of three attacks one after the other, of which one is another provider's."""
+    evaluations = []
+    for e in study.plan.evaluations:
+        evaluations.append(e)
+        if e.attack == "pgd":
+            evaluations.append(e.model_copy(update={"attack": "again", "id": f"{e.id}-again"}))
+            study.rows[f"{e.id}-again"] = [row | {"attack": "again"} for row in study.rows[e.id]]
+    three = Study(study.plan.model_copy(update={"evaluations": evaluations}), study.rows)
+    found = united(changed(cascaded(three), set(late), provider="foolbox"), tmp_path)
+    assert [w.own_accuracy is not None for w in found] == [compared] * 6

@@ -127,7 +127,14 @@ def test_no_spread_is_no_certainty(seeds: int) -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     first, second = study(4)
-    for one, other in ((first, second[:, 1:]), (first, second[0]), (first[0], second), (first[:, :1], second[:, :1])):
+    for one, other in (
+        (first, second[:, 1:]),
+        (first, second[0]),
+        (first[0], second),
+        (first, second[:, :, None]),
+        (first[:, :, None], second),
+        (first[:, :1], second[:, :1]),
+    ):
         with pytest.raises(ValueError, match="same images"):
             seed_difference(one, other, paired=False, seed=0)
     assert seed_difference(first[:, :2], second[:, :2], paired=False, seed=0).interval

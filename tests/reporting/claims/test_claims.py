@@ -180,6 +180,17 @@ def test_a_less_accurate_network_is_compared_where_both_are_right(tmp_path: Path
     assert found["as-accurate", "sampled"].measurements[0].value == 0
 
 
+@pytest.mark.parametrize(("lost", "compared"), [(4, N), (5, N - 5)])
+def test_clean_accuracies_are_the_same_within_a_point_and_without_significance(
+    lost: int, compared: int, tmp_path: Path
+) -> None:
+    """Four of 420 images are 0.95 points. Five, of which none is the other's, are 1.2, and still not significant."""
+    study = kept(0.4, 0.4, 0.4)
+    keeps(study, "argmax", "clean", (N - lost) / N)
+    (first, _) = claims(study.write(tmp_path, images=False))["more-robust", "argmax"].measurements
+    assert first.n == compared
+
+
 def test_a_claim_does_not_vanish_where_no_image_is_right_in_all_networks(tmp_path: Path) -> None:
     study = kept(0.1, 0.1, 0.1)
     keeps(study, "argmax", "clean", 0.6)

@@ -65,7 +65,7 @@ def _table(model: str, changes: Iterable[Change]) -> Table:
     table.add_column("attack", overflow="fold")
     for column in ("A", "B", "B - A, points", "images", "p, adjusted"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("reading")
+    table.add_column("reading", no_wrap=True)
     for change in changes:
         table.add_row(*_cells(change), style="bold" if change.significant else None)
     return table

@@ -190,7 +190,7 @@ def test_what_a_network_prints_and_sets_stays_its_own(mine: Path) -> None:
         "still": [],
         "unattackable": None,
     }
-    for words in ("from a shell", "from python", "a pass", "mine-odd writes into the images that it is given"):
+    for words in ("from a shell", "from python", "a pass", "mine-odd writes into the images that it gets"):
         assert words in found.stderr
     assert "mine-odd takes images in float64" in found.stderr
 

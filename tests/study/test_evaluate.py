@@ -199,7 +199,7 @@ def test_a_network_with_dice_is_judged_by_draws(tmp_path: Path, digits: tuple[Te
     assert {e.robust_accuracy.draws for e in report.evaluations} == {4}
     assert report.models[0].restless
     assert report.worst_case[0].accuracy.draws == 4
-    assert "answers twice differently by dice of its own" in (tmp_path / "one" / "report.html").read_text()
+    assert "is random by itself" in (tmp_path / "one" / "report.html").read_text()
 
 
 def test_attacks_by_gradients_are_refused_where_there_are_none(tmp_path: Path, digits: tuple[Tensor, Tensor]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from benchmarks.command_parts import document, measuring, shown, table_of, with_interval
+from benchmarks.command_parts import document, measuring, rate_option, shown, table_of, with_interval
 from robustbench_aig.cli import options
 from robustbench_aig.cli.image_options import images_of
 from robustbench_aig.cli.progress import counting
@@ -41,21 +41,15 @@ _DEFAULT = ("cifar10/resnet20", "cifar10/aig20")
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option(
     "--eps",
-    "radii",
+    "threats",
+    type=options.ball,
     multiple=True,
     default=["8/255"],
     show_default=True,
     metavar="EPS",
     help="Radius of the linf ball, repeatable.",
 )
-@click.option(
-    "--rate",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=0.6,
-    show_default=True,
-    metavar="R",
-    help="Share of open gates of a MODEL.",
-)
+@rate_option(0.6, "Share of open gates of a MODEL.")
 @click.option(
     "--batch", type=click.IntRange(min=1), default=128, show_default=True, metavar="N", help="Images at a time."
 )
@@ -73,7 +67,7 @@ _DEFAULT = ("cifar10/resnet20", "cifar10/aig20")
 @measuring
 def attack(
     models: tuple[str, ...],
-    radii: tuple[str, ...],
+    threats: tuple[Threat, ...],
     rate: float,
     batch: int,
     runs: tuple[str, ...],
@@ -92,7 +86,6 @@ def attack(
     the network's own predictions, and which gates are open is given. A RUN has its trained weights, argmax gates that
     decide by themselves, and test images with their labels. benchmarks/README.md says what is compared.
     """
-    threats = [Threat.parse(eps) for eps in dict.fromkeys(radii)]
 
     def measured() -> dict[str, Any]:
         from benchmarks.attack import measure  # noqa: PLC0415 - imports torch
@@ -102,7 +95,7 @@ def attack(
             *_random(models or (() if runs else _DEFAULT), batch, rate, where),
             *_trained(runs, runs_root, data, max(limit, batch), where),
         ]
-        for setting, threat in product(settings, threats):
+        for setting, threat in product(settings, dict.fromkeys(threats)):
             said.print(f"{setting.name}, {threat}: {pairs} rounds", markup=False)
             with counting(said, setting.name) as progress:
                 found.append(measure(setting, threat, batch=batch, pairs=pairs, steps=steps, progress=progress))

@@ -23,13 +23,7 @@ def measuring(command: F) -> F:
     for option in (
         options.json_option,
         options.quiet_option,
-        click.option(
-            "--device",
-            type=click.Choice(["auto", "cpu", "cuda"]),
-            default="auto",
-            show_default=True,
-            help="Where to compute; auto takes CUDA where there is one.",
-        ),
+        options.device_option,
         click.option(
             "--steps",
             type=click.IntRange(min=1),
@@ -47,6 +41,12 @@ def measuring(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def rate_option(usual: float, help_text: str) -> Callable[[F], F]:
+    """`--rate`: how many of a network's gates are given as open."""
+    share = click.FloatRange(0, 1, min_open=True)
+    return click.option("--rate", type=share, default=usual, show_default=True, metavar="R", help=help_text)
 
 
 def shown(measured: Callable[[], dict[str, Any]], table: Callable[[dict[str, Any]], Table], *, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from benchmarks.command_parts import document, measuring, shown, table_of, with_interval
+from benchmarks.command_parts import document, measuring, rate_option, shown, table_of, with_interval
 from robustbench_aig.cli import options
 from robustbench_aig.cli.progress import counting
 from robustbench_aig.cli.terminal import console
@@ -24,14 +24,7 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
-@click.option(
-    "--rate",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=0.5,
-    show_default=True,
-    metavar="R",
-    help="Share of open gates.",
-)
+@rate_option(0.5, "Share of open gates.")
 @click.option(
     "--batch",
     "batches",

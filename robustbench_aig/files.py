@@ -15,6 +15,9 @@ from typing import BinaryIO
 
 from robustbench_aig.errors import InputError, printable
 
+LONGEST = 200
+"""Bytes of the name of a file or folder: what is added to it, such as an ending, must fit, too."""
+
 
 def data_folder(kind: str) -> Path:
     """`models/`, `attacks/`, `claims/` or `docs/` (the glossary alone): in an installed wheel, else in the checkout.
@@ -26,7 +29,7 @@ def data_folder(kind: str) -> Path:
     return installed if installed.is_dir() else package.parent / kind
 
 
-def safe_name(text: str, most: int = 200) -> str:
+def safe_name(text: str, most: int = LONGEST) -> str:
     """The name of a file or folder after any text: letters, digits and `._,=+-`; it begins with none of `.-`.
 
     A text that is such a name already stays as it is. Unlike texts may give the same name: `distinct_names` tells them
@@ -40,7 +43,7 @@ def safe_name(text: str, most: int = 200) -> str:
     return cleaned.encode()[:most].decode(errors="ignore") or "unnamed"
 
 
-def distinct_names(texts: Sequence[str], most: int = 200) -> dict[str, str]:
+def distinct_names(texts: Sequence[str], most: int = LONGEST) -> dict[str, str]:
     """Safe names by text, all unlike, also where case doesn't count; one that isn't its text ends in a digest of it."""
     found: dict[str, str] = {}
     for text in dict.fromkeys(texts):

@@ -12,7 +12,7 @@ import click
 from robustbench_aig.cli.worker_processes import is_companion
 from robustbench_aig.commands import Value, aigrob, spelled
 from robustbench_aig.errors import InputError
-from robustbench_aig.files import unsayable
+from robustbench_aig.files import LONGEST, unsayable
 from robustbench_aig.norms import BALLS, DEFAULT
 from robustbench_aig.policies import DETERMINISTIC, POLICIES
 from robustbench_aig.records import EXACT, Draws
@@ -69,8 +69,6 @@ norm_option = click.option(
     help=f"Of the balls: {', '.join(BALLS)}.",
 )
 _FOLDER = click.Path(file_okay=False, path_type=Path)
-_LONGEST = 200
-"""Bytes of a folder's name."""
 
 
 class _Name(click.ParamType[str]):
@@ -91,11 +89,18 @@ def _wrong(name: str) -> str | None:
         return "has a slash"
     if not name.strip() or name.startswith("."):
         return "is empty, or begins with a dot"
-    return f"has more than {_LONGEST} bytes" if len(name.encode()) > _LONGEST else None
+    return f"has more than {LONGEST} bytes" if len(name.encode()) > LONGEST else None
 
 
 NAME = _Name()
 json_option = click.option("--json", is_flag=True, help="One JSON document on stdout instead of tables.")
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Device; auto takes CUDA if there is one.",
+)
 quiet_option = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 images_option = click.option(
     "--images",
@@ -146,13 +151,7 @@ def shared(*, out: str | None, verb: str, limit: int | None = None, resume: bool
     """
     several = [
         click.option("--seed", type=int, default=0, show_default=True, help="Seed of all randomness."),
-        click.option(
-            "--device",
-            type=click.Choice(["auto", "cpu", "cuda"]),
-            default="auto",
-            show_default=True,
-            help="Device; auto takes CUDA if there is one.",
-        ),
+        device_option,
         quiet_option,
         json_option,
     ]

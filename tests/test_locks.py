@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import re
 import signal
@@ -93,8 +92,6 @@ def test_a_run_directory_has_one_writer(tmp_path: Path) -> None:
     events = train(training, tick=0)
     next(events)
     events.close()  # type: ignore[attr-defined]
-    del events
-    gc.collect()
     with another(tmp_path / "run") as process:
         for resume in (False, True):
             with pytest.raises(RunError, match=f"by process {process.pid}"):

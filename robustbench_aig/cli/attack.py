@@ -225,7 +225,8 @@ def _evaluate(
                     evaluator, notes = assemble(request, choice, Together(world), device, progress)
                 for note in notes:
                     shown.print(note, markup=False)
-                reasons = count_images(evaluator, shown)
+                with evaluator.store.held_if_well():
+                    reasons = count_images(evaluator, shown)
             return (evaluator, reasons) if world.leads else None
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -88,14 +88,24 @@ class Store:
         self.check(plan, resume=resume)
         make_folder(self.directory)
         self._lock = take(self.directory)
-        self.check(plan, resume=resume)  # another one may have been here meanwhile
-        for folder in ("parts", "samples", "images"):
-            make_own_folder(self.directory / folder)
-            remove_partial(self.directory / folder)
-        remove_partial(self.directory)
-        path = self.directory / "plan.json"
-        if not path.exists():
-            write_atomic(path, plan.model_dump_json(indent=1))
+        with self.held_if_well():
+            self.check(plan, resume=resume)  # another one may have been here meanwhile
+            for folder in ("parts", "samples", "images"):
+                make_own_folder(self.directory / folder)
+                remove_partial(self.directory / folder)
+            remove_partial(self.directory)
+            path = self.directory / "plan.json"
+            if not path.exists():
+                write_atomic(path, plan.model_dump_json(indent=1))
+
+    @contextmanager
+    def held_if_well(self) -> Iterator[None]:
+        """The directory stays ours after the block, unless it fails or is left."""
+        try:
+            yield
+        except BaseException:
+            self.give_back()
+            raise
 
     def keep_names(self, images: Images) -> None:
         """Keep the names of the images' files, where they have any, once for all sample tables."""
@@ -183,6 +193,7 @@ class Store:
         """Let another process write the directory, now that the report is there, too."""
         if self._lock is not None:
             give_back(self._lock)
+        self._lock = None
 
     def _note_seconds(self, evaluation: str, seconds: float) -> None:
         path = self.directory / "times.json"

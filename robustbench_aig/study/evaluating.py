@@ -100,9 +100,10 @@ def evaluate(
 
 
 def _carried_out(evaluator: Evaluator, progress: Callable[[int, int], None] | None, *, clocks: bool) -> Report:
-    for done in evaluator:
-        if progress is not None:
-            progress(done.done, done.total)
+    with evaluator.store.held_if_well():
+        for done in evaluator:
+            if progress is not None:
+                progress(done.done, done.total)
     # Imported at the end: most processes of `aigrob attack`, which need this module, make no report.
     from robustbench_aig.study.timing import finish  # noqa: PLC0415
 

@@ -47,13 +47,14 @@ def finish(evaluator: Evaluator, tell: Callable[[str], object], *, clocks: bool 
         RunError: a file of the report directory is damaged.
     """
     directory = evaluator.store.directory
-    counted = count(load_evidence(directory))
-    if clocks:
-        latency, pace = add_latencies(evaluator, counted, tell), add_paces(evaluator, tell)
-        counted = replace(counted, evidence=replace(counted.evidence, latency=latency, pace=pace))
-    report = write_counted(counted, directory, evaluator.images.originals)
-    evaluator.store.give_back()
-    return report
+    try:
+        counted = count(load_evidence(directory))
+        if clocks:
+            latency, pace = add_latencies(evaluator, counted, tell), add_paces(evaluator, tell)
+            counted = replace(counted, evidence=replace(counted.evidence, latency=latency, pace=pace))
+        return write_counted(counted, directory, evaluator.images.originals)
+    finally:
+        evaluator.store.give_back()
 
 
 def add_latencies(evaluator: Evaluator, counted: Counted, tell: Callable[[str], object]) -> dict[str, Latency]:

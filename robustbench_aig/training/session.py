@@ -7,12 +7,10 @@ from datetime import UTC, datetime
 
 import torch
 import torch.nn.functional as F
-from filelock import FileLock
 
 from robustbench_aig.data import ImageSet
 from robustbench_aig.errors import RunError
-from robustbench_aig.files import make_folder, remove_partial, sha256_of
-from robustbench_aig.locks import give_back, take
+from robustbench_aig.files import remove_partial, sha256_of
 from robustbench_aig.models import profile_macs
 from robustbench_aig.precision import float32
 from robustbench_aig.randomness import seed_of
@@ -46,7 +44,6 @@ class Session:
         seconds: that it has taken.
         best: the network after the best epoch so far; None where no epoch is chosen.
         notes: what the user should know of how it was opened.
-        lock: keeps other processes out of the directory; held by the leader.
     """
 
     job: Job
@@ -61,7 +58,6 @@ class Session:
     seconds: float = 0.0
     best: State | None = None
     notes: tuple[str, ...] = ()
-    lock: FileLock | None = None
 
     def begin_epoch(self) -> None:
         """Nothing of the next epoch is done yet."""
@@ -161,8 +157,6 @@ def open_session(job: Job, old: RunRecord | None) -> Session:
         tally=Tally.empty(len(targets), device),
     )
     if job.hardware.world.leads:
-        make_folder(job.directory)
-        session.lock = take(job.directory)
         remove_partial(job.directory)
         if old is None:
             clear_run(job.directory)
@@ -203,7 +197,5 @@ def finish(session: Session, stopped: str | None) -> RunRecord:
         record = record.model_copy(update={"weights_digest": sha256_of(job.directory / WEIGHTS)})
         write_run(job.directory, record)
         drop_checkpoints(job.directory)
-    if session.lock is not None:
-        give_back(session.lock)
     world.wait()
     return record

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 
 from robustbench_aig.commands import with_flag
 from robustbench_aig.errors import AigrobError, Interrupted
+from robustbench_aig.files import make_folder
+from robustbench_aig.locks import only_writer
 from robustbench_aig.runs import EpochRecord
 from robustbench_aig.training.epoch_sums import Means
 from robustbench_aig.training.events import EpochEvent, Event, FinishedEvent, NoteEvent, StepEvent
@@ -48,18 +51,30 @@ def train(
     if old is not None and old.status == "finished":
         yield FinishedEvent(old)
         return
-    session = open_session(job, old)
-    for note in session.notes:
-        yield NoteEvent(note)
-    stopped = _alarm(session)
-    while len(session.history) < job.training.epochs and stopped is None:
-        record = yield from _epoch(session, _Pace(tick, save_every, stop))
-        session.end_epoch(record)
-        yield EpochEvent(record, job.training.epochs, len(session.history) * session.batches.per_epoch)
+    with _in_directory(job):
+        session = open_session(job, old)
+        for note in session.notes:
+            yield NoteEvent(note)
         stopped = _alarm(session)
-    if stopped is not None:
-        yield NoteEvent(stopped)
-    yield FinishedEvent(finish(session, stopped))
+        while len(session.history) < job.training.epochs and stopped is None:
+            record = yield from _epoch(session, _Pace(tick, save_every, stop))
+            session.end_epoch(record)
+            yield EpochEvent(record, job.training.epochs, len(session.history) * session.batches.per_epoch)
+            stopped = _alarm(session)
+        if stopped is not None:
+            yield NoteEvent(stopped)
+        yield FinishedEvent(finish(session, stopped))
+
+
+@contextmanager
+def _in_directory(job: Job) -> Iterator[None]:
+    """The directory is there, and inside no other training writes it, whatever ends this one."""
+    if job.hardware.world.leads:
+        make_folder(job.directory)
+        with only_writer(job.directory):
+            yield
+    else:
+        yield
 
 
 class _Pace:

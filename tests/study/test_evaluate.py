@@ -21,6 +21,7 @@ from robustbench_aig.models.foreign import Defaults
 from robustbench_aig.records import Report
 from robustbench_aig.training import load_model, train
 from tests.command import aigrob_here
+from tests.holding import another
 from tests.tiny import job
 
 FAST: dict[str, Any] = {"attacks": ["fgsm"], "eps": "16/255", "clocks": False}
@@ -58,6 +59,26 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, digits: tuple[Tensor, Te
     assert again.evaluations == first.evaluations
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "samples").iterdir()} == tables
     assert json.loads((tmp_path / "report.json").read_text())["data"]["name"] == "images"
+
+
+def test_after_an_error_the_directory_is_free(tmp_path: Path, digits: tuple[Tensor, Tensor]) -> None:
+    """While a notebook still shows the error, too, whose traceback holds all that was there."""
+
+    def progress(_done: int, _total: int) -> None:
+        raise ValueError("mine")
+
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    with pytest.raises(ValueError, match="mine") as shown:
+        evaluate(net, *digits, tmp_path, chunk=50, progress=progress, **FAST)
+    with another(tmp_path):
+        assert (tmp_path / "plan.json").exists()
+    assert shown.traceback
+    (tmp_path / "images").rename(tmp_path / "away")
+    (tmp_path / "images").write_text("a file in the place of the folder")
+    with pytest.raises(InputError) as refused:
+        evaluate(net, *digits, tmp_path, chunk=50, **FAST)
+    with another(tmp_path):
+        assert refused.traceback
 
 
 class Gated(nn.Module):

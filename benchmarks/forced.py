@@ -15,7 +15,7 @@ from robustbench_aig.gating import Argmax
 from robustbench_aig.medians import median_with_interval
 from robustbench_aig.models import ResNet, build_model
 from robustbench_aig.recipes import ModelRecipe
-from robustbench_aig.recipes.models import TorchvisionResNetRecipe
+from robustbench_aig.recipes.model_recipes import TorchvisionResNetRecipe
 
 _SHAPE, _CLASSES = (3, 32, 32), 10
 

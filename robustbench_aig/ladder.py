@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from robustbench_aig.errors import InputError
-from robustbench_aig.policies import DETERMINISTIC, PLAIN, STOCHASTIC
+from robustbench_aig.policy_traits import DETERMINISTIC, PLAIN, STOCHASTIC
 from robustbench_aig.recipes import GatedResNetRecipe, ModelRecipe, ResNetRecipe, StochasticDepthRecipe
 from robustbench_aig.runs import RunRecord
 

@@ -22,19 +22,20 @@ LAYERS = {
     "commands": 1,
     "medians": 1,
     "precision": 1,
-    "defences": 1,
+    "defence_names": 1,
     "distributed": 1,
-    "eval_mode": 1,
-    "policies": 1,
+    "network_modes": 1,
+    "policy_traits": 1,
     "recipes": 2,
     "records": 3,
-    "samples": 1,
+    "sample_table": 1,
     "statistics": 2,
     "zoo": 3,
     "environment": 2,
+    "run_names": 2,
     "runs": 3,
     "gating": 3,
-    "inspections": 4,
+    "inspection_record": 4,
     "ladder": 4,
     "models": 4,
     "attacks": 4,
@@ -58,15 +59,16 @@ NO_TORCH = [
     "locks",
     "commands",
     "medians",
-    "defences",
-    "policies",
+    "defence_names",
+    "policy_traits",
     "recipes",
     "records",
-    "samples",
+    "sample_table",
     "statistics",
     "zoo",
+    "run_names",
     "runs",
-    "inspections",
+    "inspection_record",
     "ladder",
     "reporting",
     "gateshift",
@@ -160,12 +162,12 @@ def test_data_folders_hold_no_code(folder: str) -> None:
     assert not list((ROOT / folder).rglob("*.py"))
 
 
-def test_no_two_files_of_a_room_have_the_same_name() -> None:
-    """Who looks for a file by its name finds one; `__init__` is a folder's own."""
-    seen: dict[tuple[str, str], Path] = {}
+def test_no_two_files_have_the_same_name() -> None:
+    """Who looks for a file by its name finds one; one of `cli/` is called as its command."""
+    seen: dict[str, Path] = {}
     for path in modules():
-        if path.stem != "__init__":
-            assert seen.setdefault((room(path), path.stem), path) == path
+        if path.stem != "__init__" and room(path) != "cli":
+            assert seen.setdefault(path.stem, path) == path
 
 
 def test_no_file_is_a_hall_and_no_function_a_corridor() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from robustbench_aig.norms import BALLS
-from robustbench_aig.policies import USUAL
+from robustbench_aig.policy_traits import USUAL
 from robustbench_aig.recipes import Adversarial
-from robustbench_aig.recipes.claims import AccuracyClaim
+from robustbench_aig.recipes.claim_recipes import AccuracyClaim
 
 PACKAGE = Path(__file__).parent.parent / "robustbench_aig"
 

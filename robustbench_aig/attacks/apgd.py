@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.attacks.attack_loop import Ascent
-from robustbench_aig.attacks.gradient import GradientAttack, random_start
+from robustbench_aig.attacks.fgsm_and_pgd import GradientAttack, random_start
 from robustbench_aig.attacks.gradient_modes import Estimate
 from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.attacks.protocol import View

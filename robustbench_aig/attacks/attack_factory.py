@@ -10,7 +10,7 @@ from torch import nn
 from robustbench_aig import __version__
 from robustbench_aig.attacks.apgd import Apgd
 from robustbench_aig.attacks.compute_attacks import ComputeAttack
-from robustbench_aig.attacks.gradient import Fgsm, Pgd
+from robustbench_aig.attacks.fgsm_and_pgd import Fgsm, Pgd
 from robustbench_aig.attacks.noise import Corners, GreyImage, NoiseImage, Permuted, UniformNoise
 from robustbench_aig.attacks.protocol import Attack, OwnAttack
 from robustbench_aig.attacks.provider_registry import build_provider_attack
@@ -18,8 +18,8 @@ from robustbench_aig.attacks.transfer import Transfer
 from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Policy
 from robustbench_aig.recipes import ApgdRecipe, AttackSettings, CornersRecipe, FgsmRecipe, PgdRecipe
-from robustbench_aig.recipes.attacks import PermutedRecipe, TransferRecipe
-from robustbench_aig.recipes.compute import ComputeRecipe, NoiseRecipe
+from robustbench_aig.recipes.attack_recipes import PermutedRecipe, TransferRecipe
+from robustbench_aig.recipes.compute_recipes import ComputeRecipe, NoiseRecipe
 
 _CONTROLS: dict[str, type[OwnAttack]] = {
     "corners": Corners,

@@ -13,7 +13,7 @@ from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.gating import Policy
 from robustbench_aig.randomness import Stream
-from robustbench_aig.recipes.compute import ComputeRecipe, Direction, PowerObjective
+from robustbench_aig.recipes.compute_recipes import ComputeRecipe, Direction, PowerObjective
 
 
 @dataclass(frozen=True)

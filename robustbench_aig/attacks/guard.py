@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from robustbench_aig.attacks.protocol import Attack, View
 from robustbench_aig.attacks.providers.provider_attack import ProviderAttack
 from robustbench_aig.errors import AttackError, lacks_memory
-from robustbench_aig.eval_mode import frozen_in_eval_mode
 from robustbench_aig.gating import Policy, gating
+from robustbench_aig.network_modes import frozen_in_eval_mode
 from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream, seeded
 from robustbench_aig.threat import Threat

@@ -9,7 +9,7 @@ from robustbench_aig.attacks.attack_loop import Selection
 from robustbench_aig.attacks.gradient_modes import Mode
 from robustbench_aig.attacks.objectives import GateFlip, Objective, moved
 from robustbench_aig.attacks.problem import Problem, deployed_margin, look, margin
-from robustbench_aig.recipes.attacks import Keep
+from robustbench_aig.recipes.attack_recipes import Keep
 
 SURE = 1e-3
 """A margin must be this far below zero before an image is dropped: rounding must not decide."""

@@ -7,7 +7,7 @@ from typing import Any
 from robustbench_aig.attacks.protocol import Attack
 from robustbench_aig.attacks.providers import adv_lib, foolbox, pyautoattack, torchattacks
 from robustbench_aig.attacks.providers.provider_attack import ProviderAttack, require
-from robustbench_aig.recipes.attacks import FgsmRecipe, PgdRecipe
+from robustbench_aig.recipes.attack_recipes import FgsmRecipe, PgdRecipe
 from robustbench_aig.recipes.provider_attacks import ProviderSettings
 
 _ATTACKS: dict[tuple[str, str], type[ProviderAttack[Any]]] = {

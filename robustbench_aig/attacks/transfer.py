@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from robustbench_aig.attacks.protocol import Attack, OwnAttack, View
-from robustbench_aig.eval_mode import frozen_in_eval_mode
 from robustbench_aig.gating import Policy, gating
+from robustbench_aig.network_modes import frozen_in_eval_mode
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Norm, Shape, Threat
 

@@ -4,7 +4,7 @@ A `Case` is what is checked, a `Check` a question with thresholds, a `Finding` i
 """
 
 from robustbench_aig.checks.case import Case, Outcome, reference_attack, reference_name
-from robustbench_aig.checks.check import Check
+from robustbench_aig.checks.check_class import Check
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.running import ALL, OF_THE_ATTACK, OF_THE_NETWORK, QUICK, estimate, run_checks

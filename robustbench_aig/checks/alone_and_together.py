@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.check import Check
+from robustbench_aig.checks.check_class import Check
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.gate_randomness import SAME
-from robustbench_aig.checks.passes import logits_of
 from robustbench_aig.checks.thresholds import Limits
+from robustbench_aig.checks.whole_passes import logits_of
 from robustbench_aig.evaluation import Images
 
 

@@ -14,19 +14,19 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.attacks.gradient import random_start
+from robustbench_aig.attacks.fgsm_and_pgd import random_start
 from robustbench_aig.checks.blackbox import RandomSearch
 from robustbench_aig.checks.case import Case, over
-from robustbench_aig.checks.check import OnRight
+from robustbench_aig.checks.check_class import OnRight
 from robustbench_aig.checks.controls import binary
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
-from robustbench_aig.checks.passes import logits_of
 from robustbench_aig.checks.thresholds import Limits, percent
+from robustbench_aig.checks.whole_passes import logits_of
 from robustbench_aig.evaluation import Images, Subject
 from robustbench_aig.gating import Argmax, Open, gating
 from robustbench_aig.norms import Ball
-from robustbench_aig.policies import traits
+from robustbench_aig.policy_traits import traits
 from robustbench_aig.threat import Threat
 
 _INSIDE = Fraction(95, 100)

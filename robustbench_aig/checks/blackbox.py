@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.attacks import Attack, Pgd, View, build_attack
-from robustbench_aig.attacks.gradient import random_start
+from robustbench_aig.attacks.fgsm_and_pgd import random_start
 from robustbench_aig.attacks.problem import Problem, margin
 from robustbench_aig.attacks.protocol import OwnAttack
 from robustbench_aig.attacks.transfer import Transfer
@@ -18,9 +18,9 @@ from robustbench_aig.checks.case import ITSELF, Case
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.gate_modes import GateModes
-from robustbench_aig.checks.rivals import Rivals
 from robustbench_aig.checks.search import Losses
 from robustbench_aig.checks.thresholds import Limits
+from robustbench_aig.checks.weak_rivals import Rivals
 from robustbench_aig.evaluation import Images
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import ClassObjective, EvolutionMode, PgdRecipe

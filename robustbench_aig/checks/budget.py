@@ -11,7 +11,7 @@ import torch
 
 from robustbench_aig.attacks import Attack
 from robustbench_aig.checks.case import Case, whole
-from robustbench_aig.checks.check import OnRight
+from robustbench_aig.checks.check_class import OnRight
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.thresholds import Limits, percent

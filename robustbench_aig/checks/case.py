@@ -16,9 +16,9 @@ from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.worst_case import Union, worst_case
 from robustbench_aig.data import ImageSet
 from robustbench_aig.errors import AttackError, NotFiniteError
-from robustbench_aig.eval_mode import frozen_in_eval_mode
 from robustbench_aig.evaluation import Images, Judgement, Subject, judge
 from robustbench_aig.gating import Policy
+from robustbench_aig.network_modes import frozen_in_eval_mode
 from robustbench_aig.randomness import Stream, seed_of
 from robustbench_aig.threat import Threat
 from robustbench_aig.zoo import find_attack

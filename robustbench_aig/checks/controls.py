@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from robustbench_aig.attacks import Attack
 from robustbench_aig.attacks.objectives import build_objective
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.check import Check
+from robustbench_aig.checks.check_class import Check
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.gate_gradients import parts_of
-from robustbench_aig.checks.rivals import varied
 from robustbench_aig.checks.thresholds import Limits, percent
+from robustbench_aig.checks.weak_rivals import varied
 from robustbench_aig.evaluation import Images, Subject
 from robustbench_aig.models import profile_macs
 from robustbench_aig.norms import Ball

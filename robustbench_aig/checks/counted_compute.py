@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.check import Check
+from robustbench_aig.checks.check_class import Check
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.thresholds import Limits, percent
 from robustbench_aig.errors import InputError
-from robustbench_aig.eval_mode import in_eval_mode
 from robustbench_aig.evaluation import Images
 from robustbench_aig.gating import Frozen, Policy, gating
 from robustbench_aig.models import ForeignNetwork, adapted_blocks
 from robustbench_aig.models.counting import counting, metered
+from robustbench_aig.network_modes import in_eval_mode
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from robustbench_aig.attacks import Attack
 from robustbench_aig.attacks.problem import START
 from robustbench_aig.checks.budget import wide
 from robustbench_aig.checks.case import Case, over, whole
-from robustbench_aig.checks.check import OnNoise
+from robustbench_aig.checks.check_class import OnNoise
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
-from robustbench_aig.checks.passes import logits_of
-from robustbench_aig.checks.rivals import varied
 from robustbench_aig.checks.thresholds import Limits, percent
+from robustbench_aig.checks.weak_rivals import varied
+from robustbench_aig.checks.whole_passes import logits_of
 from robustbench_aig.evaluation import Images
 from robustbench_aig.recipes import DeployedMode
 from robustbench_aig.threat import Threat

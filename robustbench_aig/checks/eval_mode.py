@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.check import Check
+from robustbench_aig.checks.check_class import Check
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.gate_randomness import SAME
-from robustbench_aig.checks.passes import differs, logits_of, quiet
 from robustbench_aig.checks.thresholds import Limits
-from robustbench_aig.eval_mode import frozen_in_eval_mode
+from robustbench_aig.checks.whole_passes import differs, logits_of, quiet
+from robustbench_aig.network_modes import frozen_in_eval_mode
 
 
 @dataclass(frozen=True)

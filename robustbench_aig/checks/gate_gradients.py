@@ -9,23 +9,23 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robustbench_aig.attacks.gradient import GradientAttack
+from robustbench_aig.attacks.fgsm_and_pgd import GradientAttack
 from robustbench_aig.attacks.gradient_modes import Mode, build_mode
 from robustbench_aig.attacks.gradient_modes.attacker_policies import Detached
 from robustbench_aig.attacks.objectives import Objective, build_objective
 from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.attacks.protocol import View
 from robustbench_aig.checks.case import Case, over
-from robustbench_aig.checks.check import OnNoise, OnRight
+from robustbench_aig.checks.check_class import OnNoise, OnRight
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
-from robustbench_aig.checks.passes import cosine, gradient, margin_loss
 from robustbench_aig.checks.single_gates import masked_gates
 from robustbench_aig.checks.thresholds import Limits, percent
-from robustbench_aig.eval_mode import frozen_in_eval_mode
+from robustbench_aig.checks.whole_passes import cosine, gradient, margin_loss
 from robustbench_aig.evaluation import Images
 from robustbench_aig.gating import BlindGate, Gate, OpenGate
-from robustbench_aig.policies import traits
+from robustbench_aig.network_modes import frozen_in_eval_mode
+from robustbench_aig.policy_traits import traits
 from robustbench_aig.recipes import EvolutionMode, GateMode, PgdRecipe
 from robustbench_aig.recipes import Objective as ObjectiveRecipe
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 from robustbench_aig.attacks import Attack
 from robustbench_aig.checks.case import Case
 from robustbench_aig.checks.gate_gradients import looking_gates, parts_of
-from robustbench_aig.checks.rivals import Rivals, varied
 from robustbench_aig.checks.thresholds import Limits
+from robustbench_aig.checks.weak_rivals import Rivals, varied
 from robustbench_aig.recipes import (
     BpdaMode,
     DeployedMode,

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.checks.case import Case, over
-from robustbench_aig.checks.check import Check, noiseless
+from robustbench_aig.checks.check_class import Check, noiseless
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
-from robustbench_aig.checks.passes import differs, logits_of
 from robustbench_aig.checks.thresholds import Limits
+from robustbench_aig.checks.whole_passes import differs, logits_of
 from robustbench_aig.evaluation import Images
 from robustbench_aig.randomness import seed_of
 

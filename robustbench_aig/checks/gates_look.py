@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 
 from robustbench_aig.checks.case import AT_ONCE, Case
-from robustbench_aig.checks.check import Check
+from robustbench_aig.checks.check_class import Check
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.gate_gradients import looking_gates

@@ -10,11 +10,20 @@ from torch import Tensor, nn
 
 from robustbench_aig.attacks import Fgsm
 from robustbench_aig.checks.case import Case, over, whole
-from robustbench_aig.checks.check import OnRight
+from robustbench_aig.checks.check_class import OnRight
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
-from robustbench_aig.checks.passes import Loss, cosine, cross_entropy, gradient, held, logits_of, margin_loss, zero
 from robustbench_aig.checks.thresholds import Limits, percent
+from robustbench_aig.checks.whole_passes import (
+    Loss,
+    cosine,
+    cross_entropy,
+    gradient,
+    held,
+    logits_of,
+    margin_loss,
+    zero,
+)
 from robustbench_aig.evaluation import Images
 from robustbench_aig.recipes import FgsmRecipe
 

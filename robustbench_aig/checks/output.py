@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from robustbench_aig.checks.case import Case, over
-from robustbench_aig.checks.check import Check
+from robustbench_aig.checks.check_class import Check
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
-from robustbench_aig.checks.passes import logits_of
 from robustbench_aig.checks.thresholds import Limits
+from robustbench_aig.checks.whole_passes import logits_of
 
 # float32's error in a sum of ten to a thousand shares.
 _ROUNDING = 1e-5

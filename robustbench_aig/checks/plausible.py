@@ -14,11 +14,11 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from robustbench_aig.checks.case import Case, over
-from robustbench_aig.checks.check import Check
+from robustbench_aig.checks.check_class import Check
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
-from robustbench_aig.checks.passes import logits_of
 from robustbench_aig.checks.thresholds import Limits, percent
+from robustbench_aig.checks.whole_passes import logits_of
 from robustbench_aig.evaluation import Images
 from robustbench_aig.statistics import Interval, paired_interval
 

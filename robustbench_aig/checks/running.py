@@ -10,12 +10,11 @@ from robustbench_aig.checks.binarization import Binarization
 from robustbench_aig.checks.blackbox import BlackBox, RandomNoise, TransferGap
 from robustbench_aig.checks.budget import EightBit, HighEpsilon, InTheBall, Monotone, Unbounded
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.check import Check
+from robustbench_aig.checks.check_class import Check
 from robustbench_aig.checks.controls import CleanAccuracy, PositiveControl
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.counted_compute import CountedCompute
 from robustbench_aig.checks.draws import DrawVariance, FixedRandomness, FreshDraws
-from robustbench_aig.checks.edge import OnTheEdge
 from robustbench_aig.checks.eval_mode import OneMode
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.gate_gradients import GatePath, Signal
@@ -31,6 +30,7 @@ from robustbench_aig.checks.input_gradients import (
 )
 from robustbench_aig.checks.output import Logits
 from robustbench_aig.checks.plausible import PlausibleInput
+from robustbench_aig.checks.rounding_edge import OnTheEdge
 from robustbench_aig.checks.search import Losses, MoreSteps, Restarts, SingleStep
 from robustbench_aig.checks.seen_in_training import SeenInTraining
 from robustbench_aig.checks.starts import DistinctStarts

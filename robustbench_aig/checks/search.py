@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from robustbench_aig.attacks import Attack, Fgsm
-from robustbench_aig.attacks.gradient import GradientAttack
+from robustbench_aig.attacks.fgsm_and_pgd import GradientAttack
 from robustbench_aig.attacks.objectives import TargetedDlr, build_objective
 from robustbench_aig.checks.case import Case
 from robustbench_aig.checks.gate_gradients import parts_of
-from robustbench_aig.checks.rivals import Rivals, varied
 from robustbench_aig.checks.thresholds import Limits
+from robustbench_aig.checks.weak_rivals import Rivals, varied
 from robustbench_aig.recipes import ClassObjective, FgsmRecipe
 
 _LOSSES = (ClassObjective(), ClassObjective(name="margin"), ClassObjective(name="dlr"))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.check import Check
+from robustbench_aig.checks.check_class import Check
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.thresholds import Limits, Status, exact, percent

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from robustbench_aig.attacks.problem import look
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.passes import margin_loss
-from robustbench_aig.eval_mode import frozen_in_eval_mode
+from robustbench_aig.checks.whole_passes import margin_loss
 from robustbench_aig.evaluation import Images
 from robustbench_aig.gating import Policy
+from robustbench_aig.network_modes import frozen_in_eval_mode
 from robustbench_aig.threat import Threat
 
 _MOVED = 1e-5

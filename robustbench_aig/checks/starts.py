@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Attack
-from robustbench_aig.attacks.gradient import GradientAttack
+from robustbench_aig.attacks.fgsm_and_pgd import GradientAttack
 from robustbench_aig.checks.case import Case, whole
-from robustbench_aig.checks.check import Check
+from robustbench_aig.checks.check_class import Check
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.thresholds import Limits
 from robustbench_aig.evaluation import Images, Subject

@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robustbench_aig.attacks.gradient import GradientAttack
+from robustbench_aig.attacks.fgsm_and_pgd import GradientAttack
 from robustbench_aig.attacks.gradient_modes import Estimate
 from robustbench_aig.checks.case import AT_ONCE, ITSELF, Case, whole
-from robustbench_aig.checks.check import OnRight
+from robustbench_aig.checks.check_class import OnRight
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.thresholds import Limits, percent

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 import robustbench_aig
-from robustbench_aig.cli.leading import leads
+from robustbench_aig.cli.worker_processes import leads
 from robustbench_aig.errors import AigrobError, InputError, Interrupted, printable, unknown
 from robustbench_aig.files import unwritable
 

@@ -13,15 +13,14 @@ from click.core import ParameterSource
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.attack_request import LARGE_EPS, SMALL_EPS, AttackRequest, assemble, refuse_early
-from robustbench_aig.cli.leading import leads
 from robustbench_aig.cli.progress import count_images, reading
 from robustbench_aig.cli.run_selection import Choice
 from robustbench_aig.cli.terminal import aside, console
-from robustbench_aig.cli.worker_processes import companions, is_companion
+from robustbench_aig.cli.worker_processes import companions, is_companion, leads
 from robustbench_aig.commands import with_flag
 from robustbench_aig.corruptions.names import NAMES
 from robustbench_aig.errors import AigrobError, AttackError, InputError, Interrupted
-from robustbench_aig.policies import DETERMINISTIC, POLICIES, STOCHASTIC, USUAL
+from robustbench_aig.policy_traits import DETERMINISTIC, POLICIES, STOCHASTIC, USUAL
 
 if TYPE_CHECKING:
     from robustbench_aig.evaluation import Evaluator

@@ -14,7 +14,7 @@ from robustbench_aig.corruptions.names import Corruption
 from robustbench_aig.errors import InputError
 from robustbench_aig.files import safe_name
 from robustbench_aig.norms import BALLS, DEFAULT
-from robustbench_aig.policies import refuse_unknown
+from robustbench_aig.policy_traits import refuse_unknown
 from robustbench_aig.records import Asked, Draws
 from robustbench_aig.threat import Shape, Threat
 from robustbench_aig.zoo import find_attack, find_suite

@@ -19,11 +19,11 @@ from robustbench_aig.cli.policy_option import policy_of
 from robustbench_aig.cli.progress import counting, reading
 from robustbench_aig.cli.run_selection import Choice, Naming, choose_one
 from robustbench_aig.cli.terminal import aside, console
-from robustbench_aig.defences import defended_name
+from robustbench_aig.defence_names import defended_name
 from robustbench_aig.errors import CheckError, InputError, Interrupted
 from robustbench_aig.ladder import Run
 from robustbench_aig.norms import BALLS
-from robustbench_aig.recipes.attacks import TransferRecipe
+from robustbench_aig.recipes.attack_recipes import TransferRecipe
 from robustbench_aig.records import Checkup, DataRecord, FindingRecord, ModelRecord
 from robustbench_aig.reporting.checkups import add_checkup, refuse_foreign
 from robustbench_aig.runs import find_run, read_run, twin_of

@@ -7,9 +7,9 @@ import click
 from robustbench_aig.cli import options
 from robustbench_aig.cli.attack import attack
 from robustbench_aig.cli.attack_request import SMALL_EPS
-from robustbench_aig.cli.jobs import run_name
 from robustbench_aig.cli.train import train
 from robustbench_aig.errors import Interrupted
+from robustbench_aig.run_names import run_name
 from robustbench_aig.zoo import default_pair
 
 

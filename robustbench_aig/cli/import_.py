@@ -22,7 +22,7 @@ from robustbench_aig.models.importing import TARGET, Imported, Moments, import_s
 from robustbench_aig.models.state import read_state
 from robustbench_aig.recipes import ResNetRecipe
 from robustbench_aig.runs import RECORD, RunRecord, spelled_run
-from robustbench_aig.training.adopting import adopt
+from robustbench_aig.training.run_import import adopt
 
 EXAMPLES = """\b
 Examples:

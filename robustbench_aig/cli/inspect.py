@@ -18,7 +18,7 @@ from robustbench_aig.cli.progress import counting, reading
 from robustbench_aig.cli.terminal import console, stdout
 from robustbench_aig.errors import Interrupted
 from robustbench_aig.files import make_folder, safe_name
-from robustbench_aig.inspections import Inspection
+from robustbench_aig.inspection_record import Inspection
 from robustbench_aig.records import ExplainedShare
 from robustbench_aig.reporting.gates_look_words import dependence_text
 from robustbench_aig.reporting.words import signed
@@ -97,7 +97,7 @@ def _carry_out(request: InspectRequest, shown: Console) -> tuple[Inspection, Pat
 
     from robustbench_aig.evaluation import network_of_run  # noqa: PLC0415 - imports torch
     from robustbench_aig.evaluation.inspection import inspect_network  # noqa: PLC0415
-    from robustbench_aig.reporting.inspection import write_inspection  # noqa: PLC0415
+    from robustbench_aig.reporting.inspection_page import write_inspection  # noqa: PLC0415
     from robustbench_aig.training import load_model  # noqa: PLC0415
 
     device = options.resolve_device(request.device)

@@ -16,9 +16,9 @@ from robustbench_aig.commands import aigrob
 from robustbench_aig.data import KNOWN, DataSet, load_data
 from robustbench_aig.distributed import World
 from robustbench_aig.errors import InputError
-from robustbench_aig.files import safe_name
 from robustbench_aig.norms import DEFAULT
 from robustbench_aig.recipes import Adversarial, ModelRecipe, Preset
+from robustbench_aig.run_names import run_name
 from robustbench_aig.runs import RunRecord, find_run, read_run, released
 from robustbench_aig.threat import Threat
 from robustbench_aig.training import Hardware, Job, existing
@@ -174,12 +174,6 @@ def _asked_name(request: TrainRequest, data: DataSet, recipe_name: str) -> str:
     """Told apart by what was asked for."""
     how = (request.preset, request.adversarial, "init" if request.init else None)
     return run_name(data.name, recipe_name, how, request.seed)
-
-
-def run_name(data: str, recipe_name: str, how: Sequence[str | None], seed: int) -> str:
-    """Of a training that nobody has named: data, recipe, how it's trained, and the seed."""
-    model = recipe_name.rsplit("/", maxsplit=1)[-1]
-    return safe_name("-".join((data, model, *filter(None, how), f"s{seed}")))
 
 
 def _ladder_jobs(request: TrainRequest, world: World, device: torch.device, shown: Console) -> list[Job]:

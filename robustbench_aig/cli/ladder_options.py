@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from robustbench_aig.ladder import Role, Run, control_recipe, controls, find_control
-from robustbench_aig.policies import STOCHASTIC
+from robustbench_aig.policy_traits import STOCHASTIC
 from robustbench_aig.recipes import GatedResNetRecipe, ModelRecipe, ResNetRecipe
 from robustbench_aig.runs import RunRecord, list_runs
 

@@ -11,16 +11,16 @@ import click
 import torch
 
 from robustbench_aig.cli.attack_request import AttackRequest
-from robustbench_aig.cli.leading import leads
 from robustbench_aig.cli.run_selection import Choice, Naming, called
+from robustbench_aig.cli.worker_processes import leads
 from robustbench_aig.commands import aigrob
 from robustbench_aig.data import ImageSet
 from robustbench_aig.evaluation import Images, Network, behind, network_of_module, network_of_run
-from robustbench_aig.evaluation.static import with_patterns
+from robustbench_aig.evaluation.static_paths import with_patterns
 from robustbench_aig.ladder import RUNGS, Key, Role, Run, training_differs
 from robustbench_aig.models import load_own
 from robustbench_aig.models.foreign import enter
-from robustbench_aig.policies import STATIC
+from robustbench_aig.policy_traits import STATIC
 from robustbench_aig.records import DataRecord, Named, Rung
 from robustbench_aig.reporting.remarks import remarks
 from robustbench_aig.runs import history_of, spelled_run

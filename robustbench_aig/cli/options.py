@@ -14,7 +14,7 @@ from robustbench_aig.commands import Value, aigrob, spelled
 from robustbench_aig.errors import InputError
 from robustbench_aig.files import LONGEST, unsayable
 from robustbench_aig.norms import BALLS, DEFAULT
-from robustbench_aig.policies import DETERMINISTIC, POLICIES
+from robustbench_aig.policy_traits import DETERMINISTIC, POLICIES
 from robustbench_aig.records import EXACT, Draws
 from robustbench_aig.runs import spelled_run
 from robustbench_aig.threat import Shape, Threat, known_norm

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from robustbench_aig.errors import InputError
-from robustbench_aig.policies import DETERMINISTIC, refuse_unknown, traits
+from robustbench_aig.policy_traits import DETERMINISTIC, refuse_unknown, traits
 
 if TYPE_CHECKING:
     from robustbench_aig.evaluation import Network

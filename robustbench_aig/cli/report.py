@@ -16,7 +16,7 @@ from robustbench_aig.files import write_atomic
 from robustbench_aig.records.documents import REPORT, load_report
 from robustbench_aig.reporting import write_report
 from robustbench_aig.reporting.publishing import publish
-from robustbench_aig.reporting.run import write_run_page
+from robustbench_aig.reporting.run_page import write_run_page
 from robustbench_aig.reporting.tables import Format, write_tables
 from robustbench_aig.reporting.without_evidence import came_alone, write_lone_page
 from robustbench_aig.runs import PAGE, RECORD, ambiguous, find_run, list_runs

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from robustbench_aig.cli.ladder_options import found_controls
-from robustbench_aig.defences import parse_defence
+from robustbench_aig.defence_names import parse_defence
 from robustbench_aig.errors import InputError
 from robustbench_aig.files import safe_name
 from robustbench_aig.ladder import Role, Run

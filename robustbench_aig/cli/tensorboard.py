@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from robustbench_aig.errors import InputError
 from robustbench_aig.files import make_folder, unwritable
-from robustbench_aig.recipes.models import Place, gate_places
+from robustbench_aig.recipes.model_recipes import Place, gate_places
 from robustbench_aig.runs import EpochRecord, read_history, read_run
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from robustbench_aig.data import KNOWN
 from robustbench_aig.distributed import joined
 from robustbench_aig.errors import Interrupted
 from robustbench_aig.recipes import PRESETS
-from robustbench_aig.reporting.run import write_run_page
+from robustbench_aig.reporting.run_page import write_run_page
 from robustbench_aig.runs import PAGE, RunRecord, clear_run
 from robustbench_aig.statistics import commonest, wilson
 from robustbench_aig.training import Job

@@ -17,6 +17,11 @@ from robustbench_aig.errors import LostProcessError, RunError
 _COMPANION = "AIGROB_COMPANION"
 
 
+def leads() -> bool:
+    """Whether this process is the leader of those that torchrun or this command has started, or alone."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def is_companion() -> bool:
     """Whether this process was started by another one, to help it."""
     return _COMPANION in os.environ

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from robustbench_aig.corruptions.names import Corruption
 from robustbench_aig.errors import InputError
-from robustbench_aig.models.defence import Jpeg
+from robustbench_aig.models.defended import Jpeg
 from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robustbench_aig.policies import MOST_GATES, NOT_DRAWN, NOT_OURS, TOO_MANY, traits
+from robustbench_aig.policy_traits import MOST_GATES, NOT_DRAWN, NOT_OURS, TOO_MANY, traits
 from robustbench_aig.recipes import AttackSettings, DeployedMode, GateMode, GradientRecipe, NamedAttack
-from robustbench_aig.recipes.attacks import CornersRecipe, PermutedRecipe, TransferRecipe
-from robustbench_aig.recipes.compute import ComputeRecipe, NoiseRecipe
+from robustbench_aig.recipes.attack_recipes import CornersRecipe, PermutedRecipe, TransferRecipe
+from robustbench_aig.recipes.compute_recipes import ComputeRecipe, NoiseRecipe
 from robustbench_aig.recipes.gradients import OBJECTIVES_OF_GATES
 from robustbench_aig.recipes.provider_attacks import (
     FoolboxHopSkipJumpRecipe,

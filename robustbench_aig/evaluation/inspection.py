@@ -15,9 +15,9 @@ from robustbench_aig.evaluation.judge import Judgement, Subject, judge
 from robustbench_aig.evaluation.lesions import accuracy_of, lesion_of, removed
 from robustbench_aig.evaluation.subjects import Network
 from robustbench_aig.gateshift import dependence_of_network
-from robustbench_aig.inspections import ClassUse, Factor, GateUse, History, ImageUse, Inspection
+from robustbench_aig.inspection_record import ClassUse, Factor, GateUse, History, ImageUse, Inspection
 from robustbench_aig.models.branches import residual_branches
-from robustbench_aig.policies import PLAIN, STOCHASTIC, traits
+from robustbench_aig.policy_traits import PLAIN, STOCHASTIC, traits
 from robustbench_aig.records import DataRecord, Dependence, ModelRecord
 from robustbench_aig.runs import EpochRecord
 

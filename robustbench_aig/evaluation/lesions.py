@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from robustbench_aig.inspections import Lesion
+from robustbench_aig.inspection_record import Lesion
 from robustbench_aig.models.branches import Branch
 from robustbench_aig.records import Accuracy
 from robustbench_aig.statistics import mcnemar, wilson

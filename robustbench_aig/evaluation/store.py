@@ -17,13 +17,13 @@ from torch import Tensor, cat
 
 from robustbench_aig.errors import RunError
 from robustbench_aig.evaluation.chunks import Images
-from robustbench_aig.evaluation.differing import differences
+from robustbench_aig.evaluation.plan_differences import differences
 from robustbench_aig.files import make_folder, make_own_folder, remove_partial, write_atomic
 from robustbench_aig.locks import give_back, refuse_held, take
 from robustbench_aig.models.state import read_safetensors
 from robustbench_aig.records import Plan
 from robustbench_aig.records.documents import read_plan
-from robustbench_aig.samples import NAME, NAMES, parquet
+from robustbench_aig.sample_table import NAME, NAMES, parquet
 
 
 @dataclass(frozen=True)

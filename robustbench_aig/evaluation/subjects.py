@@ -9,7 +9,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.defences import defended_name, parse_defence
+from robustbench_aig.defence_names import defended_name, parse_defence
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation.applicability import NOT_SOFT
 from robustbench_aig.evaluation.judge import Subject
@@ -19,7 +19,7 @@ from robustbench_aig.models import ForeignNetwork, MacProfile, UnknownMacs, defe
 from robustbench_aig.models.adapter_trial import try_adapter
 from robustbench_aig.models.branches import residual_branches
 from robustbench_aig.models.foreign import neutral
-from robustbench_aig.policies import PLAIN, STATIC, STOCHASTIC, USUAL, traits
+from robustbench_aig.policy_traits import PLAIN, STATIC, STOCHASTIC, USUAL, traits
 from robustbench_aig.precision import float32
 from robustbench_aig.records import (
     AdversarialRecord,

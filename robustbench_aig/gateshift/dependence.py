@@ -9,7 +9,7 @@ import numpy as np
 
 from robustbench_aig.gateshift import paths
 from robustbench_aig.gateshift.arrays import Bools, Floats, Ints
-from robustbench_aig.policies import traits
+from robustbench_aig.policy_traits import traits
 from robustbench_aig.records import Dependence, ExplainedShare, GateDependence, ModelRecord
 from robustbench_aig.statistics import Interval, clopper_pearson, jackknife, mean_interval
 

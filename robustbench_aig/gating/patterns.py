@@ -12,7 +12,7 @@ from robustbench_aig.gating.context import gating
 from robustbench_aig.gating.gate import Gate, OpenGate
 from robustbench_aig.gating.policies import Independent, Policy
 from robustbench_aig.gating.soft import SoftGate
-from robustbench_aig.policies import MOST_GATES, NOT_DRAWN, NOT_OURS, TOO_MANY
+from robustbench_aig.policy_traits import MOST_GATES, NOT_DRAWN, NOT_OURS, TOO_MANY
 
 _ROWS, _ROWS_CPU = 16384, 1024
 """Rows that a pass may end with; a CPU's caches hold fewer."""

@@ -16,7 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from robustbench_aig.policies import DETERMINISTIC, PLAIN, POLICIES, STATIC, STOCHASTIC, Traits
+from robustbench_aig.policy_traits import DETERMINISTIC, PLAIN, POLICIES, STATIC, STOCHASTIC, Traits
 from robustbench_aig.randomness import Stream
 
 

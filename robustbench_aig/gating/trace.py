@@ -12,7 +12,7 @@ from torch import Tensor
 from robustbench_aig.errors import InputError
 from robustbench_aig.gating.policies import Independent, Policy
 from robustbench_aig.gating.shared import Draws, Patterns
-from robustbench_aig.policies import NOT_OURS
+from robustbench_aig.policy_traits import NOT_OURS
 
 Execution = Literal["dense", "sparse"]
 

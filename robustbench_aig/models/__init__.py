@@ -1,7 +1,7 @@
 """Networks from images in [0, 1] to logits; normalisation is their first layer."""
 
 from robustbench_aig.models.adapt import ForeignGate, adapt
-from robustbench_aig.models.defence import defended
+from robustbench_aig.models.defended import defended
 from robustbench_aig.models.foreign import ForeignNetwork
 from robustbench_aig.models.fused import fused
 from robustbench_aig.models.gated_resnet import GatedBlock, GatedResNet, shares_draws

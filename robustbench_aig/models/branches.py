@@ -10,7 +10,7 @@ from torch import nn
 from robustbench_aig.models.preact_resnet import PreActBlock
 from robustbench_aig.models.resnet import Block
 from robustbench_aig.models.torchvision import resnet_class
-from robustbench_aig.recipes.models import Place
+from robustbench_aig.recipes.model_recipes import Place
 
 
 @dataclass(frozen=True)

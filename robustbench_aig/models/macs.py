@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.errors import InputError, NetworkError, first_line
-from robustbench_aig.eval_mode import in_eval_mode
 from robustbench_aig.gating import Gate, Open, gating
 from robustbench_aig.models import counting
 from robustbench_aig.models.adapt import ForeignGate
 from robustbench_aig.models.foreign.wrapper import ForeignNetwork
+from robustbench_aig.network_modes import in_eval_mode
 from robustbench_aig.records import MacsUnknown
 from robustbench_aig.threat import Shape
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from robustbench_aig.errors import InputError, first_line
 from robustbench_aig.models.foreign.fitting import fit
-from robustbench_aig.models.foreign.surroundings import Defaults
+from robustbench_aig.models.foreign.torch_settings import Defaults
 from robustbench_aig.models.foreign.wrapper import ForeignNetwork
 from robustbench_aig.models.state import read_state
 

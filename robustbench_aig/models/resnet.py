@@ -9,7 +9,7 @@ from typing import NotRequired, TypedDict
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.recipes.models import Stem, blocks_per_stage
+from robustbench_aig.recipes.model_recipes import Stem, blocks_per_stage
 
 
 class Normalise(nn.Module):

@@ -1,6 +1,6 @@
 """Recipes: what is run, with which numbers, after which paper. TOML in, validated objects out. No torch."""
 
-from robustbench_aig.recipes.attacks import (
+from robustbench_aig.recipes.attack_recipes import (
     ApgdRecipe,
     AttackRecipe,
     AttackSettings,
@@ -11,7 +11,7 @@ from robustbench_aig.recipes.attacks import (
     PgdRecipe,
     SuiteRecipe,
 )
-from robustbench_aig.recipes.claims import (
+from robustbench_aig.recipes.claim_recipes import (
     AccuracyClaim,
     ChoiceClaim,
     ClaimRecipe,
@@ -43,7 +43,7 @@ from robustbench_aig.recipes.gradients import (
     ZeroOneObjective,
 )
 from robustbench_aig.recipes.merging import change_attack, inherit
-from robustbench_aig.recipes.models import (
+from robustbench_aig.recipes.model_recipes import (
     Family,
     GatedResNetRecipe,
     HighwayResNetRecipe,

@@ -10,10 +10,10 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from robustbench_aig.errors import RecipeError, did_you_mean
-from robustbench_aig.recipes.attacks import AttackRecipe, SuiteRecipe
-from robustbench_aig.recipes.claims import ClaimRecipe
+from robustbench_aig.recipes.attack_recipes import AttackRecipe, SuiteRecipe
+from robustbench_aig.recipes.claim_recipes import ClaimRecipe
 from robustbench_aig.recipes.merging import complete
-from robustbench_aig.recipes.models import ModelRecipe
+from robustbench_aig.recipes.model_recipes import ModelRecipe
 from robustbench_aig.recipes.section import Section
 
 R = TypeVar("R", ModelRecipe, AttackRecipe, SuiteRecipe, ClaimRecipe)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from robustbench_aig.errors import ThreatError
 from robustbench_aig.norms import DEFAULT, Norm
-from robustbench_aig.policies import STOCHASTIC
+from robustbench_aig.policy_traits import STOCHASTIC
 from robustbench_aig.recipes.section import Count, GatePolicy, Positive, Section, Share
 from robustbench_aig.threat import Threat
 

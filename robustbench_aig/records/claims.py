@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from robustbench_aig.defences import JpegDefence
-from robustbench_aig.recipes.claims import Certainty
+from robustbench_aig.defence_names import JpegDefence
+from robustbench_aig.recipes.claim_recipes import Certainty
 from robustbench_aig.records.base import Record, RecordedThreat
 
 ClaimVerdict = Literal[

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from robustbench_aig.defences import JpegDefence
+from robustbench_aig.defence_names import JpegDefence
 from robustbench_aig.recipes import Family
 from robustbench_aig.records.base import Precision, Record, RecordedThreat
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from robustbench_aig.gateshift.expected_macs import expected_macs
-from robustbench_aig.policies import traits
+from robustbench_aig.policy_traits import traits
 from robustbench_aig.records import (
     Compute,
     ComputeSpread,
@@ -25,11 +25,11 @@ from robustbench_aig.reporting.claims import claims
 from robustbench_aig.reporting.clean_match import clean_matches
 from robustbench_aig.reporting.corruptions import means
 from robustbench_aig.reporting.evidence import Evidence, load_evidence
+from robustbench_aig.reporting.gate_behaviour import Beside, gates
 from robustbench_aig.reporting.gated_vs_plain import comparisons, results_of
-from robustbench_aig.reporting.gates import Beside, gates
 from robustbench_aig.reporting.image_scores import Scores, accuracy
 from robustbench_aig.reporting.ladder_steps import ladder
-from robustbench_aig.reporting.sample_columns import Bools, Rows
+from robustbench_aig.reporting.table_columns import Bools, Rows
 from robustbench_aig.reporting.union import unions
 from robustbench_aig.statistics import commonest
 from robustbench_aig.zoo import claim_names, find_claim

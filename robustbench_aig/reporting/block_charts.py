@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import altair as alt
 
-from robustbench_aig.inspections import Factor, GateUse, History, Inspection
+from robustbench_aig.inspection_record import Factor, GateUse, History, Inspection
 from robustbench_aig.records import GateRecord
 from robustbench_aig.reporting.curves import DASHES, Curve, Stroke, over_epochs
 from robustbench_aig.reporting.drawing import ACCENT, FAINT, INK, Datum, chart, svg

@@ -11,8 +11,8 @@ import numpy as np
 
 from robustbench_aig.records import Evaluation, ModelRecord, Report
 from robustbench_aig.reporting.drawing import ACCENT, FAINT, INK, Datum, chart, svg
-from robustbench_aig.reporting.sample_columns import Rows
 from robustbench_aig.reporting.series import Series, accuracy_of, threats
+from robustbench_aig.reporting.table_columns import Rows
 from robustbench_aig.reporting.words import SUMMARIES, accuracy_text, percent, threat_text
 from robustbench_aig.threat import Threat
 

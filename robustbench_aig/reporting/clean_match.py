@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from robustbench_aig.policies import PLAIN, traits
+from robustbench_aig.policy_traits import PLAIN, traits
 from robustbench_aig.records import ChosenOn, CleanMatch, MeanDifference, ModelRecord, Rival, SeedGroup
 from robustbench_aig.reporting.claims.groups import groups
 from robustbench_aig.reporting.claims.question import Question

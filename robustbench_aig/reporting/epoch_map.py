@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from robustbench_aig.recipes.models import Place
+from robustbench_aig.recipes.model_recipes import Place
 from robustbench_aig.reporting.heatmap import share
 from robustbench_aig.reporting.words import NBSP, percent
 

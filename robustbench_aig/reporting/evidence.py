@@ -18,9 +18,9 @@ from safetensors.numpy import load_file
 from robustbench_aig.errors import RunError, first_line
 from robustbench_aig.records import Checkup, EvaluationPlan, Latency, ModelRecord, Pace, Plan
 from robustbench_aig.records.documents import read_json, read_plan
-from robustbench_aig.reporting.sample_columns import Ints, Rows
-from robustbench_aig.reporting.sample_tables import SampleTables
-from robustbench_aig.samples import NAME, NAMES
+from robustbench_aig.reporting.table_columns import Ints, Rows
+from robustbench_aig.reporting.table_reader import SampleTables
+from robustbench_aig.sample_table import NAME, NAMES
 
 T = TypeVar("T")
 

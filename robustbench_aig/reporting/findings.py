@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robustbench_aig.inspections import ClassUse, Factor, GateUse, Inspection
-from robustbench_aig.policies import traits
+from robustbench_aig.inspection_record import ClassUse, Factor, GateUse, Inspection
+from robustbench_aig.policy_traits import traits
 from robustbench_aig.reporting.gates_look_words import dependence_text
 from robustbench_aig.reporting.words import accuracy_text, gates_text, listing, number, percent
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from robustbench_aig.records import Evaluation, Report
 from robustbench_aig.reporting.evidence import Evidence, load_images
 from robustbench_aig.reporting.pictures import Pixels, png
-from robustbench_aig.reporting.sample_columns import Rows
 from robustbench_aig.reporting.series import Series, headline
+from robustbench_aig.reporting.table_columns import Rows
 
 MOST_CARDS = 12
 # Beyond 64 pixels a picture is thinned: a page of photos would be tens of megabytes.

@@ -10,7 +10,7 @@ from robustbench_aig.records import Accuracies, Comparison, ModelRecord, Status
 from robustbench_aig.reporting.corruptions import ALL, Mean
 from robustbench_aig.reporting.evidence import Evidence
 from robustbench_aig.reporting.image_scores import Scores, accuracy
-from robustbench_aig.reporting.sample_columns import Floats
+from robustbench_aig.reporting.table_columns import Floats
 from robustbench_aig.reporting.union import Union
 from robustbench_aig.statistics import (
     CONFIDENCE,

@@ -9,8 +9,8 @@ import numpy as np
 from robustbench_aig.records import EvaluationPlan, Plan, Report
 from robustbench_aig.reporting.evidence import Evidence
 from robustbench_aig.reporting.gallery import GateChange
-from robustbench_aig.reporting.sample_columns import Bools, Ints
 from robustbench_aig.reporting.series import Series, threats
+from robustbench_aig.reporting.table_columns import Bools, Ints
 from robustbench_aig.reporting.union import members_of, worst
 from robustbench_aig.threat import Threat
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robustbench_aig.records import EXACT, Accuracy
-from robustbench_aig.reporting.sample_columns import Bools, Floats, Ints, Rows
+from robustbench_aig.reporting.table_columns import Bools, Floats, Ints, Rows
 from robustbench_aig.statistics import mean_interval, wilson
 
 TIMES = (1, 2, 3, 5, 10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from robustbench_aig.norms import BALLS
-from robustbench_aig.policies import traits
+from robustbench_aig.policy_traits import traits
 from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Plan, Report
 from robustbench_aig.reporting import charts, words
 from robustbench_aig.reporting.claims.groups import groups

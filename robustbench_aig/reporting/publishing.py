@@ -14,9 +14,9 @@ from robustbench_aig.records import Checkup, Plan, Report
 from robustbench_aig.records.documents import read_json
 from robustbench_aig.reporting.evidence import CHECKS, Evidence, load_evidence
 from robustbench_aig.reporting.report_files import write_report
-from robustbench_aig.reporting.sample_columns import with_defaults
+from robustbench_aig.reporting.table_columns import with_defaults
 from robustbench_aig.reporting.without_evidence import came_alone
-from robustbench_aig.samples import NAMES, parquet
+from robustbench_aig.sample_table import NAMES, parquet
 
 _AS_THEY_ARE = (NAMES, "times.json", "latency.json", "pace.json")
 

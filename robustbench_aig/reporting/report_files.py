@@ -14,7 +14,7 @@ from robustbench_aig.reporting.aggregation import Counted, conclude, count
 from robustbench_aig.reporting.evidence import Evidence, load_evidence
 from robustbench_aig.reporting.image_outcomes import image_outcomes
 from robustbench_aig.reporting.optional_parts import Contained, plain_page
-from robustbench_aig.reporting.page import render
+from robustbench_aig.reporting.report_page import render
 from robustbench_aig.reporting.series import all_series
 from robustbench_aig.reporting.thumbnails import Originals, keep_thumbnails
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from robustbench_aig.policies import traits
+from robustbench_aig.policy_traits import traits
 from robustbench_aig.recipes import Family
 from robustbench_aig.records import Accuracy, Evaluation, Report
 from robustbench_aig.reporting.words import gates_text

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save
 from robustbench_aig.errors import RunError
 from robustbench_aig.files import write_atomic
 from robustbench_aig.reporting.pictures import Pixels, thumbnail
-from robustbench_aig.reporting.sample_columns import Ints
+from robustbench_aig.reporting.table_columns import Ints
 
 Originals = Callable[[Ints], Pixels]
 """From image ids (N,) to the clean images (N, C, H, W)."""

@@ -11,7 +11,7 @@ from robustbench_aig.recipes.gradients import OBJECTIVES_OF_GATES
 from robustbench_aig.records import EvaluationPlan, Plan, WorstCase
 from robustbench_aig.reporting.evidence import Evidence
 from robustbench_aig.reporting.image_scores import Scores, accuracy
-from robustbench_aig.reporting.sample_columns import Bools, Ints, Rows
+from robustbench_aig.reporting.table_columns import Bools, Ints, Rows
 from robustbench_aig.statistics import worst_of
 from robustbench_aig.threat import Threat
 

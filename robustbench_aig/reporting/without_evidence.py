@@ -8,8 +8,8 @@ from robustbench_aig.files import write_atomic
 from robustbench_aig.records import EXACT, Draws, EvaluationPlan, Plan, Report
 from robustbench_aig.records.documents import REPORT, load_report
 from robustbench_aig.reporting.evidence import Evidence, load_plan
-from robustbench_aig.reporting.page import render
-from robustbench_aig.reporting.sample_tables import SampleTables
+from robustbench_aig.reporting.report_page import render
+from robustbench_aig.reporting.table_reader import SampleTables
 
 
 def came_alone(path: Path) -> bool:

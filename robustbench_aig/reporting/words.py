@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from robustbench_aig.norms import BALLS, Norm
-from robustbench_aig.policies import DETERMINISTIC, STOCHASTIC
+from robustbench_aig.policy_traits import DETERMINISTIC, STOCHASTIC
 from robustbench_aig.records import (
     Accuracy,
     Comparison,

@@ -2,6 +2,6 @@
 
 from robustbench_aig.study.evaluating import evaluate
 from robustbench_aig.study.preparing import prepare
-from robustbench_aig.study.wanted import Chosen, Wanted
+from robustbench_aig.study.study_request import Chosen, Wanted
 
 __all__ = ["Chosen", "Wanted", "evaluate", "prepare"]

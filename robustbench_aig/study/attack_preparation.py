@@ -13,12 +13,12 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import network_of_run
 from robustbench_aig.evaluation.applicability import NOT_SOFT, UNKNOWN_COMPUTE, left_out, needs_gradient
 from robustbench_aig.gating import Argmax, Policy, deployed_policy
-from robustbench_aig.policies import NOT_DRAWN, NOT_OURS, TOO_MANY
+from robustbench_aig.policy_traits import NOT_DRAWN, NOT_OURS, TOO_MANY
 from robustbench_aig.recipes import NamedAttack
-from robustbench_aig.recipes.attacks import TransferRecipe
+from robustbench_aig.recipes.attack_recipes import TransferRecipe
 from robustbench_aig.records import DataRecord
 from robustbench_aig.runs import find_run, read_run
-from robustbench_aig.study.wanted import Chosen, Wanted
+from robustbench_aig.study.study_request import Chosen, Wanted
 from robustbench_aig.threat import Norm
 from robustbench_aig.training import load_model
 from robustbench_aig.zoo import change_named, find_attack, find_suite

@@ -14,10 +14,10 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import Evaluator, Images, Network, network_of_module
 from robustbench_aig.models.foreign import Defaults, enter, neutral
 from robustbench_aig.norms import DEFAULT
-from robustbench_aig.policies import refuse_unknown
+from robustbench_aig.policy_traits import refuse_unknown
 from robustbench_aig.records import DataRecord, Report
 from robustbench_aig.study.preparing import prepare
-from robustbench_aig.study.wanted import Wanted
+from robustbench_aig.study.study_request import Wanted
 from robustbench_aig.threat import Threat
 
 

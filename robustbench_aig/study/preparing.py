@@ -24,11 +24,11 @@ from robustbench_aig.evaluation import (
 from robustbench_aig.evaluation.applicability import without_patterns
 from robustbench_aig.evaluation.judge import class_routes
 from robustbench_aig.models import fused
-from robustbench_aig.policies import PLAIN, traits
+from robustbench_aig.policy_traits import PLAIN, traits
 from robustbench_aig.precision import float32
 from robustbench_aig.records import EXACT, Asked, DataRecord, Plan, Rung
 from robustbench_aig.study.attack_preparation import build, named_attacks
-from robustbench_aig.study.wanted import Chosen, Wanted
+from robustbench_aig.study.study_request import Chosen, Wanted
 
 
 @float32()

@@ -24,7 +24,7 @@ from robustbench_aig.evaluation.latency import (
 )
 from robustbench_aig.files import write_atomic
 from robustbench_aig.models import fused
-from robustbench_aig.policies import PLAIN, traits
+from robustbench_aig.policy_traits import PLAIN, traits
 from robustbench_aig.records import Clocked, Evaluation, Latency, Pace, Report
 from robustbench_aig.reporting.aggregation import Counted, count
 from robustbench_aig.reporting.claims import groups

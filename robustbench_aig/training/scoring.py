@@ -13,12 +13,12 @@ from robustbench_aig.attacks import Fgsm, Pgd, View
 from robustbench_aig.data import ImageSet
 from robustbench_aig.distributed import World
 from robustbench_aig.errors import AigrobError
-from robustbench_aig.eval_mode import frozen_in_eval_mode, in_eval_mode
 from robustbench_aig.gateshift.dependence import explained_shares
 from robustbench_aig.gateshift.paths import count, numbered
 from robustbench_aig.gating import deployed_policy, gating
 from robustbench_aig.models import MacProfile
-from robustbench_aig.policies import DETERMINISTIC, PLAIN, STOCHASTIC, USUAL
+from robustbench_aig.network_modes import frozen_in_eval_mode, in_eval_mode
+from robustbench_aig.policy_traits import DETERMINISTIC, PLAIN, STOCHASTIC, USUAL
 from robustbench_aig.precision import float32
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import Adversarial, Family, FgsmRecipe, PgdRecipe

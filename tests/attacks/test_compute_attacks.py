@@ -21,7 +21,13 @@ from robustbench_aig.gating import Argmax, BlindGate, Expected, Open, Policy, Ra
 from robustbench_aig.models import profile_macs
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import DeployedMode, GateMode, OtherMode, ScoreFunctionMode
-from robustbench_aig.recipes.compute import ComputeObjective, ComputeRecipe, Direction, GatesObjective, PowerObjective
+from robustbench_aig.recipes.compute_recipes import (
+    ComputeObjective,
+    ComputeRecipe,
+    Direction,
+    GatesObjective,
+    PowerObjective,
+)
 from robustbench_aig.threat import Threat
 from tests.attacks.steered import L2, LINF, SHAPE, Linear, middle, ray, undecided
 from tests.networks import gated, images, plain

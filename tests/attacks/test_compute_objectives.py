@@ -22,7 +22,7 @@ from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import AttackRecipe, DeployedMode, OtherMode, change_attack, validate
-from robustbench_aig.recipes.compute import ComputeRecipe, Direction, PowerObjective
+from robustbench_aig.recipes.compute_recipes import ComputeRecipe, Direction, PowerObjective
 from tests.attacks.steered import LINF, SHAPE, Linear, middle, ray
 
 

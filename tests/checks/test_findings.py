@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.attacks import Fgsm, Pgd, View
-from robustbench_aig.attacks.gradient import random_start
+from robustbench_aig.attacks.fgsm_and_pgd import random_start
 from robustbench_aig.checks import Case
 from robustbench_aig.checks.gate_gradients import Signal
 from robustbench_aig.checks.plausible import inputs

@@ -16,9 +16,9 @@ from robustbench_aig.checks.binarization import Binarization, features_of, plant
 from robustbench_aig.checks.blackbox import RandomSearch
 from robustbench_aig.checks.budget import Monotone, scaled, wide
 from robustbench_aig.checks.controls import Linear
-from robustbench_aig.checks.passes import cosine, cross_entropy, differs, gradient, logits_of, margin_loss, zero
 from robustbench_aig.checks.search import MoreSteps
 from robustbench_aig.checks.trajectory import way_of
+from robustbench_aig.checks.whole_passes import cosine, cross_entropy, differs, gradient, logits_of, margin_loss, zero
 from robustbench_aig.evaluation import Network
 from robustbench_aig.gating import Argmax
 from robustbench_aig.models import fused

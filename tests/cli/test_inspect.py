@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from robustbench_aig.evaluation import inspection as measuring
-from robustbench_aig.inspections import Inspection
+from robustbench_aig.inspection_record import Inspection
 from robustbench_aig.runs import read_history, read_run
 from robustbench_aig.training import train
 from tests.command import aigrob_here, refused

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from robustbench_aig.cli.tensorboard import check_tensorboard, logged, scalars
 from robustbench_aig.errors import InputError, Interrupted
-from robustbench_aig.recipes.models import gate_places
+from robustbench_aig.recipes.model_recipes import gate_places
 from robustbench_aig.runs import HISTORY, read_history, read_run, write_history, write_run
 from robustbench_aig.training import EpochEvent, Event, FinishedEvent, NoteEvent, train
 from tests.reporting import trained

@@ -12,7 +12,7 @@ from robustbench_aig.data.images import ImageSet, resident
 from robustbench_aig.evaluation import Network
 from robustbench_aig.evaluation.inspection import inspect_network
 from robustbench_aig.gating import Argmax, Policy, PooledGate, Sampled, deployed_policy, gating
-from robustbench_aig.inspections import Inspection
+from robustbench_aig.inspection_record import Inspection
 from robustbench_aig.models import GatedBlock, profile_macs
 from robustbench_aig.models.branches import residual_branches
 from robustbench_aig.randomness import Stream

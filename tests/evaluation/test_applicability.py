@@ -10,7 +10,7 @@ from robustbench_aig import zoo
 from robustbench_aig.attacks import build_attack, run_attack
 from robustbench_aig.evaluation.applicability import left_out
 from robustbench_aig.gating import Argmax, Expected, Open, Policy
-from robustbench_aig.policies import NOT_DRAWN, NOT_OURS, TOO_MANY
+from robustbench_aig.policy_traits import NOT_DRAWN, NOT_OURS, TOO_MANY
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import AttackRecipe, Family, validate
 from robustbench_aig.records import ForeignRecord, GateRecord, ModelRecord

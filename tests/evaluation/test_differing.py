@@ -9,7 +9,7 @@ import pytest
 from robustbench_aig.attacks import attack_factory
 from robustbench_aig.errors import RunError
 from robustbench_aig.evaluation import Store, make_plan
-from robustbench_aig.evaluation.differing import differences
+from robustbench_aig.evaluation.plan_differences import differences
 from robustbench_aig.records import CorruptionRecord, DataRecord, Plan
 from tests.evaluation.conftest import make
 

@@ -20,7 +20,7 @@ from robustbench_aig.gating import Argmax, gating
 from robustbench_aig.models import fused
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import FgsmRecipe
-from robustbench_aig.samples import ROW
+from robustbench_aig.sample_table import ROW
 from robustbench_aig.threat import Threat
 from robustbench_aig.zoo import find_attack
 from tests.evaluation.conftest import CHUNK, COUNT, contents, evaluator, make, model_records, subjects, table

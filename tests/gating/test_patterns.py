@@ -22,7 +22,7 @@ from robustbench_aig.gating import (
 )
 from robustbench_aig.models import GatedResNet, defended, fused
 from robustbench_aig.models.stochastic_depth import StochasticDepthResNet
-from robustbench_aig.policies import MOST_GATES, NOT_DRAWN, NOT_OURS, TOO_MANY
+from robustbench_aig.policy_traits import MOST_GATES, NOT_DRAWN, NOT_OURS, TOO_MANY
 from tests.models.foreign import adapted, recurrent
 from tests.networks import CHANNELS, gated, images, plain, stir
 

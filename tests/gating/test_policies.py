@@ -19,7 +19,7 @@ from robustbench_aig.gating import (
     deployed_policy,
     gating,
 )
-from robustbench_aig.policies import POLICIES, refuse_unknown, traits
+from robustbench_aig.policy_traits import POLICIES, refuse_unknown, traits
 from robustbench_aig.randomness import Stream
 from tests.networks import gated, images, plain
 

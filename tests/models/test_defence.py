@@ -9,11 +9,11 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.io import decode_jpeg, encode_jpeg
 
-from robustbench_aig.defences import JpegDefence, parse_defence
+from robustbench_aig.defence_names import JpegDefence, parse_defence
 from robustbench_aig.errors import InputError
 from robustbench_aig.gating import Argmax, gating
 from robustbench_aig.models import profile_macs
-from robustbench_aig.models.defence import Jpeg, defended
+from robustbench_aig.models.defended import Jpeg, defended
 from tests.networks import gated, images
 
 

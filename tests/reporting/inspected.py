@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robustbench_aig.inspections import ClassUse, GateUse, History, ImageUse, Inspection, Lesion
+from robustbench_aig.inspection_record import ClassUse, GateUse, History, ImageUse, Inspection, Lesion
 from robustbench_aig.records import Accuracy, DataRecord, GateRecord, ModelRecord
 from robustbench_aig.reporting.pictures import Pixels
 from robustbench_aig.statistics import wilson

@@ -26,7 +26,7 @@ from robustbench_aig.records import (
     Role,
     TrainingRecord,
 )
-from robustbench_aig.samples import ROW
+from robustbench_aig.sample_table import ROW
 from robustbench_aig.threat import Threat
 
 N, CLASSES, GATES, DRAWS, SIZE = 60, 5, 9, 10, 8

@@ -15,12 +15,12 @@ import torch
 
 from robustbench_aig.evaluation import Images, Store, Subject, judge, plan_evaluations
 from robustbench_aig.evaluation.cascade import lost_before
+from robustbench_aig.evaluation.chunk_rows import make_rows
 from robustbench_aig.evaluation.oom_batches import Measured
-from robustbench_aig.evaluation.sample_rows import make_rows
 from robustbench_aig.models import profile_macs
 from robustbench_aig.records import EXACT, ModelRecord, Plan
 from robustbench_aig.reporting.image_scores import Scores, accuracy
-from robustbench_aig.reporting.sample_columns import Rows
+from robustbench_aig.reporting.table_columns import Rows
 from robustbench_aig.threat import Threat
 from robustbench_aig.zoo import find_attack
 from tests.networks import images, undecided

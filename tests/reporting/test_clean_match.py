@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import binomtest
 
-from robustbench_aig.defences import JpegDefence
+from robustbench_aig.defence_names import JpegDefence
 from robustbench_aig.records import CleanMatch, InitialWeights, MeanDifference, Rung
 from robustbench_aig.records.documents import load_report
 from robustbench_aig.reporting import write_report
@@ -23,7 +23,7 @@ from robustbench_aig.reporting.clean_match_words import choice, lines
 from robustbench_aig.reporting.corruptions import means
 from robustbench_aig.reporting.evidence import load_evidence
 from robustbench_aig.reporting.gated_vs_plain import results_of
-from robustbench_aig.reporting.sample_columns import Floats
+from robustbench_aig.reporting.table_columns import Floats
 from robustbench_aig.reporting.union import unions
 from robustbench_aig.reporting.words import gates_text
 from robustbench_aig.statistics import seed_difference

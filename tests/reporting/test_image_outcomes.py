@@ -10,8 +10,8 @@ import pytest
 from robustbench_aig.errors import RunError
 from robustbench_aig.reporting import aggregate, image_outcomes, write_report
 from robustbench_aig.reporting.evidence import load_evidence
-from robustbench_aig.reporting.sample_columns import Ints
 from robustbench_aig.reporting.series import all_series
+from robustbench_aig.reporting.table_columns import Ints
 from robustbench_aig.reporting.thumbnails import load_thumbnails
 from tests.reporting.synthetic import CLASSES, EPSILONS, MODELS, SIZE, N, Study, cascaded, corrupted, evaluation, fail
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robustbench_aig.inspections import Factor, Inspection
-from robustbench_aig.reporting.inspection import kept_classes, render_inspection, write_inspection
+from robustbench_aig.inspection_record import Factor, Inspection
+from robustbench_aig.reporting.inspection_page import kept_classes, render_inspection, write_inspection
 from robustbench_aig.reporting.pictures import thumbnail
 from tests.reporting.inspected import GATES, inspection, pixels
 

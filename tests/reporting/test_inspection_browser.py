@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from robustbench_aig.reporting.inspection import write_inspection
+from robustbench_aig.reporting.inspection_page import write_inspection
 from tests.reporting.inspected import inspection, pixels
 
 pytestmark = pytest.mark.browser

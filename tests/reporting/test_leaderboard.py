@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from robustbench_aig.defences import parse_defence
+from robustbench_aig.defence_names import parse_defence
 from robustbench_aig.errors import InputError
 from robustbench_aig.records import Report
 from robustbench_aig.reporting import aggregate

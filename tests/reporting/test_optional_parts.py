@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from robustbench_aig.errors import RunError
-from robustbench_aig.reporting import gallery, page, words, write_report
+from robustbench_aig.reporting import gallery, report_page, words, write_report
 from robustbench_aig.reporting.pictures import channels_shown, png, thumbnail
 from tests.reporting.synthetic import Study
 
@@ -47,7 +47,7 @@ def test_a_section_that_cannot_be_made_leaves_the_others(
 def test_a_page_that_cannot_be_made_at_all_says_so(
     written: Path, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "all_series", breaks)
+    monkeypatch.setattr(report_page, "all_series", breaks)
     report = write_report(study.write(tmp_path))
     assert report.status == "complete"
     assert json.loads((tmp_path / "report.json").read_text()) == json.loads((written / "report.json").read_text())

@@ -12,10 +12,10 @@ from robustbench_aig.errors import RunError
 from robustbench_aig.gating import Gate
 from robustbench_aig.models.branches import residual_branches
 from robustbench_aig.models.network_factory import build_model
-from robustbench_aig.recipes.models import Place, gate_places
+from robustbench_aig.recipes.model_recipes import Place, gate_places
 from robustbench_aig.reporting.epoch_map import epoch_map
 from robustbench_aig.reporting.heatmap import share
-from robustbench_aig.reporting.run import render_run, write_run_page
+from robustbench_aig.reporting.run_page import render_run, write_run_page
 from robustbench_aig.reporting.words import gates_text
 from robustbench_aig.runs import EpochRecord
 from robustbench_aig.zoo import find_model, model_names

@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from robustbench_aig.reporting.run import write_run_page
+from robustbench_aig.reporting.run_page import write_run_page
 from tests.reporting import trained
 
 pytestmark = pytest.mark.browser

@@ -22,7 +22,7 @@ from robustbench_aig.reporting.gated_vs_plain import CLEAN, Condition, Results, 
 from robustbench_aig.reporting.image_scores import Scores
 from robustbench_aig.reporting.ladder_steps import ladder
 from robustbench_aig.reporting.over_seeds import over_seeds
-from robustbench_aig.reporting.sample_columns import Ints
+from robustbench_aig.reporting.table_columns import Ints
 from robustbench_aig.statistics import mcnemar
 from tests.reporting.synthetic import N, Study, make_study, repeated, threat, with_seeds
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from robustbench_aig.evaluation import Evaluator, Store, latency, network_of_run
 from robustbench_aig.evaluation.latency import Runner, measure_pace, sparse_copy
-from robustbench_aig.evaluation.plan import make_plan
+from robustbench_aig.evaluation.planning import make_plan
 from robustbench_aig.records import Evaluation, EvaluationPlan, Pace, TrainingRecord
 from robustbench_aig.records.documents import load_report
 from robustbench_aig.reporting import aggregate, aggregation

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.gating import Policy, logistic_noise, straight_through
-from robustbench_aig.policies import Traits
+from robustbench_aig.policy_traits import Traits
 from robustbench_aig.randomness import Stream
 
 

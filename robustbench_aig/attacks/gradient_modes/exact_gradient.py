@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustbench_aig.attacks.gradient_modes.base import Estimate, Mode
+from robustbench_aig.attacks.gradient_modes.gradient_mode import Estimate, Mode
 from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import Pass, Problem, margin
 from robustbench_aig.gating import Every, Independent, Policy, at_once, every_pattern

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.attacks.gradient_modes import attacker_policies
-from robustbench_aig.attacks.gradient_modes.base import ENOUGH, Estimate, Mode
+from robustbench_aig.attacks.gradient_modes.gradient_mode import ENOUGH, Estimate, Mode
 from robustbench_aig.attacks.objectives import Objective
 from robustbench_aig.attacks.problem import START, Problem, margin
 from robustbench_aig.gating import Execution, Expected, Frozen, Open, Policy, Sampled

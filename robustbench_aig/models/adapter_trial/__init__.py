@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.errors import InputError, first_line
-from robustbench_aig.eval_mode import frozen_in_eval_mode
 from robustbench_aig.gating import Argmax
 from robustbench_aig.models.adapt import ForeignGate
 from robustbench_aig.models.adapter_trial.named_blocks import try_blocks, try_the_rest
@@ -16,6 +15,7 @@ from robustbench_aig.models.adapter_trial.passes import Passes
 from robustbench_aig.models.adapter_trial.read_trial import try_decisions, try_draws, try_gradients, try_reading
 from robustbench_aig.models.adapter_trial.write_trial import softens, try_writing
 from robustbench_aig.models.foreign.wrapper import ForeignNetwork
+from robustbench_aig.network_modes import frozen_in_eval_mode
 
 
 @dataclass(frozen=True)

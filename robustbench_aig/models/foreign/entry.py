@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from robustbench_aig.errors import InputError, first_line, lacks_memory
 from robustbench_aig.models.foreign.answers import ruled_out
 from robustbench_aig.models.foreign.copying import own_copy, unwrapped, weights_digest
-from robustbench_aig.models.foreign.surroundings import Defaults, neutral
+from robustbench_aig.models.foreign.torch_settings import Defaults, neutral
 from robustbench_aig.models.foreign.wrapper import ForeignNetwork
 from robustbench_aig.norms import unit
 from robustbench_aig.randomness import seeded

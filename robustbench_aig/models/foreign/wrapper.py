@@ -14,7 +14,7 @@ from robustbench_aig.errors import InputError, NetworkError, first_line, lacks_m
 from robustbench_aig.gating import Gate
 from robustbench_aig.models.foreign.answers import logits_in, ruled_out
 from robustbench_aig.models.foreign.copying import numbers_kept
-from robustbench_aig.models.foreign.surroundings import Defaults
+from robustbench_aig.models.foreign.torch_settings import Defaults
 from robustbench_aig.precision import without_autocast
 
 

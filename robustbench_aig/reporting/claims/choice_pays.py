@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from robustbench_aig.policies import PLAIN
+from robustbench_aig.policy_traits import PLAIN
 from robustbench_aig.recipes import ChoiceClaim
 from robustbench_aig.records import Measurement, ModelRecord
 from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.robustness import Side, gap_of
 from robustbench_aig.reporting.claims.verdicts import HOLDS, Estimate, Ruling, measurement, no_advantage, too_few
+from robustbench_aig.reporting.gate_behaviour import dependence_of
 from robustbench_aig.reporting.gated_vs_plain import CLEAN
-from robustbench_aig.reporting.gates import dependence_of
 from robustbench_aig.reporting.gates_look_words import counted
 from robustbench_aig.reporting.words import listing
 from robustbench_aig.statistics import MARGIN

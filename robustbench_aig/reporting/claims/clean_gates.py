@@ -11,7 +11,7 @@ from robustbench_aig.recipes import SpecificityClaim, TransitionClaim
 from robustbench_aig.records import Measurement
 from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.verdicts import Estimate, judge_bound, measurement
-from robustbench_aig.reporting.sample_columns import Bools, Floats, Ints
+from robustbench_aig.reporting.table_columns import Bools, Floats, Ints
 from robustbench_aig.statistics import clopper_pearson, jackknife, mean_interval
 
 

@@ -14,7 +14,7 @@ from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.robustness import named
 from robustbench_aig.reporting.claims.verdicts import Estimate, Ruling, judge_bound, measurement
 from robustbench_aig.reporting.evidence import Evidence
-from robustbench_aig.reporting.sample_columns import Floats, Rows
+from robustbench_aig.reporting.table_columns import Floats, Rows
 from robustbench_aig.reporting.words import attack_text
 from robustbench_aig.statistics import largest_mean, mean_interval
 from robustbench_aig.threat import Threat

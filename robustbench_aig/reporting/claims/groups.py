@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robustbench_aig.defences import JpegDefence
+from robustbench_aig.defence_names import JpegDefence
 from robustbench_aig.records import ModelRecord, Plan
 
 

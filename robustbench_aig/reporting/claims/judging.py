@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
-from robustbench_aig.policies import PLAIN
+from robustbench_aig.policy_traits import PLAIN
 from robustbench_aig.recipes import (
     AccuracyClaim,
     ChoiceClaim,

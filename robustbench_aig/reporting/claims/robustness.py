@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robustbench_aig.policies import DETERMINISTIC, PLAIN, traits
+from robustbench_aig.policy_traits import DETERMINISTIC, PLAIN, traits
 from robustbench_aig.recipes import AccuracyClaim, RobustnessClaim, Strengths
 from robustbench_aig.records import Measurement, ModelRecord
 from robustbench_aig.reporting.claims.groups import Group
@@ -16,7 +16,7 @@ from robustbench_aig.reporting.claims.question import Question
 from robustbench_aig.reporting.claims.verdicts import Contest, Estimate, Ruling, judge_bound, judge_contest, measurement
 from robustbench_aig.reporting.gated_vs_plain import CLEAN, Condition, Results, interval_of
 from robustbench_aig.reporting.image_scores import Scores
-from robustbench_aig.reporting.sample_columns import Bools, Floats
+from robustbench_aig.reporting.table_columns import Bools, Floats
 from robustbench_aig.reporting.words import attack_text, listing
 from robustbench_aig.statistics import MARGIN, seed_difference
 from robustbench_aig.statistics.seeds import FEWEST_SEEDS

@@ -13,7 +13,7 @@ from robustbench_aig.records.documents import load_report
 from robustbench_aig.reporting.corruptions import ALL, means
 from robustbench_aig.reporting.evidence import Evidence, load_evidence
 from robustbench_aig.reporting.gated_vs_plain import CLEAN, Condition, Results, results_of
-from robustbench_aig.reporting.sample_columns import Bools, Ints
+from robustbench_aig.reporting.table_columns import Bools, Ints
 from robustbench_aig.reporting.union import unions
 
 Key = tuple[str, str, Condition]

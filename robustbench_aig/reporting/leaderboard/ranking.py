@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from robustbench_aig.defences import JpegDefence
+from robustbench_aig.defence_names import JpegDefence
 from robustbench_aig.errors import InputError, RunError
 from robustbench_aig.records import Evaluation, Report
 from robustbench_aig.records.documents import REPORT, load_report

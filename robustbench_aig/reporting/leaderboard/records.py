@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from robustbench_aig.defences import JpegDefence
+from robustbench_aig.defence_names import JpegDefence
 from robustbench_aig.recipes import Family
 from robustbench_aig.records import Accuracy, Record, RecordedThreat
 from robustbench_aig.threat import Threat

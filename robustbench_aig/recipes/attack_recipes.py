@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from robustbench_aig.recipes.compute import ComputeRecipe, NoiseRecipe
+from robustbench_aig.recipes.compute_recipes import ComputeRecipe, NoiseRecipe
 from robustbench_aig.recipes.gradients import ClassObjective, DeployedMode, GateMode, Objective
 from robustbench_aig.recipes.provider_attacks import ProviderSettings
 from robustbench_aig.recipes.section import Count, Positive, Section

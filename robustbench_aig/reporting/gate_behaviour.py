@@ -8,7 +8,7 @@ import numpy as np
 
 from robustbench_aig.gateshift import Version, Versions, dependence_of_network, moved_gates
 from robustbench_aig.records import ClassShift, Dependence, Gates, GateShift, GateStratum, ModelRecord
-from robustbench_aig.reporting.sample_columns import Bools, Floats, Rows
+from robustbench_aig.reporting.table_columns import Bools, Floats, Rows
 
 
 @dataclass(frozen=True)

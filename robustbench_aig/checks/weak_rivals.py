@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from robustbench_aig.attacks import Attack, Pgd
-from robustbench_aig.attacks.gradient import GradientAttack
+from robustbench_aig.attacks.fgsm_and_pgd import GradientAttack
 from robustbench_aig.checks.case import Case
-from robustbench_aig.checks.check import OnRight
+from robustbench_aig.checks.check_class import OnRight
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.evaluation import Images
 from robustbench_aig.recipes import PgdRecipe

@@ -13,7 +13,7 @@ from robustbench_aig.evaluation.chunks import Images
 from robustbench_aig.evaluation.judge import Judgement
 from robustbench_aig.evaluation.oom_batches import Measured
 from robustbench_aig.records import EvaluationPlan
-from robustbench_aig.samples import ROW
+from robustbench_aig.sample_table import ROW
 
 
 def make_rows(plan: EvaluationPlan, *, chunk: int, images: Images, clean: Judgement, measured: Measured) -> pa.Table:

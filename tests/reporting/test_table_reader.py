@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from robustbench_aig.reporting import sample_tables, write_report
+from robustbench_aig.reporting import table_reader, write_report
 from robustbench_aig.reporting.evidence import load_evidence
-from robustbench_aig.reporting.sample_columns import Rows
+from robustbench_aig.reporting.table_columns import Rows
 from tests.reporting.synthetic import N, Study, with_many_attacks
 
 
@@ -18,10 +18,10 @@ def test_a_report_that_does_not_fit_into_memory_is_the_same(
 ) -> None:
     many = with_many_attacks(study)
     write_report(many.write(tmp_path / "kept"))
-    monkeypatch.setattr(sample_tables, "KEPT_BYTES", 1)
+    monkeypatch.setattr(table_reader, "KEPT_BYTES", 1)
     read: list[weakref.ref[Rows]] = []
     alive: list[int] = []
-    load = sample_tables._load_rows
+    load = table_reader._load_rows
 
     def counted(*asked: object) -> Rows:
         rows = load(*asked)  # type: ignore[arg-type]
@@ -29,7 +29,7 @@ def test_a_report_that_does_not_fit_into_memory_is_the_same(
         alive.append(sum(one() is not None for one in read))
         return rows
 
-    monkeypatch.setattr(sample_tables, "_load_rows", counted)
+    monkeypatch.setattr(table_reader, "_load_rows", counted)
     write_report(many.write(tmp_path / "forgotten"))
     for name in ("report.json", "report.html"):
         assert (tmp_path / "forgotten" / name).read_bytes() == (tmp_path / "kept" / name).read_bytes()
@@ -40,7 +40,7 @@ def test_a_report_that_does_not_fit_into_memory_is_the_same(
 def test_what_is_asked_for_again_stays(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = load_evidence(study.write(tmp_path)).rows
     first, second, third, *_ = rows
-    monkeypatch.setattr(sample_tables, "KEPT_BYTES", rows[first].nbytes + max(rows[n].nbytes for n in rows))
+    monkeypatch.setattr(table_reader, "KEPT_BYTES", rows[first].nbytes + max(rows[n].nbytes for n in rows))
     kept = rows[first]
     for name in (second, first, third):
         assert rows[name].image.size == N

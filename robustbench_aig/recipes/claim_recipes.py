@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from robustbench_aig.defences import Kind
-from robustbench_aig.policies import DETERMINISTIC, STOCHASTIC
+from robustbench_aig.defence_names import Kind
+from robustbench_aig.policy_traits import DETERMINISTIC, STOCHASTIC
 from robustbench_aig.recipes.section import Count, GatePolicy, Positive, Section, Share
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from robustbench_aig.files import make_folder, write_atomic
-from robustbench_aig.inspections import ClassUse, GateUse, Inspection
-from robustbench_aig.policies import traits
+from robustbench_aig.inspection_record import ClassUse, GateUse, Inspection
+from robustbench_aig.policy_traits import traits
 from robustbench_aig.reporting import block_charts, findings
 from robustbench_aig.reporting.heatmap import MOST_CLASSES, Cell, share
 from robustbench_aig.reporting.palette import heat_css

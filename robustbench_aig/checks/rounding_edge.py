@@ -12,7 +12,7 @@ from torch import Tensor
 from robustbench_aig.attacks import Attack
 from robustbench_aig.attacks.problem import Pass, look, margin
 from robustbench_aig.checks.case import AT_ONCE, Case, whole
-from robustbench_aig.checks.check import OnRight
+from robustbench_aig.checks.check_class import OnRight
 from robustbench_aig.checks.cost import Cost
 from robustbench_aig.checks.finding import Finding
 from robustbench_aig.checks.thresholds import Limits

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from robustbench_aig.errors import RunError, first_line
 from robustbench_aig.records import EvaluationPlan, Plan
-from robustbench_aig.reporting.sample_columns import Ints, Rows
+from robustbench_aig.reporting.table_columns import Ints, Rows
 
 KEPT_BYTES = 128 * 2**20
 """Memory for tables that were read; beyond it the one that was asked for longest ago is read again."""

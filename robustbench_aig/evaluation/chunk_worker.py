@@ -13,10 +13,10 @@ from robustbench_aig.attacks import Attack, run_attack
 from robustbench_aig.corruptions.cifar_c import CorruptedFiles
 from robustbench_aig.corruptions.names import Corruption
 from robustbench_aig.corruptions.pixels import corrupt
+from robustbench_aig.evaluation.chunk_rows import make_rows, skipped_rows
 from robustbench_aig.evaluation.chunks import Images
 from robustbench_aig.evaluation.judge import Judgement, Subject, judge
 from robustbench_aig.evaluation.oom_batches import Measured, in_batches, pick
-from robustbench_aig.evaluation.sample_rows import make_rows, skipped_rows
 from robustbench_aig.randomness import Stream, seed_of
 from robustbench_aig.records import CorruptionRecord, EvaluationPlan, Plan
 

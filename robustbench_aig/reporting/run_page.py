@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from robustbench_aig.commands import with_flag
 from robustbench_aig.files import write_atomic
-from robustbench_aig.recipes.models import gate_places
+from robustbench_aig.recipes.model_recipes import gate_places
 from robustbench_aig.reporting import run_charts, run_words
 from robustbench_aig.reporting.epoch_map import EpochMap, epoch_map
 from robustbench_aig.reporting.palette import heat_css, stroke_css

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from robustbench_aig.attacks.gradient_modes.attacker_policies import Detached
 from robustbench_aig.attacks.problem import look, margin
-from robustbench_aig.eval_mode import frozen_in_eval_mode
 from robustbench_aig.gating import Execution, Expected, Open, Policy
+from robustbench_aig.network_modes import frozen_in_eval_mode
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """From logits (B, classes) and labels (B,) to a number per image, (B,), that an attack raises."""

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from robustbench_aig.defences import parse_defence
+from robustbench_aig.defence_names import parse_defence
 from robustbench_aig.errors import InputError
 
 _MODES = {1: "L", 3: "RGB"}

@@ -18,7 +18,7 @@ from robustbench_aig.evaluation.judge import Judgement, judge
 from robustbench_aig.evaluation.subjects import Network
 from robustbench_aig.gating import Policy, gating
 from robustbench_aig.models import shares_draws
-from robustbench_aig.policies import DETERMINISTIC, STATIC, Traits
+from robustbench_aig.policy_traits import DETERMINISTIC, STATIC, Traits
 from robustbench_aig.precision import float32
 from robustbench_aig.records import StaticPattern
 

@@ -18,7 +18,7 @@ from robustbench_aig.attacks.protocol import OwnAttack, View
 from robustbench_aig.errors import InputError
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import FgsmRecipe, GradientRecipe, PgdRecipe
-from robustbench_aig.recipes.attacks import Keep
+from robustbench_aig.recipes.attack_recipes import Keep
 from robustbench_aig.threat import Norm, Shape, Threat
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from robustbench_aig.errors import RunError
 from robustbench_aig.records import EvaluationPlan
-from robustbench_aig.samples import ROW, ROW_DEFAULTS, RowStatus
+from robustbench_aig.sample_table import ROW, ROW_DEFAULTS, RowStatus
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -20,7 +20,7 @@ from robustbench_aig.data import ImageSet, load_data
 from robustbench_aig.distributed import World
 from robustbench_aig.evaluation import network_of_run
 from robustbench_aig.evaluation.judge import judge
-from robustbench_aig.evaluation.static_paths import with_patterns
+from robustbench_aig.evaluation.static_path_search import with_patterns
 from robustbench_aig.evaluation.subjects import Network
 from robustbench_aig.runs import read_run
 from robustbench_aig.statistics import paired_interval

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.data import ImageSet
-from robustbench_aig.evaluation.static_paths import Search
+from robustbench_aig.evaluation.static_path_search import Search
 from robustbench_aig.evaluation.subjects import Network
 from robustbench_aig.gating import gating
 from robustbench_aig.gating.policies import Static

@@ -2,10 +2,10 @@
 
 from robustbench_aig.attacks.apgd import Apgd
 from robustbench_aig.attacks.attack_factory import build_attack, provider_version
+from robustbench_aig.attacks.attack_guard import Attacked, run_attack
+from robustbench_aig.attacks.attack_interface import Attack, View
 from robustbench_aig.attacks.fgsm_and_pgd import Fgsm, Pgd
-from robustbench_aig.attacks.guard import Attacked, run_attack
 from robustbench_aig.attacks.noise import Corners
-from robustbench_aig.attacks.protocol import Attack, View
 
 __all__ = [
     "Apgd",

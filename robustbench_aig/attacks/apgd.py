@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from robustbench_aig.attacks.attack_interface import View
 from robustbench_aig.attacks.attack_loop import Ascent
+from robustbench_aig.attacks.attack_problem import Problem
 from robustbench_aig.attacks.fgsm_and_pgd import GradientAttack, random_start
 from robustbench_aig.attacks.gradient_modes import Estimate
-from robustbench_aig.attacks.problem import Problem
-from robustbench_aig.attacks.protocol import View
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import ApgdRecipe
 from robustbench_aig.threat import Threat

@@ -9,10 +9,10 @@ from torch import nn
 
 from robustbench_aig import __version__
 from robustbench_aig.attacks.apgd import Apgd
+from robustbench_aig.attacks.attack_interface import Attack, OwnAttack
 from robustbench_aig.attacks.compute_attacks import ComputeAttack
 from robustbench_aig.attacks.fgsm_and_pgd import Fgsm, Pgd
 from robustbench_aig.attacks.noise import Corners, GreyImage, NoiseImage, Permuted, UniformNoise
-from robustbench_aig.attacks.protocol import Attack, OwnAttack
 from robustbench_aig.attacks.provider_registry import build_provider_attack
 from robustbench_aig.attacks.transfer import Transfer
 from robustbench_aig.errors import InputError

@@ -9,9 +9,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from robustbench_aig.attacks.attack_problem import STEPS, Problem
 from robustbench_aig.attacks.gradient_modes import Estimate, Mode
 from robustbench_aig.attacks.objectives import Objective
-from robustbench_aig.attacks.problem import STEPS, Problem
 
 _AT_ONCE, _AT_ONCE_HALF = 43, 64
 """Images that a CPU takes through a network at once, in float32 and in bfloat16: more fall out of its caches."""

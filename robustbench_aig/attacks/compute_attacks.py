@@ -8,13 +8,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from robustbench_aig.attacks.attack_interface import OwnAttack, View
 from robustbench_aig.attacks.attack_loop import Selection, climb
+from robustbench_aig.attacks.attack_problem import CLEAN, JUDGE, Pass, Problem, look
 from robustbench_aig.attacks.compute_objectives import Anchored, Held, Projected, build_compute_objective
 from robustbench_aig.attacks.fgsm_and_pgd import FixedSteps, random_start
 from robustbench_aig.attacks.gradient_modes import ENOUGH, Mode, build_mode
 from robustbench_aig.attacks.objectives import Objective
-from robustbench_aig.attacks.problem import CLEAN, JUDGE, Pass, Problem, look
-from robustbench_aig.attacks.protocol import OwnAttack, View
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes.compute_recipes import ComputeRecipe
 from robustbench_aig.threat import Threat

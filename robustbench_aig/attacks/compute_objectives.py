@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from robustbench_aig.attacks.attack_problem import Pass, Problem
 from robustbench_aig.attacks.gradient_modes import Estimate, Mode
 from robustbench_aig.attacks.objectives import Objective
-from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.gating import Policy
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes.compute_recipes import ComputeRecipe, Direction, PowerObjective

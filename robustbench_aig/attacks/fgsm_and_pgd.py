@@ -9,12 +9,12 @@ from typing import Any, Self
 
 from torch import Tensor
 
+from robustbench_aig.attacks.attack_interface import OwnAttack, View
 from robustbench_aig.attacks.attack_loop import Ascent, Watch, climb
+from robustbench_aig.attacks.attack_problem import Problem
 from robustbench_aig.attacks.gradient_modes import Estimate, Mode, build_mode, suited
 from robustbench_aig.attacks.iterate_selection import Kept
 from robustbench_aig.attacks.objectives import Objective, build_objective
-from robustbench_aig.attacks.problem import Problem
-from robustbench_aig.attacks.protocol import OwnAttack, View
 from robustbench_aig.errors import InputError
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import FgsmRecipe, GradientRecipe, PgdRecipe

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.attacks.attack_loop import Selection
+from robustbench_aig.attacks.attack_problem import Problem, deployed_margin, look, margin
 from robustbench_aig.attacks.gradient_modes import Mode
 from robustbench_aig.attacks.objectives import GateFlip, Objective, moved
-from robustbench_aig.attacks.problem import Problem, deployed_margin, look, margin
 from robustbench_aig.recipes.attack_recipes import Keep
 
 SURE = 1e-3

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from robustbench_aig.attacks.attack_interface import Attack, OwnAttack, View
 from robustbench_aig.attacks.fgsm_and_pgd import random_start
-from robustbench_aig.attacks.protocol import Attack, OwnAttack, View
 from robustbench_aig.errors import AttackError
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Norm, Shape, Threat

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from robustbench_aig.attacks.problem import Pass, Problem, margin
+from robustbench_aig.attacks.attack_problem import Pass, Problem, margin
 from robustbench_aig.recipes import (
     ClassObjective,
     GateFlipObjective,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from robustbench_aig.attacks.protocol import Attack
+from robustbench_aig.attacks.attack_interface import Attack
 from robustbench_aig.attacks.providers import adv_lib, foolbox, pyautoattack, torchattacks
 from robustbench_aig.attacks.providers.provider_attack import ProviderAttack, require
 from robustbench_aig.recipes.attack_recipes import FgsmRecipe, PgdRecipe

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from robustbench_aig.attacks.protocol import Attack, OwnAttack, View
+from robustbench_aig.attacks.attack_interface import Attack, OwnAttack, View
 from robustbench_aig.gating import Policy, gating
 from robustbench_aig.network_modes import frozen_in_eval_mode
 from robustbench_aig.randomness import Stream

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.attacks import Attack, Pgd, View, build_attack
+from robustbench_aig.attacks.attack_interface import OwnAttack
+from robustbench_aig.attacks.attack_problem import Problem, margin
 from robustbench_aig.attacks.fgsm_and_pgd import random_start
-from robustbench_aig.attacks.problem import Problem, margin
-from robustbench_aig.attacks.protocol import OwnAttack
 from robustbench_aig.attacks.transfer import Transfer
 from robustbench_aig.checks.case import ITSELF, Case
 from robustbench_aig.checks.cost import Cost

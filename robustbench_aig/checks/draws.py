@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.attacks import Attack
-from robustbench_aig.attacks.problem import START
+from robustbench_aig.attacks.attack_problem import START
 from robustbench_aig.checks.budget import wide
 from robustbench_aig.checks.case import Case, over, whole
 from robustbench_aig.checks.check_class import OnNoise

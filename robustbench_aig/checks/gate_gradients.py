@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from robustbench_aig.attacks.attack_interface import View
+from robustbench_aig.attacks.attack_problem import Problem
 from robustbench_aig.attacks.fgsm_and_pgd import GradientAttack
 from robustbench_aig.attacks.gradient_modes import Mode, build_mode
 from robustbench_aig.attacks.gradient_modes.attacker_policies import Detached
 from robustbench_aig.attacks.objectives import Objective, build_objective
-from robustbench_aig.attacks.problem import Problem
-from robustbench_aig.attacks.protocol import View
 from robustbench_aig.checks.case import Case, over
 from robustbench_aig.checks.check_class import OnNoise, OnRight
 from robustbench_aig.checks.cost import Cost

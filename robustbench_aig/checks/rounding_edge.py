@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.attacks import Attack
-from robustbench_aig.attacks.problem import Pass, look, margin
+from robustbench_aig.attacks.attack_problem import Pass, look, margin
 from robustbench_aig.checks.case import AT_ONCE, Case, whole
 from robustbench_aig.checks.check_class import OnRight
 from robustbench_aig.checks.cost import Cost

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from robustbench_aig.attacks.problem import look
+from robustbench_aig.attacks.attack_problem import look
 from robustbench_aig.checks.case import Case
 from robustbench_aig.checks.whole_passes import margin_loss
 from robustbench_aig.evaluation import Images

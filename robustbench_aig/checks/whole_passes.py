@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from robustbench_aig.attacks.attack_problem import look, margin
 from robustbench_aig.attacks.gradient_modes.attacker_policies import Detached
-from robustbench_aig.attacks.problem import look, margin
 from robustbench_aig.gating import Execution, Expected, Open, Policy
 from robustbench_aig.network_modes import frozen_in_eval_mode
 

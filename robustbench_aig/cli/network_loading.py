@@ -16,7 +16,7 @@ from robustbench_aig.cli.worker_processes import leads
 from robustbench_aig.commands import aigrob
 from robustbench_aig.data import ImageSet
 from robustbench_aig.evaluation import Images, Network, behind, network_of_module, network_of_run
-from robustbench_aig.evaluation.static_paths import with_patterns
+from robustbench_aig.evaluation.static_path_search import with_patterns
 from robustbench_aig.ladder import RUNGS, Key, Role, Run, training_differs
 from robustbench_aig.models import load_own
 from robustbench_aig.models.foreign import enter

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robustbench_aig.attacks.problem import margin
+from robustbench_aig.attacks.attack_problem import margin
 from robustbench_aig.gating import Policy, at_once, every_pattern
 from robustbench_aig.models import MacProfile
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.attacks.problem import margin
+from robustbench_aig.attacks.attack_problem import margin
 from robustbench_aig.evaluation.exact_judge import expect
 from robustbench_aig.gating import Policy, Restless, deployed_policy, gating
 from robustbench_aig.models import MacProfile, shares_draws

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from robustbench_aig.attacks.attack_interface import View
 from robustbench_aig.attacks.attack_loop import climb
+from robustbench_aig.attacks.attack_problem import Pass, Problem
 from robustbench_aig.attacks.fgsm_and_pgd import FixedSteps, random_start
 from robustbench_aig.attacks.gradient_modes import Surrogate
 from robustbench_aig.attacks.iterate_selection import Kept
 from robustbench_aig.attacks.objectives import CrossEntropy, Objective
-from robustbench_aig.attacks.problem import Pass, Problem
-from robustbench_aig.attacks.protocol import View
 from robustbench_aig.gating import Policy, deployed_policy
 from robustbench_aig.network_modes import in_eval_mode
 from robustbench_aig.randomness import Stream

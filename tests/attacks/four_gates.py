@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import View
+from robustbench_aig.attacks.attack_problem import Pass, Problem
 from robustbench_aig.attacks.objectives import CrossEntropy, GateFlip, Margin, Objective, ZeroOne
-from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.gating import Frozen, Gate, Policy
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import GateFlipObjective, ZeroOneObjective

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Attacked, Corners, run_attack
+from robustbench_aig.attacks.attack_problem import Problem
 from robustbench_aig.attacks.compute_attacks import ComputeAttack
 from robustbench_aig.attacks.gradient_modes import (
     Estimate,
     Mode,
 )
 from robustbench_aig.attacks.objectives import Objective
-from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.gating import Argmax, BlindGate, Expected, Open, Policy, Random, Sampled, gating
 from robustbench_aig.models import profile_macs
 from robustbench_aig.randomness import Stream

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import View, build_attack
+from robustbench_aig.attacks.attack_problem import Pass, Problem
 from robustbench_aig.attacks.compute_attacks import ComputeAttack
 from robustbench_aig.attacks.compute_objectives import (
     Anchored,
@@ -19,7 +20,6 @@ from robustbench_aig.attacks.compute_objectives import (
 )
 from robustbench_aig.attacks.gradient_modes import Mode, build_mode
 from robustbench_aig.attacks.objectives import Objective
-from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import AttackRecipe, DeployedMode, OtherMode, change_attack, validate
 from robustbench_aig.recipes.compute_recipes import ComputeRecipe, Direction, PowerObjective

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Attack, Attacked, Corners, Pgd, build_attack, run_attack
+from robustbench_aig.attacks.attack_interface import OwnAttack
 from robustbench_aig.attacks.noise import GreyImage, NoiseImage, Permuted, UniformNoise, others
-from robustbench_aig.attacks.protocol import OwnAttack
 from robustbench_aig.errors import InputError, RecipeError
 from robustbench_aig.gating import Argmax, Sampled
 from robustbench_aig.randomness import Stream

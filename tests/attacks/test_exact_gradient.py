@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from robustbench_aig.attacks import Pgd, View, run_attack
+from robustbench_aig.attacks.attack_problem import Problem
 from robustbench_aig.attacks.gradient_modes import build_mode
 from robustbench_aig.attacks.objectives import CrossEntropy, Margin, ZeroOne
-from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.gating import Sampled, at_once
 from robustbench_aig.models import fused
 from robustbench_aig.randomness import Stream

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Pgd, View, run_attack
+from robustbench_aig.attacks.attack_problem import Pass, Problem
 from robustbench_aig.attacks.objectives import GateFlip
-from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.gating import Argmax, Gate, Policy, Sampled, gating
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import DeployedMode, GateFlipObjective, PgdRecipe

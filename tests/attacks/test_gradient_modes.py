@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Pgd, View, run_attack
+from robustbench_aig.attacks.attack_problem import Pass, Problem
 from robustbench_aig.attacks.gradient_modes import (
     Mode,
     build_mode,
 )
 from robustbench_aig.attacks.gradient_modes.attacker_policies import Jittered, SmoothBackward, Steep
 from robustbench_aig.attacks.objectives import CrossEntropy, Margin
-from robustbench_aig.attacks.problem import Pass, Problem
 from robustbench_aig.gating import Argmax, Expected, Frozen, Open, Policy, Sampled, gating
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import (

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from robustbench_aig.attacks import Apgd, Attack, Attacked, Fgsm, Pgd, View, build_attack, run_attack
 from robustbench_aig.attacks.apgd import checkpoints
+from robustbench_aig.attacks.attack_problem import Problem
 from robustbench_aig.attacks.iterate_selection import SURE
 from robustbench_aig.attacks.objectives import (
     Dlr,
@@ -18,7 +19,6 @@ from robustbench_aig.attacks.objectives import (
     TargetedDlr,
     targets,
 )
-from robustbench_aig.attacks.problem import Problem
 from robustbench_aig.gating import Argmax, Policy, Sampled, gating
 from robustbench_aig.models import ResNet, fused
 from robustbench_aig.randomness import Stream

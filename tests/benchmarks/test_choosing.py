@@ -7,7 +7,7 @@ import torch
 from torch.optim.swa_utils import update_bn
 
 from benchmarks.choosing import settling
-from robustbench_aig.evaluation.static_paths import Search
+from robustbench_aig.evaluation.static_path_search import Search
 from robustbench_aig.gating import gating
 from robustbench_aig.gating.policies import Static
 from tests.evaluation.test_static import network, validation

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_aig.attacks import Apgd, Pgd, View, run_attack
-from robustbench_aig.attacks.problem import margin
+from robustbench_aig.attacks.attack_problem import margin
 from robustbench_aig.checks import ALL, QUICK, run_checks
 from robustbench_aig.checks.binarization import Binarization, features_of, planted, separate
 from robustbench_aig.checks.blackbox import RandomSearch

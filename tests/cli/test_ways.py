@@ -70,10 +70,10 @@ def test_a_way_is_short_and_meets_no_file_twice(of: str, most: int) -> None:
 
 def test_an_epsilon_goes_the_way_that_is_told(seen: tuple[Found, Found]) -> None:
     assert set(seen[0]) - AS_WRITTEN <= set(told("an epsilon"))
-    assert {"evaluation/planning.py", "evaluation/chunk_worker.py", "attacks/guard.py"} <= set(seen[0])
+    assert {"evaluation/planning.py", "evaluation/chunk_worker.py", "attacks/attack_guard.py"} <= set(seen[0])
 
 
 def test_a_batch_goes_the_way_that_is_told(seen: tuple[Found, Found]) -> None:
     of_evaluation = {name for name in seen[1] if name.startswith("evaluation/")}
     assert of_evaluation <= set(told("a batch"))
-    assert {"attacks/guard.py", "attacks/fgsm_and_pgd.py", "attacks/attack_loop.py"} <= set(seen[1])
+    assert {"attacks/attack_guard.py", "attacks/fgsm_and_pgd.py", "attacks/attack_loop.py"} <= set(seen[1])

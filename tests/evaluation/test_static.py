@@ -9,8 +9,8 @@ from torch import nn
 from robustbench_aig.data.images import ImageSet, resident
 from robustbench_aig.errors import InputError
 from robustbench_aig.evaluation import Network, judge
-from robustbench_aig.evaluation import static_paths as room
-from robustbench_aig.evaluation.static_paths import with_patterns
+from robustbench_aig.evaluation import static_path_search as room
+from robustbench_aig.evaluation.static_path_search import with_patterns
 from robustbench_aig.gating import Argmax, Frozen, gating
 from robustbench_aig.models import profile_macs
 from robustbench_aig.records import GateRecord, ModelRecord

@@ -8,12 +8,12 @@ fixed. Which look helps is not known beforehand (that of Dhillon et al.'s prunin
 from collections.abc import Callable
 from typing import Any
 
+from robustbench_aig.attacks.attack_interface import View
 from robustbench_aig.attacks.gradient_modes import surrogate
 from robustbench_aig.attacks.gradient_modes.estimated import Evolution, ScoreFunction
 from robustbench_aig.attacks.gradient_modes.exact_gradient import Exact
 from robustbench_aig.attacks.gradient_modes.gradient_mode import ENOUGH, Estimate, Mode
 from robustbench_aig.attacks.gradient_modes.surrogate import Surrogate
-from robustbench_aig.attacks.protocol import View
 from robustbench_aig.recipes import DeployedMode, GateMode
 
 __all__ = ["ENOUGH", "Estimate", "Mode", "Surrogate", "build_mode", "suited"]

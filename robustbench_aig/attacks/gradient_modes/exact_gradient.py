@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from robustbench_aig.attacks.attack_problem import Pass, Problem, margin
 from robustbench_aig.attacks.gradient_modes.gradient_mode import Estimate, Mode
 from robustbench_aig.attacks.objectives import Objective
-from robustbench_aig.attacks.problem import Pass, Problem, margin
 from robustbench_aig.gating import Every, Independent, Policy, at_once, every_pattern
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes.gradients import ExactMode

@@ -7,8 +7,8 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
+from robustbench_aig.attacks.attack_problem import Problem, deployed_margin
 from robustbench_aig.attacks.objectives import Objective
-from robustbench_aig.attacks.problem import Problem, deployed_margin
 from robustbench_aig.gating import Policy
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import GateMode

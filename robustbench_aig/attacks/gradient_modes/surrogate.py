@@ -9,10 +9,10 @@ from typing import ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from robustbench_aig.attacks.attack_problem import START, Problem, margin
 from robustbench_aig.attacks.gradient_modes import attacker_policies
 from robustbench_aig.attacks.gradient_modes.gradient_mode import ENOUGH, Estimate, Mode
 from robustbench_aig.attacks.objectives import Objective
-from robustbench_aig.attacks.problem import START, Problem, margin
 from robustbench_aig.gating import Execution, Expected, Frozen, Open, Policy, Sampled
 from robustbench_aig.randomness import Stream
 from robustbench_aig.recipes import BpdaMode, DeployedMode, GateMode, LeadedMode, OtherMode, SmoothedMode

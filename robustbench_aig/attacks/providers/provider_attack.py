@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.attacks.protocol import Attack
+from robustbench_aig.attacks.attack_interface import Attack
 from robustbench_aig.errors import InputError, NotFiniteError
 from robustbench_aig.norms import Norm, of_order_one
 from robustbench_aig.recipes.section import Section

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.attacks.protocol import Attack, View
+from robustbench_aig.attacks.attack_interface import Attack, View
 from robustbench_aig.attacks.providers.provider_attack import ProviderAttack
 from robustbench_aig.errors import AttackError, lacks_memory
 from robustbench_aig.gating import Policy, gating

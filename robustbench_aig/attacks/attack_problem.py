@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from robustbench_aig.attacks.protocol import View
+from robustbench_aig.attacks.attack_interface import View
 from robustbench_aig.gating import Execution, Policy, gating
 from robustbench_aig.randomness import Stream
 from robustbench_aig.threat import Threat

@@ -6,6 +6,7 @@ AigrobError
 │   ├── RecipeError   a recipe that does not parse or validate
 │   ├── DataError     a data set that cannot be read
 │   ├── RunError      a run or report directory that is missing, damaged or foreign
+│   │   ├── DamagedError      a file of it isn't what was written
 │   │   └── LostProcessError  one of several processes has ended
 │   └── NetworkError  a network that isn't ours fails on images
 ├── AttackError       an attack crashed, returned NaN or left the ball: its images are errors, never robust (exit 1)
@@ -43,6 +44,18 @@ class DataError(InputError):
 
 class RunError(InputError):
     """A run or report directory that is missing, damaged or foreign."""
+
+
+class DamagedError(RunError):
+    """A file of a report directory isn't what was written, or is missing.
+
+    Attributes:
+        damage: what is wrong with which file, without the way out.
+    """
+
+    def __init__(self, damage: str, way_out: str = "restore it, or run the same attack with --resume") -> None:
+        super().__init__(f"{damage}: {way_out}")
+        self.damage = damage
 
 
 class LostProcessError(RunError):

@@ -86,6 +86,16 @@ def make_own_folder(path: Path) -> None:
         raise InputError(f"{path} is a link, and what it leads to is not ours to change: put a folder in its place")
 
 
+def read_plain(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: the system's; or it is a FIFO or a device, which could be waited for without end, or a folder.
+    """
+    _refuse(path.stat().st_mode)
+    return path.read_bytes()
+
+
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Replace a file by new content, whole or not at all.
 
@@ -141,6 +151,10 @@ def _refuse_special(path: Path) -> None:
         mode = path.lstat().st_mode
     except OSError:  # there is nothing, or writing will say why not
         return
+    _refuse(mode)
+
+
+def _refuse(mode: int) -> None:
     if not stat.S_ISREG(mode):
         what = _SPECIAL.get(stat.S_IFMT(mode), "a device")
         raise FileExistsError(errno.EEXIST, f"it is {what}, not a plain file")

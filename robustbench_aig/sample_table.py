@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from robustbench_aig.errors import DamagedError, first_line
 
 RowStatus = Literal["ok", "error", "skipped"]
 """Of an image: measured; its attack or judgement failed; not attacked, because it was lost before (a cascade)."""
@@ -49,6 +52,17 @@ ROW = pa.schema(
     ]
 )
 
+
+def table_of(evaluation: str) -> str:
+    """The sample table of an evaluation, as a path in its report directory."""
+    return f"samples/{evaluation}.parquet"
+
+
+def images_of(evaluation: str) -> str:
+    """Its kept images, in the same way."""
+    return f"images/{evaluation}.safetensors"
+
+
 NAMES = "names.parquet"
 """The file of a report directory that gives images their files' names; none where they come from no files."""
 
@@ -71,5 +85,30 @@ ROW_DEFAULTS: dict[str, int | list[float] | None] = {
 def parquet(table: pa.Table) -> bytes:
     """A table as a Parquet file, the shortest that every reader opens: zstd alone does better on these columns."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", compression_level=9, use_dictionary=False, write_statistics=False)
+    pq.write_table(
+        table,
+        buffer,
+        compression="zstd",
+        compression_level=9,
+        use_dictionary=False,
+        write_statistics=False,
+        write_page_checksum=True,
+    )
     return buffer.getvalue()
+
+
+def read_parquet(content: bytes, path: Path, **chosen: Any) -> pa.Table:  # noqa: ANN401 - pyarrow's own
+    """The table of a Parquet file whose pages agree with their checksums, where it has them.
+
+    Args:
+        content: of the file.
+        path: where it comes from.
+        chosen: columns, filters or schema, as pyarrow takes them.
+
+    Raises:
+        DamagedError: it is damaged, or no Parquet file.
+    """
+    try:
+        return pq.read_table(pa.BufferReader(content), page_checksum_verification=True, **chosen)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise DamagedError(f"{path}: cannot be read ({first_line(error)})") from None

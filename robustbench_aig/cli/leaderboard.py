@@ -17,10 +17,10 @@ from robustbench_aig.norms import DEFAULT
 from robustbench_aig.reporting.leaderboard import (
     Group,
     Leaderboard,
-    attacks_text,
     board_csv,
     board_markdown,
     board_page,
+    met,
     title,
 )
 from robustbench_aig.reporting.leaderboard import leaderboard as read_leaderboard
@@ -70,9 +70,10 @@ _WRITERS: dict[str, Callable[[Leaderboard], str]] = {
 def leaderboard(directory: Path, by: str | None, form: str, out: Path | None, *, json: bool) -> None:
     """Rank the networks of all reports below DIR by robust accuracy.
 
-    Reads every report.json. Networks are ranked if they were measured on the same images, with one row for each
-    network under each gate policy: from the report in which its robust accuracy is lowest, since each is an upper
-    bound. Networks that cannot be ranked are listed with the reason. --json is short for --format json.
+    Reads every report.json. Networks are ranked with those that met the same attacks on the same images, apart by
+    whether their answers are drawn. A network under a gate policy has one row; each number comes from the report in
+    which it is lowest, since each robust accuracy is an upper bound. Networks that cannot be ranked are listed with the
+    reason. --json is short for --format json.
     """
     if json and form not in {"html", "json"}:
         raise click.UsageError("--json and --format exclude each other")
@@ -112,13 +113,13 @@ def _table(group: Group, named: str) -> Table:
     table.add_column("", justify="right")
     table.add_column("network", overflow="fold")
     table.add_column("gates")
-    for column in ("clean", "worst case over attacks", "attacks"):
+    for column in ("clean", "worst case over attacks", "attacks", "checks"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("report", overflow="fold")
     for entry in group.ranked:
         standing = entry.at(group.by)
         assert standing is not None
         clean = accuracy_text(entry.clean) if entry.clean else ""
-        numbers = (clean, accuracy_text(standing.accuracy), attacks_text(standing))
+        numbers = (clean, accuracy_text(standing.accuracy), met(standing), entry.checks)
         table.add_row(str(entry.rank), escape(entry.model), entry.gate_policy, *numbers, escape(entry.report))
     return table

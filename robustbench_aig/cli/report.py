@@ -16,6 +16,7 @@ from robustbench_aig.files import write_atomic
 from robustbench_aig.records.documents import REPORT, load_report
 from robustbench_aig.reporting import write_report
 from robustbench_aig.reporting.publishing import publish
+from robustbench_aig.reporting.remarks import UNVERIFIED
 from robustbench_aig.reporting.run_page import write_run_page
 from robustbench_aig.reporting.tables import Format, write_tables
 from robustbench_aig.reporting.without_evidence import came_alone, write_lone_page
@@ -97,10 +98,18 @@ def report(
         found, page = write_lone_page(directory)
         show(found, directory, as_json=json, page=page)
     elif directory.is_dir():
-        show(write_report(directory), directory, as_json=json)
+        _show_report(directory, as_json=json)
     else:
         names = [path.name for path, _ in list_runs(runs_root)]
         raise RunError(f"{directory} is no directory, and no run in {runs_root}: {did_you_mean(str(directory), names)}")
+
+
+def _show_report(directory: Path, *, as_json: bool) -> None:
+    """Write a report's files again, and say what is in it."""
+    found = write_report(directory)
+    if found.rows_digest is None:
+        click.echo(f"{directory}: {UNVERIFIED[0].lower()}{UNVERIFIED[1:]}", err=True)
+    show(found, directory, as_json=as_json)
 
 
 def _show_tables(directory: Path, run: Path, table_format: Format, out: Path | None) -> None:

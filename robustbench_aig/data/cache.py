@@ -12,11 +12,12 @@ import io
 import math
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import PIL
@@ -30,7 +31,7 @@ T = TypeVar("T")
 WORTHWHILE = 2000
 """Images of a split from which on it's kept: fewer are decoded in less time than anybody notices."""
 
-_FORMAT = 3
+_FORMAT = 4
 """To be raised when `decode` gives other pixels, or `measure` and `DataSet` other answers, for the same files."""
 
 
@@ -43,16 +44,18 @@ def cache_folder() -> Path:
 
 
 def fingerprint(root: Path, files: Sequence[str]) -> str:
-    """Hexadecimal digest of a folder's place and of its files' paths, sizes in bytes and times of change in ns.
+    """Hexadecimal digest of a folder's place and of each file's path, size, number and times of change in ns.
 
-    The place belongs to it because two folders that were unpacked with one fixed time can differ in nothing else.
+    To read all files would take as long as to decode small ones. The system sets one of the two times whenever a file
+    is written, and lets no program choose it, so other content always means another digest. Copies in another place, of
+    which a file system may tell nothing else apart, have their own.
     """
     sha = hashlib.sha256(os.fsencode(root.resolve()))
     skipped = len(str(root))
     for path in files:
         try:
             found = os.stat(path)  # noqa: PTH116 - making a Path takes longer than asking
-            state = f"\0{found.st_size} {found.st_mtime_ns}\0"
+            state = f"\0{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}\0"
         except OSError:
             state = "\0missing\0"  # whoever reads it will say so
         sha.update(os.fsencode(path[skipped:] + state))
@@ -66,21 +69,35 @@ def path_of(suffix: str, *decisive: object) -> Path:
     return cache_folder() / f"{digest[:32]}{suffix}"
 
 
-def load_pixels(path: Path, shape: tuple[int, ...]) -> Pixels | None:
-    """Map a file of images (N, C, H, W), read-only; None where it's missing or damaged."""
-    header = _header(shape)
+class Kept(NamedTuple):
+    """A file of images, mapped read-only.
+
+    Attributes:
+        pixels: (N, C, H, W).
+        sums: (N,) uint32, the CRC-32 of each image when it was written.
+    """
+
+    pixels: Pixels
+    sums: NDArray[np.uint32]
+
+
+def load_pixels(path: Path, shape: tuple[int, ...]) -> Kept | None:
+    """Map a file of images (N, C, H, W); None where it's missing or was cut off."""
+    header, size = _header(shape), math.prod(shape)
     try:
         with path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
             # The length shows what a full disk or a kill has cut off, without reading all pixels.
-            if stream.read(len(header)) != header or size != len(header) + math.prod(shape):
+            whole = len(header) + size + 4 * shape[0]
+            if stream.read(len(header)) != header or os.fstat(stream.fileno()).st_size != whole:
                 return None
-            return np.memmap(stream, np.uint8, "r", len(header), shape)
+            pixels = np.memmap(stream, np.uint8, "r", len(header), shape)
+            stream.seek(len(header) + size)
+            return Kept(pixels, np.frombuffer(stream.read(), "<u4"))
     except OSError:
         return None
 
 
-def keep_pixels(path: Path, shape: tuple[int, ...], blocks: Iterable[Pixels]) -> Pixels | None:
+def keep_pixels(path: Path, shape: tuple[int, ...], blocks: Iterable[Pixels]) -> Kept | None:
     """Write images (N, C, H, W), given in blocks (B, C, H, W), and map them.
 
     Where another process is writing the same file, wait for it and leave the blocks alone.
@@ -90,8 +107,21 @@ def keep_pixels(path: Path, shape: tuple[int, ...], blocks: Iterable[Pixels]) ->
     """
     with alone(path):
         if load_pixels(path, shape) is None:
-            write(path, chain([_header(shape)], (block.data for block in blocks)))
+            sums: list[int] = []
+            write(path, chain([_header(shape)], _summed(blocks, sums), _as_bytes(sums)))
     return load_pixels(path, shape)
+
+
+def _summed(blocks: Iterable[Pixels], sums: list[int]) -> Iterator[memoryview]:
+    """The blocks' bytes; the CRC-32 of each image is added to `sums` on the way."""
+    for block in blocks:
+        sums.extend(map(zlib.crc32, block))
+        yield block.data
+
+
+def _as_bytes(sums: list[int]) -> Iterator[bytes]:
+    """Asked for when all sums are known."""
+    yield np.array(sums, "<u4").tobytes()
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
@@ -102,13 +132,20 @@ def _header(shape: tuple[int, ...]) -> bytes:
 
 
 def remembered(path: Path, kind: TypeAdapter[T], find: Callable[[], T]) -> T:
-    """What a small file says; found, and written down if that's possible, where it says nothing sensible."""
+    """What a small file says; found, and written down if that's possible, where it says nothing or was changed."""
     with suppress(OSError, ValueError):
-        return kind.validate_json(path.read_bytes())
+        digest, _, content = path.read_bytes().partition(b"\n")
+        if digest == _digest(content):
+            return kind.validate_json(content)
     found = find()
+    content = kind.dump_json(found)
     with suppress(OSError), alone(path):
-        write(path, [kind.dump_json(found)])
+        write(path, [_digest(content), b"\n", content])
     return found
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 @contextmanager

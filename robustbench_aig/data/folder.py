@@ -40,7 +40,7 @@ class Folder(Listed):
             return measure(self.files)
         return cache.remembered(cache.path_of(".json", self._fingerprint), _SIZES, lambda: measure(self.files))
 
-    def mapped(self, shape: Shape, progress: Progress | None, *, make: bool) -> cache.Pixels | None:
+    def mapped(self, shape: Shape, progress: Progress | None, *, make: bool) -> cache.Kept | None:
         """All images (N, C, H, W), mapped from the cache; None where they aren't there and weren't made."""
         if not self._kept:
             return None
@@ -107,7 +107,7 @@ class Undecoded:
         """
         files = self.folder.files
         make = self.keep and 2 * len(self.ids) >= len(files)
-        pixels = self.folder.mapped(self.shape, self.progress, make=make)
-        if pixels is not None:
-            return mapping(pixels, self.ids, self.folder.cached(self.shape))
+        kept = self.folder.mapped(self.shape, self.progress, make=make)
+        if kept is not None:
+            return mapping(kept.pixels, self.ids, self.folder.cached(self.shape), kept.sums)
         return Stored(decode([files[i] for i in self.ids.tolist()], self.shape, self.progress))

@@ -12,12 +12,13 @@ from robustbench_aig.attacks import Attack
 from robustbench_aig.corruptions.cifar_c import CorruptedFiles
 from robustbench_aig.errors import RunError
 from robustbench_aig.evaluation.cascade import lost_before
+from robustbench_aig.evaluation.chunk_files import Effort
 from robustbench_aig.evaluation.chunk_worker import Worker
 from robustbench_aig.evaluation.chunks import Images
 from robustbench_aig.evaluation.judge import Subject
 from robustbench_aig.evaluation.ledger import ChunkDone, Ledger
 from robustbench_aig.evaluation.process_group import Together
-from robustbench_aig.evaluation.store import Effort, Store
+from robustbench_aig.evaluation.store import Store
 from robustbench_aig.precision import float32
 from robustbench_aig.records import EvaluationPlan, Plan
 

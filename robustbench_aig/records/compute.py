@@ -72,4 +72,4 @@ class Cost(Record):
 
     forwards: float
     backwards: float
-    seconds: float
+    seconds: float | None = Field(description="null where it isn't known any more")

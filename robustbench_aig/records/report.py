@@ -40,6 +40,11 @@ class Report(Record):
     asked: Asked | None = Field(None, description="null where no command line asked for it, or an early version wrote")
     rules: Literal[1, 2] = Field(2, description="by which differences are told; 1: verdicts of schema version 1")
     commonest: float | None = Field(None, description="share of images in the largest class: what guessing is right on")
+    rows_digest: str | None = Field(
+        None,
+        description="SHA-256 over the sample tables' digests in manifest.json: equal for equal rows. null where there "
+        "is no manifest, as early versions wrote none: then nothing shows whether a table was changed",
+    )
 
     @property
     def guessing(self) -> list[Evaluation]:

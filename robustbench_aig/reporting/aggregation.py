@@ -92,6 +92,7 @@ def conclude(counted: Counted) -> Report:
         claims=claims(evidence, results, [find_claim(name) for name in claim_names()], guesses),
         asked=plan.asked,
         commonest=share,
+        rows_digest=evidence.rows_digest,
     )
 
 
@@ -126,7 +127,7 @@ def _evaluation(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
         distance=None if planned.role == "clean" else _distance(rows),
         gates=gates(rows, _beside(evidence, planned, clean), model, planned.policy, evidence.plan.data.classes),
         compute=_compute(rows, clean, planned, evidence),
-        cost=_cost(rows, evidence.seconds.get(planned.id, 0.0)),
+        cost=_cost(rows, evidence.seconds.get(planned.id)),
     )
 
 
@@ -191,7 +192,7 @@ def _expected(rows: Rows, of: Bools, model: ModelRecord) -> float | None:
     return float(expected_macs(p, [gate.macs or 0 for gate in model.gates], model.total_macs).mean())
 
 
-def _cost(rows: Rows, seconds: float) -> Cost:
+def _cost(rows: Rows, seconds: float | None) -> Cost:
     """Passes per image that was measured."""
     count = max(int(rows.ok.sum()), 1)
     return Cost(

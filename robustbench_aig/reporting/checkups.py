@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from robustbench_aig.errors import InputError
-from robustbench_aig.files import file_name, make_own_folder, write_atomic
+from robustbench_aig.files import file_name, make_own_folder
 from robustbench_aig.locks import only_writer
+from robustbench_aig.manifest import Manifest
 from robustbench_aig.records import Checkup
 from robustbench_aig.reporting.evidence import CHECKS, load_plan
 from robustbench_aig.reporting.report_files import write_report
@@ -46,5 +47,5 @@ def add_checkup(directory: Path, found: Checkup) -> None:
     with only_writer(directory):
         make_own_folder(directory / CHECKS)
         name = file_name(f"{found.run}.{found.policy}")
-        write_atomic(directory / CHECKS / f"{name}.json", found.model_dump_json(indent=1) + "\n")
+        Manifest.of(directory).write(f"{CHECKS}/{name}.json", found.model_dump_json(indent=1) + "\n")
         write_report(directory)

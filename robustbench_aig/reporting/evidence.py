@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
 from robustbench_aig.errors import RunError, first_line
+from robustbench_aig.manifest import Manifest
 from robustbench_aig.records import Checkup, EvaluationPlan, Latency, ModelRecord, Pace, Plan
-from robustbench_aig.records.documents import read_json, read_plan
+from robustbench_aig.records.documents import parse_json, parse_plan
 from robustbench_aig.reporting.table_columns import Ints, Rows
 from robustbench_aig.reporting.table_reader import SampleTables
-from robustbench_aig.sample_table import NAME, NAMES
+from robustbench_aig.sample_table import NAME, NAMES, images_of, read_parquet
 
 T = TypeVar("T")
 
@@ -41,6 +40,7 @@ class Evidence:
         checks: what `aigrob check --into` has found of its networks.
         names: image -> its file's name; empty where images have none, or an early version wrote.
         alone: whether all of it is what a report says, which came without its evidence.
+        rows_digest: as the manifest has it; None where there is none, so that nothing could be verified.
     """
 
     plan: Plan
@@ -51,6 +51,7 @@ class Evidence:
     checks: list[Checkup] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
     alone: bool = False
+    rows_digest: str | None = None
 
     def model(self, name: str) -> ModelRecord:
         """The model of that name."""
@@ -105,7 +106,7 @@ def load_plan(directory: Path) -> Plan:
     path = directory / "plan.json"
     if not path.is_file():
         raise RunError(f"{directory} is no report directory (it has no plan.json): name one that `attack` wrote")
-    plan = read_plan(path)
+    plan = parse_plan(Manifest.of(directory).read(path.name), path)
     _check_plan(plan, path)
     return plan
 
@@ -116,35 +117,31 @@ def load_evidence(directory: Path) -> Evidence:
     Raises:
         RunError: naming the first damaged file and the way out; who asks for a damaged table gets one, too.
     """
-    plan = load_plan(directory)
-    seconds = _load_times(directory / "times.json", TypeAdapter(dict[str, float]), "seconds")
-    latency = _load_times(directory / "latency.json", TypeAdapter(dict[str, Latency]), "latency")
+    plan, manifest = load_plan(directory), Manifest.of(directory)
     return Evidence(
         plan,
-        SampleTables(directory, plan),
-        seconds,
-        latency,
+        SampleTables(manifest, plan),
+        _load_times(manifest, "times.json", TypeAdapter(dict[str, float]), "seconds"),
+        _load_times(manifest, "latency.json", TypeAdapter(dict[str, Latency]), "latency"),
         load_paces(directory),
-        _load_checks(directory / CHECKS),
-        load_names(directory),
+        _load_checks(manifest),
+        _load_names(manifest),
+        rows_digest=manifest.rows_digest,
     )
 
 
-def load_names(directory: Path) -> dict[int, str]:
+def _load_names(manifest: Manifest) -> dict[int, str]:
     """The names of the images' files, by image; empty where none were kept. RunError where the table is damaged."""
-    path = directory / NAMES
+    path = manifest.directory / NAMES
     if not path.is_file():
         return {}
-    try:
-        table = pq.read_table(path, schema=NAME)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({first_line(error)}): delete it, and images go by position") from None
+    table = read_parquet(manifest.read(NAMES), path, schema=NAME)
     return dict(zip(table["image"].to_pylist(), table["name"].to_pylist(), strict=True))
 
 
 def load_paces(directory: Path) -> dict[str, Pace]:
     """What is known of gated networks beside plain ones, by evaluation; RunError where it's damaged."""
-    return _load_times(directory / "pace.json", TypeAdapter(dict[str, Pace]), "pace")
+    return _load_times(Manifest.of(directory), "pace.json", TypeAdapter(dict[str, Pace]), "pace")
 
 
 def load_images(directory: Path, evaluation_id: str) -> Images | None:
@@ -153,31 +150,33 @@ def load_images(directory: Path, evaluation_id: str) -> Images | None:
     Raises:
         RunError: if the file is damaged.
     """
-    path = directory / "images" / f"{evaluation_id}.safetensors"
+    name = images_of(evaluation_id)
+    path = directory / name
     if not path.is_file():
         return None
     try:
-        tensors = load_file(path)
+        tensors = load(Manifest.of(directory).read(name))
         return Images(tensors["ids"].astype(np.int64), tensors["images"].astype(np.float32))
-    except (SafetensorError, KeyError, OSError) as error:
+    except (SafetensorError, KeyError) as error:
         raise RunError(f"{path}: cannot be read ({first_line(error)}): delete it, or attack again") from None
 
 
-def _load_times(path: Path, adapter: TypeAdapter[dict[str, T]], what: str) -> dict[str, T]:
+def _load_times(manifest: Manifest, name: str, adapter: TypeAdapter[dict[str, T]], what: str) -> dict[str, T]:
+    path = manifest.directory / name
     if not path.is_file():
         return {}
     try:
-        return adapter.validate_python(read_json(path))
+        return adapter.validate_python(parse_json(manifest.read(name), path))
     except ValidationError:
         raise RunError(f"{path}: is not a map from evaluation to {what}: delete it") from None
 
 
-def _load_checks(folder: Path) -> list[Checkup]:
+def _load_checks(manifest: Manifest) -> list[Checkup]:
     """In the order of their names; a checkup that can't be read may not vanish, for it may have failed."""
     found = []
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted((manifest.directory / CHECKS).glob("*.json")):
         try:
-            found.append(Checkup.model_validate(read_json(path)))
+            found.append(Checkup.model_validate(parse_json(manifest.read(f"{CHECKS}/{path.name}"), path)))
         except ValidationError:
             raise RunError(f"{path}: is no checkup of this version: delete it, and check again") from None
     return found

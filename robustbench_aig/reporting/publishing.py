@@ -5,18 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pyarrow.parquet as pq
-
 from robustbench_aig.commands import placeless, with_flag
-from robustbench_aig.errors import InputError, RunError, first_line
-from robustbench_aig.files import UnwritableError, make_folder, unwritable, write_atomic
+from robustbench_aig.errors import InputError, RunError
+from robustbench_aig.files import UnwritableError, make_folder, unwritable
+from robustbench_aig.manifest import Manifest
 from robustbench_aig.records import Checkup, Plan, Report
-from robustbench_aig.records.documents import read_json
+from robustbench_aig.records.documents import parse_json
 from robustbench_aig.reporting.evidence import CHECKS, Evidence, load_evidence
 from robustbench_aig.reporting.report_files import write_report
 from robustbench_aig.reporting.table_columns import with_defaults
 from robustbench_aig.reporting.without_evidence import came_alone
-from robustbench_aig.sample_table import NAMES, parquet
+from robustbench_aig.sample_table import NAMES, parquet, read_parquet, table_of
 
 _AS_THEY_ARE = (NAMES, "times.json", "latency.json", "pace.json")
 
@@ -81,26 +80,23 @@ def _check_finished(evidence: Evidence, directory: Path) -> None:
 def _write(evidence: Evidence, directory: Path, staged: Path) -> None:
     """All but the report itself."""
     make_folder(staged / "samples")
-    write_atomic(staged / "plan.json", _placeless(evidence.plan).model_dump_json(indent=1))
+    theirs = Manifest.of(directory)
+    # Nothing that could not be verified becomes so by being published.
+    ours = Manifest(staged, None) if theirs.files is None else Manifest.begin(staged)
+    ours.write("plan.json", _placeless(evidence.plan).model_dump_json(indent=1))
     for evaluation in evidence.rows:  # each is checked when it's asked for
         _ = evidence.rows[evaluation]
-        table = Path("samples") / f"{evaluation}.parquet"
-        write_atomic(staged / table, parquet(with_defaults(pq.read_table(directory / table))))
+        table = table_of(evaluation)
+        ours.write(table, parquet(with_defaults(read_parquet(theirs.read(table), directory / table))))
     for path in (directory / CHECKS).glob("*.json"):
         make_folder(staged / CHECKS)
-        checkup = Checkup.model_validate(read_json(path))
+        name = f"{CHECKS}/{path.name}"
+        checkup = Checkup.model_validate(parse_json(theirs.read(name), path))
         checkup = checkup.model_copy(update={"command": placeless(checkup.command)})
-        write_atomic(staged / CHECKS / path.name, checkup.model_dump_json(indent=1))
-    for path in map(directory.joinpath, _AS_THEY_ARE):
-        if path.is_file():
-            write_atomic(staged / path.name, _content(path))
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read ({first_line(error)})") from None
+        ours.write(name, checkup.model_dump_json(indent=1))
+    for name in _AS_THEY_ARE:
+        if (directory / name).is_file():
+            ours.write(name, theirs.read(name))
 
 
 def _placeless(plan: Plan) -> Plan:

@@ -1,8 +1,13 @@
-"""What a reader should know about how networks that are not ours were evaluated."""
+"""What a reader should know about networks that are not ours, and about the evidence."""
 
 from __future__ import annotations
 
 from robustbench_aig.records import ModelRecord
+
+UNVERIFIED = (
+    "The sample tables could not be verified, since the report directory has no manifest.json; versions before 0.2 "
+    "wrote none"
+)
 
 
 def remarks(model: ModelRecord) -> list[str]:

@@ -26,7 +26,7 @@ from robustbench_aig.reporting.optional_parts import Contained
 from robustbench_aig.reporting.over_seeds import over_seeds
 from robustbench_aig.reporting.palette import heat_css
 from robustbench_aig.reporting.pictures import channels_shown
-from robustbench_aig.reporting.remarks import remarks
+from robustbench_aig.reporting.remarks import UNVERIFIED, remarks
 from robustbench_aig.reporting.series import (
     Remainder,
     Series,
@@ -242,8 +242,12 @@ class Page:
 
     @property
     def remarks(self) -> list[str]:
-        """What is to be known of the models."""
-        return [remark for model in self.report.models for remark in remarks(model)]
+        """What is to be known of the models and of the evidence."""
+        return [*(remark for model in self.report.models for remark in remarks(model)), *self._unverified]
+
+    @property
+    def _unverified(self) -> list[str]:
+        return [UNVERIFIED] if self.report.rows_digest is None and not self._evidence.alone else []
 
     @property
     def ladder_steps(self) -> list[list[StepRow]]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from robustbench_aig.errors import RunError, first_line
+from robustbench_aig.errors import RunError
+from robustbench_aig.manifest import Manifest
 from robustbench_aig.records import EvaluationPlan, Plan
 from robustbench_aig.reporting.table_columns import Ints, Rows
+from robustbench_aig.sample_table import read_parquet, table_of
 
 KEPT_BYTES = 128 * 2**20
 """Memory for tables that were read; beyond it the one that was asked for longest ago is read again."""
@@ -23,18 +23,16 @@ class SampleTables(Mapping[str, Rows]):
     A table is read and checked when it's asked for.
 
     Args:
-        directory: of the report.
+        manifest: of the report's directory.
         plan: of the report.
 
     Raises:
         RunError: when a table is asked for that is damaged or foreign, with the way out.
     """
 
-    def __init__(self, directory: Path, plan: Plan) -> None:
-        paths = {e.id: directory / "samples" / f"{e.id}.parquet" for e in plan.evaluations}
-        self._plan = plan
-        self._evaluations = {e.id: e for e in plan.evaluations if paths[e.id].is_file()}
-        self._paths = paths
+    def __init__(self, manifest: Manifest, plan: Plan) -> None:
+        self._manifest, self._plan = manifest, plan
+        self._evaluations = {e.id: e for e in plan.evaluations if (manifest.directory / table_of(e.id)).is_file()}
         self._kept: dict[str, Rows] = {}
         self._images: tuple[str, Ints, Ints] | None = None
 
@@ -64,23 +62,19 @@ class SampleTables(Mapping[str, Rows]):
             used -= self._kept.pop(next(iter(self._kept))).nbytes
 
     def _read(self, evaluation: EvaluationPlan) -> Rows:
-        path = self._paths[evaluation.id]
-        rows = _load_rows(path, evaluation, self._plan)
+        rows = _load_rows(self._manifest, evaluation, self._plan)
         first, image, label = self._images = self._images or (evaluation.id, rows.image, rows.label)
         if not (np.array_equal(rows.image, image) and np.array_equal(rows.label, label)):
-            folder = path.parent.parent
-            raise RunError(f"{folder}: {first} and {evaluation.id} hold different images: attack again from scratch")
+            both = f"{first} and {evaluation.id} hold different images"
+            raise RunError(f"{self._manifest.directory}: {both}: attack again from scratch")
         return rows
 
 
-def _load_rows(path: Path, evaluation: EvaluationPlan, plan: Plan) -> Rows:
+def _load_rows(manifest: Manifest, evaluation: EvaluationPlan, plan: Plan) -> Rows:
     model = next(model for model in plan.models if model.name == evaluation.model)
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise RunError(
-            f"{path}: cannot be read ({first_line(error)}): delete it and run the same attack with --resume"
-        ) from None
+    name = table_of(evaluation.id)
+    path, content = manifest.directory / name, manifest.read(name)
+    table = read_parquet(content, path)
     try:
         _check_size(table, plan)
         rows = Rows.of(table, evaluation, len(model.gates), counted=model.macs_unknown is None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from robustbench_aig.files import write_atomic
+from robustbench_aig.manifest import Manifest
 from robustbench_aig.records import EXACT, Draws, EvaluationPlan, Plan, Report
 from robustbench_aig.records.documents import REPORT, load_report
 from robustbench_aig.reporting.evidence import Evidence, load_plan
@@ -23,7 +24,7 @@ def came_alone(path: Path) -> bool:
     if not (path / REPORT).is_file():
         return False
     return not (path / "plan.json").is_file() or (
-        not len(SampleTables(path, load_plan(path))) and bool(load_report(path).evaluations)
+        not len(SampleTables(Manifest.of(path), load_plan(path))) and bool(load_report(path).evaluations)
     )
 
 

@@ -93,8 +93,9 @@ def prepare(
     together = together or Together()
     subjects = _subjects(plan, networks, images, device)
     store = Store(place(plan))
-    _open(store, plan, images, together, resume=resume)
-    return Evaluator(plan, subjects, attacks, images, store, device, wanted.keep, together, files), notes
+    damaged = _open(store, plan, images, together, resume=resume)
+    evaluator = Evaluator(plan, subjects, attacks, images, store, device, wanted.keep, together, files)
+    return evaluator, [*notes, *damaged]
 
 
 def _refuse_inexact(networks: Chosen) -> None:
@@ -132,13 +133,15 @@ def _subjects(plan: Plan, networks: Chosen, images: Images, device: torch.device
     return found
 
 
-def _open(store: Store, plan: Plan, images: Images, together: Together, *, resume: bool) -> None:
-    """Let the leader open the directory, once all processes have seen that it may."""
+def _open(store: Store, plan: Plan, images: Images, together: Together, *, resume: bool) -> list[str]:
+    """Let the leader open the directory, once all processes have seen that it may; what of it was damaged."""
     store.check(plan, resume=resume)
     together.wait()
+    damaged: list[str] = []
     if together.world.leads:
-        store.open(plan, resume=True)
+        damaged = store.open(plan, resume=True)
         store.keep_names(images)
     together.wait()
     if not together.world.leads:
         store.join(plan)
+    return damaged

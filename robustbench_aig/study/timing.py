@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -22,7 +21,7 @@ from robustbench_aig.evaluation.latency import (
     measure_pace,
     sparse_copy,
 )
-from robustbench_aig.files import write_atomic
+from robustbench_aig.manifest import Manifest
 from robustbench_aig.models import fused
 from robustbench_aig.policy_traits import PLAIN, traits
 from robustbench_aig.records import Clocked, Evaluation, Latency, Pace, Report
@@ -93,13 +92,13 @@ def add_latencies(evaluator: Evaluator, counted: Counted, tell: Callable[[str], 
         found = measure_latency(copy, evaluator.subjects[e.model, e.gate_policy], pictures, seed=evaluator.plan.seed)
         if found is not None:
             known[e.id] = found
-            _keep(evaluator.store.directory / "latency.json", known)
+            _keep(evaluator.store.manifest, "latency.json", known)
     return known
 
 
-def _keep(path: Path, known: Mapping[str, Clocked]) -> None:
+def _keep(manifest: Manifest, name: str, known: Mapping[str, Clocked]) -> None:
     content = {name: found.model_dump() for name, found in known.items()}
-    write_atomic(path, json.dumps(content, indent=1, sort_keys=True))
+    manifest.write(name, json.dumps(content, indent=1, sort_keys=True))
 
 
 def clocked(counted: Counted) -> list[Evaluation]:
@@ -153,8 +152,7 @@ def add_paces(evaluator: Evaluator, tell: Callable[[str], object]) -> dict[str, 
     Raises:
         RunError: a file of the report directory is damaged.
     """
-    directory, subjects = evaluator.store.directory, evaluator.subjects
-    known = load_paces(directory)
+    subjects, known = evaluator.subjects, load_paces(evaluator.store.directory)
     told = False
     for race in [race for race in _races(evaluator) if race.evaluation not in known]:
         gated, plain = subjects[race.gated, race.policy], subjects[race.plain, PLAIN]
@@ -168,7 +166,7 @@ def add_paces(evaluator: Evaluator, tell: Callable[[str], object]) -> dict[str, 
         found = measure_pace(*runners, *kept, seed=evaluator.plan.seed)
         if found is not None:
             known[race.evaluation] = found
-            _keep(directory / "pace.json", known)
+            _keep(evaluator.store.manifest, "pace.json", known)
     return known
 
 

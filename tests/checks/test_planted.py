@@ -192,14 +192,8 @@ def lighter(check: Check) -> Check:
     return replace(check, images=min(check.images, 40)) if check.name != "positive-control" else check
 
 
-HONEST = [
-    ("plain", "none"),
-    ("gated-0", "argmax"),
-    ("gated-0", "sampled"),
-    ("gated-1", "sampled"),
-    ("gated-2", "sampled"),
-    ("adversarial", "none"),
-]
+HONEST = [("plain", "none"), ("gated-0", "argmax"), ("gated-0", "sampled"), ("adversarial", "none")]
+SEEDS = [("gated-1", "sampled"), ("gated-2", "sampled")]
 
 
 @pytest.mark.parametrize(("name", "policy"), HONEST)
@@ -215,7 +209,7 @@ def test_an_honest_network_fails_nothing(trained: Trained, name: str, policy: st
 
 @pytest.mark.evidence
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(("name", "policy"), HONEST)
+@pytest.mark.parametrize(("name", "policy"), [*HONEST, *SEEDS])
 def test_an_honest_network_fails_nothing_at_length(trained: Trained, name: str, policy: str) -> None:
     findings = list(run_checks(honest_case(trained, name, policy), ALL))
     assert not {finding.check: finding.evidence for finding in findings if finding.status == "fail"}

@@ -48,7 +48,7 @@ def test_it_has_every_row_and_no_image(published: Path, uninterrupted: Path) -> 
     files = {path.relative_to(published).as_posix() for path in published.rglob("*") if path.is_file()}
     tables = {f"samples/{path.name}" for path in (uninterrupted / "samples").iterdir()}
     clocks = {"times.json", "latency.json", "pace.json"}
-    assert files - tables == {"plan.json", "report.html", "report.json", "report.schema.json"} | clocks
+    assert files - tables == {"manifest.json", "plan.json", "report.html", "report.json", "report.schema.json"} | clocks
     for name in tables:
         before, after = (pq.read_table(folder / name) for folder in (uninterrupted, published))
         assert after.schema.equals(before.schema)

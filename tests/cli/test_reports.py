@@ -85,7 +85,8 @@ def test_compare_refuses_what_cannot_be_compared(where: Path) -> None:
 def test_leaderboard_writes_a_page(where: Path) -> None:
     shown = aigrob_here(where, "leaderboard", "reports")
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert "60 images of digits (test), at ε = 4/255 (L∞)" in shown.stdout
+    text = " ".join(shown.stdout.split())
+    assert "Stochastic networks under 2 attacks, 60 images of digits (test), at ε = 4/255 (L∞)" in text
     assert shown.stdout.endswith("leaderboard: reports/leaderboard.html\n")
     assert 'href="a/report.json"' in (where / "reports" / "leaderboard.html").read_text()
     elsewhere = aigrob_here(where, "leaderboard", "reports", "--by", "linf:8/255", "--out", "site/board.html")
@@ -94,7 +95,11 @@ def test_leaderboard_writes_a_page(where: Path) -> None:
 
 
 def test_leaderboard_in_other_formats(where: Path) -> None:
-    for form, begins in (("csv", "data,split,n"), ("markdown", "**60 images of digits"), ("json", '{"groups":')):
+    for form, begins in (
+        ("csv", "data,split,n"),
+        ("markdown", "**Deterministic networks under 2 attacks, 60 images of digits"),
+        ("json", '{"groups":'),
+    ):
         shown = aigrob_here(where, "leaderboard", "reports", "--format", form)
         assert (shown.returncode, shown.stderr) == (0, "")
         assert shown.stdout.startswith(begins)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from robustbench_aig.data import ImageSet, cache, decoding, load_data
 from robustbench_aig.data.images import Progress, resident
+from robustbench_aig.errors import DataError
 from tests.data.cached import assert_right, forbid_decoding, load, names, straight
 from tests.tiny import write_images
 
@@ -139,6 +140,18 @@ def change_behind_the_size(root: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
 
 
+def change_behind_the_time(root: Path) -> None:
+    """Other pixels in as many bytes, and the time set back, as a careful vandal would."""
+    path, other = root / "train" / "cat" / "3.png", root / "train" / "cat" / "4.png"
+    size = max(path.stat().st_size, other.stat().st_size)
+    path.write_bytes(other.read_bytes().ljust(size, b"\0"))
+    load(root).train.images.sum()
+    before = path.stat()
+    path.write_bytes((root / "train" / "dog" / "1.png").read_bytes().ljust(size, b"\0")[:size])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
 def add(root: Path) -> None:
     Image.new("RGB", (8, 8)).save(root / "train" / "cat" / "new.png")
 
@@ -155,7 +168,7 @@ def swap(root: Path) -> None:
     (root / "aside").rename(two)
 
 
-@pytest.mark.parametrize("edit", [change, change_behind_the_size, add, take_away, swap])
+@pytest.mark.parametrize("edit", [change, change_behind_the_size, change_behind_the_time, add, take_away, swap])
 def test_a_changed_folder_is_noticed(edit: Callable[[Path], None], root: Path, kept: Path) -> None:
     assert_right(root)
     edit(root)
@@ -194,3 +207,27 @@ def test_every_shape_has_its_file(root: Path, kept: Path) -> None:
         train = load_data(str(root), seed=0, image_size=side).train
         assert torch.equal(train.images, straight(root, "train", (3, side, side))[train.ids])
     assert len(names(kept)) == 2
+
+
+@pytest.mark.parametrize("flips", [200, pytest.param(1000, marks=pytest.mark.evidence)])
+def test_a_flipped_bit_is_noticed_or_without_effect(flips: int, root: Path, kept: Path) -> None:
+    """In pixels, checksums, headers, sizes and means alike."""
+    before = load(root)
+    wanted, moments = before.train.images.clone(), (before.mean, before.std)
+    rng, noticed = np.random.default_rng(flips), 0
+    paths = [path for path in sorted(kept.iterdir()) if path.suffix in {".npy", ".json"}]
+    assert len(paths) == 4
+    for number in range(flips):
+        path = paths[number % len(paths)]
+        sound = path.read_bytes()
+        harmed = bytearray(sound)
+        harmed[rng.integers(len(sound))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(harmed)
+        try:
+            data = load(root)
+            assert torch.equal(data.train.images, wanted)
+            assert (data.mean, data.std) == moments
+        except DataError as error:
+            noticed += f"{path} is damaged: delete it" in str(error)
+        path.write_bytes(sound)
+    assert noticed > flips / 10

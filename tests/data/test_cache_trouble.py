@@ -159,7 +159,7 @@ def blocks():
         begun.with_name(f"{begun.name} {number}").touch()
         time.sleep(float(sys.argv[4]))
 
-print(cache["keep_pixels"](path, (100, 3, 4, 4), blocks())[:, 0, 0, 0].tolist() == [i // 10 for i in range(100)])
+print(cache["keep_pixels"](path, (100, 3, 4, 4), blocks()).pixels[:, 0, 0, 0].tolist() == [i // 10 for i in range(100)])
 """
 """Another process, which writes a hundred images in ten blocks; without torch it starts in a moment."""
 
@@ -188,5 +188,5 @@ def test_a_killed_process_is_in_nobody_s_way(tmp_path: Path) -> None:
     wanted = np.arange(4 * 3 * 2 * 2, dtype=np.uint8).reshape(4, 3, 2, 2)
     made = cache.keep_pixels(path, wanted.shape, [wanted[:1], wanted[1:]])
     assert made is not None
-    assert np.array_equal(made, wanted)
+    assert np.array_equal(made.pixels, wanted)
     assert not list(path.parent.glob(".*.partial"))

@@ -1,6 +1,7 @@
 """Sets as positions in a store: nothing is copied that isn't asked for, and streams equal plain indexing."""
 
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,13 +72,18 @@ def test_a_set_larger_than_memory(tmp_path: Path) -> None:
     cache.keep_pixels(path, (1, 1, 1, 1), [np.zeros((1, 1, 1, 1), np.uint8)])
     with path.open("r+b") as stream:
         np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        stream.truncate(stream.tell())
         stream.truncate(stream.tell() + 2**36)
         stream.seek(-(2**20), 2)
         stream.write(b"\7" * 2**20)
-    pixels = cache.load_pixels(path, shape)
-    assert pixels is not None
-    count = len(pixels)
-    images = ImageSet(torch.arange(count), torch.arange(count) % 2, mapping(pixels, torch.arange(count), path))
+        sums = np.full(shape[0], zlib.crc32(bytes(2**20)), "<u4")
+        sums[-1] = zlib.crc32(b"\7" * 2**20)
+        stream.write(sums.tobytes())
+    kept = cache.load_pixels(path, shape)
+    assert kept is not None
+    count = len(kept.pixels)
+    stored = mapping(kept.pixels, torch.arange(count), path, kept.sums)
+    images = ImageSet(torch.arange(count), torch.arange(count) % 2, stored)
     train, validation = cut_validation(images.to(CPU), seed=0)
     for part in (train, validation, train.limit(None, 0)):
         here = part.to(CPU)

@@ -261,7 +261,7 @@ def test_what_has_a_latency_is_not_measured_again(done: Evaluator, asked: list[t
     add_latencies(done, counted(done), told.append)
     assert (asked, told, kept(done)) == ([], [], before)
     lost = min(before)
-    (done.store.directory / "latency.json").write_text(json.dumps({k: v for k, v in before.items() if k != lost}))
+    done.store.manifest.write("latency.json", json.dumps({k: v for k, v in before.items() if k != lost}))
     add_latencies(done, counted(done), told.append)
     assert len(asked) == len(told) == 1
     assert kept(done) == before

@@ -218,7 +218,7 @@ def test_unfinished_evaluations_are_left_out(study: Study, tmp_path: Path) -> No
     found = {(w.gate_policy, w.threat.eps) for w in report.worst_case}
     assert ("argmax", "8/255") not in found
     assert ("argmax", "4/255") in found
-    assert {e.cost.seconds for e in report.evaluations} == {0.0}
+    assert {e.cost.seconds for e in report.evaluations} == {None}
 
 
 def test_without_clean_rows_a_policy_is_left_out(study: Study, tmp_path: Path) -> None:

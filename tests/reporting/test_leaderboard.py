@@ -15,8 +15,10 @@ from markdown_it import MarkdownIt
 from robustbench_aig.defence_names import parse_defence
 from robustbench_aig.errors import InputError
 from robustbench_aig.records import Report
+from robustbench_aig.records.documents import load_report
 from robustbench_aig.reporting import aggregate
 from robustbench_aig.reporting.leaderboard import Leaderboard, board_csv, board_markdown, board_page, leaderboard
+from robustbench_aig.reporting.leaderboard.records import Entry
 from robustbench_aig.threat import Threat
 from tests.reporting.synthetic import Study, cascaded, corrupted, make_study
 
@@ -53,30 +55,131 @@ def other_weights(report: Report) -> dict[str, Any]:
     return {"models": [m.model_copy(update={"weights_digest": f"{i}" * 64}) for i, m in enumerate(report.models)]}
 
 
+def attacked_by(report: Report, *attacks: str) -> dict[str, Any]:
+    """Changes after which the worst cases are over other attacks."""
+    return {"worst_case": [w.model_copy(update={"attacks": list(attacks)}) for w in report.worst_case]}
+
+
 def order(board: Leaderboard, group: int = 0) -> list[tuple[int | None, str, str]]:
     return [(entry.rank, entry.gate_policy, entry.report) for entry in board.groups[group].ranked]
 
 
+def ranked(board: Leaderboard) -> list[Entry]:
+    return [entry for group in board.groups for entry in group.ranked]
+
+
 def test_sorted_by_the_worst_case(report: Report, tmp_path: Path) -> None:
+    """The networks whose answers are drawn by themselves."""
     put(report, tmp_path / "one")
-    (group,) = leaderboard(tmp_path, Threat.parse("8/255")).groups
+    groups = leaderboard(tmp_path, Threat.parse("8/255")).groups
     values = {w.gate_policy: w.accuracy.value for w in report.worst_case if w.threat.eps == "8/255"}
-    assert [entry.gate_policy for entry in group.ranked] == sorted(values, key=lambda policy: -values[policy])
-    assert [entry.rank for entry in group.ranked] == [1, 2, 3]
-    for entry in group.ranked:
-        standing = entry.at(group.by)
-        assert standing
-        assert standing.accuracy.value == values[entry.gate_policy]
-        assert (standing.attacks, standing.cascade) == (2, False)
-    assert not group.unranked
+    assert [group.stochastic for group in groups] == [False, True]
+    assert {entry.gate_policy for entry in groups[1].ranked} == {"sampled"}
+    for group in groups:
+        policies = [entry.gate_policy for entry in group.ranked]
+        assert policies == sorted(policies, key=lambda policy: -values[policy])
+        assert [entry.rank for entry in group.ranked] == [*range(1, len(policies) + 1)]
+        assert not group.unranked
+        for entry in group.ranked:
+            standing = entry.at(group.by)
+            assert standing
+            assert standing.accuracy.value == values[entry.gate_policy]
+            assert (sorted(standing.attacks), standing.cascade) == (group.attacks, False)
+
+
+def test_networks_under_other_attacks_are_never_ranked_together(report: Report, tmp_path: Path) -> None:
+    """Whoever is attacked by more is not below whoever is attacked by fewer; but the lower bound is named."""
+    names = sorted(f"attack {i}" for i in range(11))
+    put(report, tmp_path / "six", **attacked_by(report, *names[:6]))
+    low = report.model_copy(update=keeping(report, 0.01, policy="none"))
+    put(low, tmp_path / "eleven", **attacked_by(low, *names))
+    put(low, tmp_path / "others", **attacked_by(low, *names), **other_weights(report))
+    groups = [group for group in leaderboard(tmp_path).groups if not group.stochastic]
+    assert [(len(group.attacks), len(group.ranked)) for group in groups] == [(11, 4), (6, 2)]
+    for group in groups:
+        assert all(standing.attacks == group.attacks for entry in group.ranked for standing in entry.standings)
+    (plain,) = [entry for entry in groups[1].ranked if entry.gate_policy == "none"]
+    assert plain.lower
+    assert (plain.lower.accuracy.value, plain.lower.report) == (0.01, "eleven/report.json")
+    assert all(entry.lower is None for entry in groups[0].ranked)
+    page = board_page(leaderboard(tmp_path))
+    assert "Deterministic networks under 11 attacks" in page
+    assert "under another list of attacks, of which 11 apply to it, in eleven." in page
+
+
+def test_attacks_on_gates_do_not_part_a_gated_network_from_its_twin(report: Report, tmp_path: Path) -> None:
+    """A report of the plain network alone joins one in which it met the same, whatever the gated one met there."""
+    worst = [
+        w.model_copy(update={"attacks": ["fgsm", "pgd", *(["gates"] if w.gate_policy != "none" else [])]})
+        for w in report.worst_case
+    ]
+    put(report, tmp_path / "both", worst_case=worst)
+    plain = [w for w in worst if w.gate_policy == "none"]
+    put(report, tmp_path / "plain", worst_case=plain, **other_weights(report))
+    (group, _, left) = leaderboard(tmp_path).groups
+    assert {entry.report for entry in group.ranked if entry.gate_policy == "none"} == {
+        "both/report.json",
+        "plain/report.json",
+    }
+    assert {entry.gate_policy for entry in group.ranked} == {"none", "argmax"}
+    assert len(left.unranked) == 2
+
+
+def test_each_number_comes_from_the_report_in_which_it_is_lowest(report: Report, tmp_path: Path) -> None:
+    small, large = (Threat.parse(eps) for eps in ("4/255", "8/255"))
+    for name, threat in (("a", small), ("b", large)):
+        worst = [
+            w.model_copy(
+                update={"accuracy": w.accuracy.model_copy(update={"value": 0.01 if w.threat == threat else 0.9})}
+            )
+            for w in report.worst_case
+        ]
+        put(report, tmp_path / name, worst_case=worst)
+    for entry in ranked(leaderboard(tmp_path)):
+        for threat, source in ((small, "a"), (large, "b")):
+            standing = entry.at(threat)
+            assert standing
+            assert (standing.accuracy.value, standing.report) == (0.01, f"{source}/report.json")
+
+
+def test_clean_compute_is_that_of_all_clean_images(study: Study, tmp_path: Path) -> None:
+    """In a cascade attacks run on what is left, and those images may cost more."""
+    put(aggregate(cascaded(study).write(tmp_path / "evidence", images=False)), tmp_path / "reports" / "one")
+    report = load_report(tmp_path / "reports" / "one")
+    clean = {
+        (e.model, e.gate_policy): e.compute.clean_macs for e in report.evaluations if e.role == "clean" and e.compute
+    }
+    found = ranked(leaderboard(tmp_path / "reports"))
+    assert {(entry.model, entry.gate_policy): entry.clean_macs for entry in found} == clean
+    left = {e.compute.clean_macs for e in report.evaluations if e.skipped and e.compute and e.gate_policy == "argmax"}
+    assert left - {clean["aig-digits", "argmax"]}, "or it would make no difference"
+
+
+def test_the_reference_studies_compare_like_with_like() -> None:
+    """Reports of four lists of attacks, on the released networks."""
+    reference = Path(__file__).parents[2] / "reports" / "reference"
+    board = leaderboard(reference)
+    for group in board.groups:
+        met = {
+            (entry.family, entry.gate_policy, frozenset(at.attacks)) for entry in group.ranked for at in entry.standings
+        }
+        assert len({kind[:2] for kind in met}) == len(met), "networks of one kind met the same attacks"
+        assert {entry.gate_policy == "sampled" for entry in group.ranked} in ({group.stochastic}, set())
+    report = load_report(reference / "depth20-claims")
+    verdicts = {c.gate_policy: c.ruled for c in report.claims if c.id == "more-robust"}
+    checked = {(checkup.run, checkup.policy) for checkup in report.checks}
+    of_claims = [entry for entry in ranked(board) if entry.report.startswith("depth20-claims/")]
+    assert {entry.claim for entry in of_claims} == {*verdicts.values(), None}
+    assert {(e.model, e.gate_policy) for e in of_claims if e.checks == "none failed"} == checked
 
 
 def test_threats_are_equal_however_they_are_spelled(report: Report, tmp_path: Path) -> None:
     put(report, tmp_path / "one")
     text = report.model_dump_json().replace('"eps":"8/255"', '"eps":"16/510"')
     put(Report.model_validate_json(text), tmp_path / "two", **other_weights(report))
-    (group,) = leaderboard(tmp_path, Threat.parse("24/765")).groups
-    assert len(group.ranked) == 6
+    board = leaderboard(tmp_path, Threat.parse("24/765"))
+    group = board.groups[0]
+    assert len(ranked(board)) == 6
     assert [threat.value for threat in group.threats] == [4 / 255, 8 / 255]
 
 
@@ -84,9 +187,9 @@ def test_a_network_has_one_row_from_the_report_in_which_it_keeps_least(report: R
     for name, value in (("a", 0.5), ("b", 0.2), ("c", 0.4)):
         put(report, tmp_path / name, **keeping(report, value))
     board = leaderboard(tmp_path)
-    (entry,) = [entry for entry in board.groups[0].ranked if entry.gate_policy == "argmax"]
+    (entry,) = [entry for entry in ranked(board) if entry.gate_policy == "argmax"]
     assert (entry.report, entry.also) == ("b/report.json", ["c/report.json", "a/report.json"])
-    assert len(board.groups[0].ranked) == 3
+    assert len(ranked(board)) == 3
 
 
 def test_a_defence_or_other_weights_make_another_network(report: Report, tmp_path: Path) -> None:
@@ -97,7 +200,7 @@ def test_a_defence_or_other_weights_make_another_network(report: Report, tmp_pat
         tmp_path / "three",
         models=[m.model_copy(update={"defence": parse_defence("jpeg:75")}) for m in report.models],
     )
-    assert len(leaderboard(tmp_path).groups[0].ranked) == 9
+    assert len(ranked(leaderboard(tmp_path))) == 9
 
 
 def test_equal_accuracies_share_a_rank(report: Report, tmp_path: Path) -> None:
@@ -115,15 +218,14 @@ def test_other_images_are_never_mixed(report: Report, tmp_path: Path) -> None:
     put(report, tmp_path / "d", **other_images(report, name="cifar10"))
     board = leaderboard(tmp_path)
     assert [(g.name, g.n, len(g.ranked)) for g in board.groups] == [
-        ("cifar10", 60, 3),
-        ("digits", 40, 3),
-        ("digits", 60, 3),
-        ("digits", 60, 3),
+        (*images, networks)
+        for images in (("cifar10", 60), ("digits", 40), ("digits", 60), ("digits", 60))
+        for networks in (2, 1)
     ]
     page = board_page(board)
     headings = re.findall(r'<h2 id="title-[^>]*>(.*)</h2>', page)
-    assert len(set(headings)) == len(headings) == 4
-    assert "40 images of digits (test)" in headings
+    assert len(set(headings)) == len(headings) == 8
+    assert "Stochastic networks under 2 attacks, 40 images of digits (test)" in headings
 
 
 def test_default_threat_is_that_which_most_reports_have(report: Report, tmp_path: Path) -> None:
@@ -135,8 +237,8 @@ def test_default_threat_is_that_which_most_reports_have(report: Report, tmp_path
     assert first
     assert first.eps == "4/255"
     assert board.groups[0].by == large[0].threat
-    (group,) = leaderboard(tmp_path, Threat.parse("4/255")).groups
-    assert [entry.reason for entry in group.unranked] == ["no worst case at ε = 4/255 (L∞)"] * 3
+    left = leaderboard(tmp_path, Threat.parse("4/255")).groups[-1]
+    assert [entry.reason for entry in left.unranked] == ["no worst case at ε = 4/255 (L∞)"] * 3
     with pytest.raises(InputError, match=r"--by linf:1/255: no report .* known: linf:4/255, linf:8/255"):
         leaderboard(tmp_path, Threat.parse("1/255"))
     with pytest.raises(InputError, match="--by l2:4/255"):
@@ -180,7 +282,7 @@ def test_a_report_of_corruptions_alone_is_not_ranked(study: Study, tmp_path: Pat
 def test_cascades_are_marked(study: Study, tmp_path: Path) -> None:
     put(aggregate(cascaded(study).write(tmp_path / "evidence", images=False)), tmp_path / "reports" / "one")
     board = leaderboard(tmp_path / "reports")
-    assert all(standing.cascade for entry in board.groups[0].ranked for standing in entry.standings)
+    assert all(standing.cascade for entry in ranked(board) for standing in entry.standings)
     assert board_page(board).count("(cascade)") == 3
     assert board_markdown(board).count("(cascade)") == 3
 
@@ -203,7 +305,7 @@ def test_csv_has_every_accuracy(report: Report, tmp_path: Path) -> None:
     }
     assert kept == expected
     assert {line["weights_digest"] for line in lines} == {m.weights_digest for m in report.models}
-    assert len(lines) == 3 * (1 + 2 * 3)
+    assert len(lines) == 3 * (2 + 2 * 2)
 
 
 def test_markdown_and_page_show_every_worst_case_and_lead_to_the_report(report: Report, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_what_is_kept_decides_on_the_claim(done: Evaluator) -> None:
     verdicts = []
     for low, high in ((0.7, 0.9), (0.9, 1.1), (1.1, 1.2)):
         changed = {name: {**pace, "low": low, "ratio": low, "high": high} for name, pace in found.items()}
-        (done.store.directory / "pace.json").write_text(json.dumps(changed))
+        done.store.manifest.write("pace.json", json.dumps(changed))
         claims = [c for c in aggregate(done.store.directory).claims if c.id == "saves-time"]
         assert [c.gate_policy for c in claims] == ["sampled", "argmax"]
         verdicts += [claims[0].verdict]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import PurePosixPath
+from string import ascii_uppercase
 from urllib.parse import quote
 
 from robustbench_aig.reporting.leaderboard.records import Entry, Group, Leaderboard, Standing
 from robustbench_aig.reporting.tables.markdown import to_markdown
 from robustbench_aig.reporting.tables.table import MISSING, Cell, Link, Table, accuracy_value
 from robustbench_aig.reporting.templating import template
-from robustbench_aig.reporting.words import macs, threat_text
+from robustbench_aig.reporting.words import accuracy_text, macs, threat_text
 
 COLUMNS = (
-    *("data", "split", "n", "data_digest", "rank", "reason", "model", "policy", "defence", "weights_digest", "report"),
-    *("created", "threat", "attacks", "cascade", "quantity", "value", "low", "high"),
+    *("data", "split", "n", "data_digest", "stochastic", "compared_by", "rank", "reason", "model", "policy", "defence"),
+    *("weights_digest", "checks", "claim", "created", "threat", "attacks", "cascade", "report"),
+    *("quantity", "value", "low", "high"),
 )
 UPPER_BOUND = (
     "The worst case over attacks (per-image union) is an upper bound, which more attacks may lower. Networks whose "
@@ -31,6 +33,8 @@ def board_page(board: Leaderboard) -> str:
         ranked=[group for group in board.groups if group.ranked],
         unranked=[entry for group in board.groups for entry in group.unranked],
         title=lambda group: title(group, board),
+        met=met,
+        lower=_lower,
         report_name=report_name,
         upper_bound=UPPER_BOUND,
     )
@@ -52,22 +56,45 @@ def board_markdown(board: Leaderboard) -> str:
 
 def _ranked(group: Group, board: Leaderboard) -> Table:
     head = ("", "model", "gates", "clean", *map(threat_text, group.threats), "MACs clean", "MACs attacked", "attacks")
+    head = (*head, "checks", "more robust?")
     by = f"worst case over attacks at {threat_text(group.by)}" if group.by else ""
+    lower = [_lower(entry) for entry in group.ranked if entry.lower]
     return Table(
         name="leaderboard",
         caption=f"{title(group, board)}: accuracy in % with 95 % intervals, by the {by}",
         head=(*head, "date", "report"),
         rows=tuple(_row(entry, group) for entry in group.ranked),
         texts=3,
-        notes=(UPPER_BOUND,),
+        notes=(*lower, UPPER_BOUND),
+    )
+
+
+def _lower(entry: Entry) -> str:
+    assert entry.lower is not None
+    where = PurePosixPath(entry.lower.report).parent.name
+    return (
+        f"{entry.model} ({entry.gate_policy}) has {accuracy_text(entry.lower.accuracy)} under another list of attacks, "
+        f"of which {met(entry.lower)} apply to it, in {where}."
     )
 
 
 def title(group: Group, board: Leaderboard) -> str:
-    """Which images: `1000 images of cifar10 (test)`; with their digest where others of the board are called so, too."""
+    """Which networks on which images: `Deterministic networks under 7 attacks, 1000 images of cifar10 (test)`.
+
+    With the images' digest where others of the board are called so, too, and a letter where other attacks are as many.
+    """
     name = f"{group.n} images of {group.name} ({group.split})"
-    alike = [g for g in board.groups if (g.n, g.name, g.split) == (group.n, group.name, group.split)]
-    return f"{name}, {group.digest[:8]}" if len(alike) > 1 else name
+    ranked = [g for g in board.groups if g.ranked]
+    images = {g.digest for g in ranked if (g.n, g.name, g.split) == (group.n, group.name, group.split)}
+    name = f"{name}, {group.digest[:8]}" if len(images) > 1 else name
+    kind = "Stochastic" if group.stochastic else "Deterministic"
+    alike = [g for g in ranked if _named(g) == _named(group)]
+    which = f" ({ascii_uppercase[alike.index(group) % 26]})" if len(alike) > 1 else ""
+    return f"{kind} networks under {len(group.attacks)} attacks{which}, {name}"
+
+
+def _named(group: Group) -> tuple[object, ...]:
+    return group.name, group.split, group.n, group.digest, group.stochastic, len(group.attacks)
 
 
 def _row(entry: Entry, group: Group) -> tuple[Cell, ...]:
@@ -77,13 +104,14 @@ def _row(entry: Entry, group: Group) -> tuple[Cell, ...]:
     clean = accuracy_value((*of, "none", "clean"), entry.clean, "ok") if entry.clean else MISSING
     found = [entry.at(threat) for threat in group.threats]
     kept = [accuracy_value((*of, str(at.threat), "union"), at.accuracy, "ok") if at else MISSING for at in found]
-    numbers = [_macs(standing.clean_macs), _macs(standing.adversarial_macs), attacks_text(standing)]
-    return (str(entry.rank), *of, clean, *kept, *numbers, entry.created[:10], _link(entry))
+    numbers = [_macs(entry.clean_macs), _macs(standing.adversarial_macs), met(standing)]
+    said = (entry.checks, entry.claim or MISSING)
+    return (str(entry.rank), *of, clean, *kept, *numbers, *said, entry.created[:10], _link(entry))
 
 
-def attacks_text(standing: Standing) -> str:
-    """How many attacks, and whether they were a cascade."""
-    return f"{standing.attacks} ({CASCADE})" if standing.cascade else str(standing.attacks)
+def met(standing: Standing) -> str:
+    """How many attacks applied to a network, and whether they were a cascade."""
+    return f"{len(standing.attacks)} ({CASCADE})" if standing.cascade else str(len(standing.attacks))
 
 
 def _macs(value: float | None) -> str:
@@ -111,14 +139,16 @@ def board_csv(board: Leaderboard) -> str:
 
 
 def _lines(group: Group, entry: Entry) -> list[tuple[object, ...]]:
-    data = (group.name, group.split, group.n, group.digest, entry.rank, entry.reason)
-    of = (*data, entry.model, entry.gate_policy, entry.defence, entry.weights_digest, entry.report, entry.created)
+    data = (group.name, group.split, group.n, group.digest, entry.stochastic, len(group.attacks))
+    network = (entry.rank, entry.reason, entry.model, entry.gate_policy, entry.defence, entry.weights_digest)
+    of = (*data, *network, entry.checks, entry.claim, entry.created)
+    unattacked = (*of, "none", None, None, entry.report)
     lines: list[tuple[object, ...]] = []
     if entry.clean:
-        lines.append((*of, "none", None, None, "accuracy", entry.clean.value, entry.clean.low, entry.clean.high))
+        lines.append((*unattacked, "accuracy", entry.clean.value, entry.clean.low, entry.clean.high))
+        lines.append((*unattacked, "clean_macs", entry.clean_macs, None, None))
     for one in entry.standings:
-        under = (*of, one.threat, one.attacks, one.cascade)
+        under = (*of, one.threat, len(one.attacks), one.cascade, one.report)
         lines.append((*under, "accuracy", one.accuracy.value, one.accuracy.low, one.accuracy.high))
-        lines.append((*under, "clean_macs", one.clean_macs, None, None))
         lines.append((*under, "adversarial_macs", one.adversarial_macs, None, None))
     return lines

@@ -15,14 +15,16 @@ class Standing(Record):
 
     threat: RecordedThreat
     accuracy: Accuracy
-    attacks: int = Field(description="in the union")
+    attacks: list[str] = Field(description="in the union")
     cascade: bool = Field(description="whether some of them skipped images that were lost before")
-    clean_macs: float | None = Field(description="executed per image, over those that the strongest attack was run on")
-    adversarial_macs: float | None = Field(description="the same under that attack")
+    adversarial_macs: float | None = Field(
+        description="executed per image under the strongest attack; null where that skipped images"
+    )
+    report: str = Field(description="path of the report.json that it comes from")
 
 
 class Entry(Record):
-    """A network under a gate policy, as one report has it."""
+    """A network under a gate policy: each number from the report in which its robust accuracy is lowest."""
 
     rank: int | None = Field(None, description="null where it is not ranked; equal accuracies share one")
     reason: str | None = Field(None, description="why it is not ranked")
@@ -32,13 +34,21 @@ class Entry(Record):
     gate_policy: str
     defence: JpegDefence | None
     weights_digest: str
+    stochastic: bool = Field(description="whether its answer to an image is drawn")
     clean: Accuracy | None
+    clean_macs: float | None = Field(description="executed per clean image")
+    checks: str = Field(description="what `aigrob check` said of it")
+    claim: str | None = Field(description="verdict on whether it is more robust; null where that was not asked")
     standings: list[Standing]
     created: str
-    report: str = Field(description="path of its report.json")
+    report: str = Field(description="path of the report.json by which it is ranked")
     page: str = Field(description="path of what shows it: report.html where there is one")
     also: list[str] = Field(
         default_factory=list, description="other reports of the same, in which it has a higher robust accuracy"
+    )
+
+    lower: Standing | None = Field(
+        None, description="its lowest robust accuracy under other attacks at the threat that ranks, where that is lower"
     )
 
     def at(self, threat: Threat | None) -> Standing | None:
@@ -47,12 +57,14 @@ class Entry(Record):
 
 
 class Group(Record):
-    """Entries that were measured on the same images."""
+    """Networks that can be compared: on the same images, by the same attacks, all deterministic or all stochastic."""
 
     name: str
     split: str
     n: int
     digest: str = Field(description="over images and labels")
+    stochastic: bool
+    attacks: list[str] = Field(description="those of them that apply to a network attacked it")
     by: RecordedThreat | None = Field(description="what they are sorted by; null where nothing is ranked")
     threats: list[RecordedThreat]
     ranked: list[Entry]

@@ -1,0 +1,143 @@
+"""The files of one finished chunk, which lie in `parts/` until the last chunk of its evaluation is there."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from robustbench_aig.errors import DamagedError
+from robustbench_aig.files import unwritable, write_atomic
+from robustbench_aig.records.documents import read_file
+from robustbench_aig.sample_table import parquet, read_parquet
+
+PARTS = "parts"
+_NAME = re.compile(r"(.+)\.(\d{5,9})\.parquet")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a chunk cost and how it went; kept apart from its rows, which must not depend on it.
+
+    Attributes:
+        seconds: that its process worked on it.
+        short: images that fit into memory at once, where not all of them did; else None.
+        reason: why images of it ended as errors; None where none did.
+        rows: SHA-256 of its rows' file; None where an early version wrote it.
+        images: the same of its images.
+    """
+
+    seconds: float
+    short: int | None
+    reason: str | None
+    rows: str | None = None
+    images: str | None = None
+
+
+_EFFORT = TypeAdapter(Effort)
+
+
+@dataclass(frozen=True)
+class ChunkFiles:
+    """Rows, attacked images and effort of one chunk.
+
+    Attributes:
+        directory: of the report.
+        evaluation: its id.
+        chunk: its number.
+    """
+
+    directory: Path
+    evaluation: str
+    chunk: int
+
+    @classmethod
+    def all_in(cls, directory: Path) -> list[ChunkFiles]:
+        """Those that are finished, whichever process wrote them."""
+        found = (_NAME.fullmatch(path.name) for path in (directory / PARTS).glob("*.parquet"))
+        return [cls(directory, name[1], int(name[2])) for name in found if name]
+
+    def exist(self) -> bool:
+        """Whether the chunk is finished."""
+        return self._rows.exists()
+
+    def write(self, rows: pa.Table, kept: dict[str, Tensor], effort: Effort) -> None:
+        """Keep a finished chunk: its rows last, since they say that it is finished.
+
+        Args:
+            rows: of the sample table.
+            kept: "ids" (n,) and "images" (n, C, H, W), on the CPU; n may be 0.
+            effort: what it cost, without digests.
+        """
+        table, pictures = parquet(rows), save(kept)
+        effort = replace(effort, rows=_digest(table), images=_digest(pictures))
+        write_atomic(self._images, pictures)
+        write_atomic(self._effort, _EFFORT.dump_json(effort))
+        write_atomic(self._rows, table)
+
+    def effort(self) -> Effort:
+        """What it cost; DamagedError where that is damaged."""
+        try:
+            return _EFFORT.validate_json(read_file(self._effort))
+        except ValidationError:
+            raise DamagedError(f"{self._effort} is damaged") from None
+
+    def rows(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Its rows, or some of their columns; DamagedError where they are damaged."""
+        content = self._verified(self._rows, self.effort().rows)
+        return read_parquet(content, self._rows, columns=columns and list(columns))
+
+    def images(self) -> dict[str, Tensor]:
+        """Its kept images, as they were given to `write`; DamagedError where they are damaged."""
+        content = self._verified(self._images, self.effort().images)
+        try:
+            tensors: dict[str, Tensor] = load(content)
+        except SafetensorError as error:
+            raise DamagedError(f"{self._images}: cannot be read ({error})") from None
+        if tensors.keys() != {"ids", "images"}:
+            raise DamagedError(f"{self._images} is damaged")
+        return tensors
+
+    def check(self, images: int) -> None:
+        """DamagedError where anything of it is damaged or missing, or where it has not the rows of so many images."""
+        if self.rows().num_rows != images:
+            raise DamagedError(f"{self._rows} has not the rows of {images} images")
+        self.images()
+
+    def remove(self) -> None:
+        """Delete what is there of it; InputError where that fails, or something else stands there."""
+        for path in (self._rows, self._effort, self._images):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise unwritable(path, error) from None
+
+    def _verified(self, path: Path, digest: str | None) -> bytes:
+        content = read_file(path)
+        if digest is not None and _digest(content) != digest:
+            raise DamagedError(f"{path} is not what was written there")
+        return content
+
+    @property
+    def _rows(self) -> Path:
+        return self.directory / PARTS / f"{self.evaluation}.{self.chunk:05d}.parquet"
+
+    @property
+    def _effort(self) -> Path:
+        return self._rows.with_suffix(".json")
+
+    @property
+    def _images(self) -> Path:
+        return self._rows.with_suffix(".safetensors")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

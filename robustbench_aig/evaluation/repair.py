@@ -1,0 +1,104 @@
+"""Damage in a report directory that is gone on with: what cannot be believed is removed, so that it's done again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from robustbench_aig.errors import DamagedError
+from robustbench_aig.evaluation.chunk_files import ChunkFiles
+from robustbench_aig.files import unwritable
+from robustbench_aig.manifest import Manifest
+from robustbench_aig.records import Plan
+from robustbench_aig.records.documents import parse_json
+from robustbench_aig.sample_table import images_of, read_parquet, table_of
+
+_CLOCKS = {
+    "times.json": "what the finished evaluations took is not known any more",
+    "latency.json": "latency is measured again",
+    "pace.json": "pace is measured again",
+}
+
+
+def repair(manifest: Manifest, plan: Plan) -> list[str]:
+    """Remove what is damaged. The directory must be this process's.
+
+    Returns:
+        A sentence for everything that was removed, which names its cause.
+
+    Raises:
+        RunError: a file cannot be read.
+        InputError: one cannot be removed, or what stands in its place is none.
+    """
+    return [*_tables(manifest, plan), *_clocks(manifest), *_chunks(manifest, plan)]
+
+
+def _tables(manifest: Manifest, plan: Plan) -> Iterator[str]:
+    for evaluation in plan.evaluations:
+        table, images = table_of(evaluation.id), images_of(evaluation.id)
+        if (damage := _damage(manifest, table, partial(_check_rows, plan))) is not None:
+            _remove(manifest, table)
+            yield f"{damage}: its images are attacked again"
+        elif (damage := _damage(manifest, images, lambda *_: None)) is not None:
+            _remove(manifest, images)
+            yield f"{damage}: its pictures are lost, its numbers are not"
+
+
+def _clocks(manifest: Manifest) -> Iterator[str]:
+    for name, consequence in _CLOCKS.items():
+        if (damage := _damage(manifest, name, _check_map)) is not None:
+            _remove(manifest, name)
+            yield f"{damage}: {consequence}"
+
+
+def _damage(manifest: Manifest, name: str, check: Callable[[bytes, Path], None]) -> str | None:
+    """What is wrong with a file; None where nothing is, or there is none. RunError where it cannot be read."""
+    path = manifest.directory / name
+    if not path.exists():
+        return None
+    try:
+        check(manifest.read(name), path)
+    except DamagedError as error:
+        return error.damage
+    return None
+
+
+def _check_rows(plan: Plan, content: bytes, path: Path) -> None:
+    rows = read_parquet(content, path).num_rows
+    if rows != plan.data.n:
+        raise DamagedError(f"{path} has {rows} rows for {plan.data.n} images")
+
+
+def _check_map(content: bytes, path: Path) -> None:
+    """What is in it is checked by who reads it."""
+    if not isinstance(parse_json(content, path), dict):
+        raise DamagedError(f"{path} is no map from evaluations to what was measured of them")
+
+
+def _chunks(manifest: Manifest, plan: Plan) -> Iterator[str]:
+    evaluations = {e.id for e in plan.evaluations}
+    for files in sorted(ChunkFiles.all_in(manifest.directory), key=lambda files: (files.evaluation, files.chunk)):
+        if files.evaluation not in evaluations:
+            continue
+        if (manifest.directory / table_of(files.evaluation)).exists():  # a kill came between the table and this
+            files.remove()
+            continue
+        try:
+            files.check(_size(plan, files.chunk))
+        except DamagedError as error:
+            files.remove()
+            yield f"{error.damage}: chunk {files.chunk} of {files.evaluation} is done again"
+
+
+def _size(plan: Plan, chunk: int) -> int:
+    """Images of a chunk; 0 past the last one."""
+    return max(0, min(plan.chunk, plan.data.n - chunk * plan.chunk))
+
+
+def _remove(manifest: Manifest, name: str) -> None:
+    path = manifest.directory / name
+    try:
+        path.unlink()
+    except OSError as error:
+        raise unwritable(path, error) from None

@@ -86,6 +86,14 @@ def make_own_folder(path: Path) -> None:
         raise InputError(f"{path} is a link, and what it leads to is not ours to change: put a folder in its place")
 
 
+def there(path: Path) -> bool:
+    """Whether a file or folder is there; a name that no file system could take names nothing."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def read_plain(path: Path) -> bytes:
     """The content of a file.
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from robustbench_aig.commands import with_flag
 from robustbench_aig.errors import RunError, did_you_mean
-from robustbench_aig.files import data_folder, unwritable, write_atomic
+from robustbench_aig.files import data_folder, read_plain, there, unwritable, write_atomic
 from robustbench_aig.norms import Norm
 from robustbench_aig.recipes import Family, ModelRecipe
 from robustbench_aig.threat import Shape
@@ -178,9 +178,11 @@ def read_history(directory: Path) -> list[EpochRecord]:
     """All epochs of a run; RunError where the file is missing or damaged."""
     path = directory / HISTORY
     try:
-        return [EpochRecord.model_validate_json(line) for line in path.read_bytes().splitlines()]
-    except (OSError, ValidationError):
-        raise RunError(f"{path} is missing or damaged: train it again, with --overwrite") from None
+        return [EpochRecord.model_validate_json(line) for line in read_plain(path).splitlines()]
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror or error})") from None
+    except ValidationError:
+        raise RunError(f"{path} is damaged: train it again, with --overwrite") from None
 
 
 def history_of(directory: Path) -> list[EpochRecord]:
@@ -198,14 +200,16 @@ def read_run(directory: Path, *, unfinished: bool = False) -> RunRecord:
     Raises:
         RunError: no such run (with the nearest name), or one that is empty, half-written, foreign or damaged.
     """
-    if not directory.is_dir():
+    if not there(directory):
         names = {path.name for root in (directory.parent, released()) for path, _ in list_runs(root)}
         raise RunError(f"no run {directory}: {did_you_mean(directory.name, names)}")
     path = directory / RECORD
     try:
-        content = path.read_bytes()
-    except OSError:
-        raise RunError(f"{directory} is no run: it has no readable {RECORD}; make one with aigrob train") from None
+        content = read_plain(path)
+    except FileNotFoundError:
+        raise RunError(f"{directory} is no run: it has no {RECORD}; make one with aigrob train") from None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror or error})") from None
     try:
         record = RunRecord.model_validate_json(content)
     except ValidationError as error:
@@ -283,8 +287,8 @@ def find_run(name: str, root: Path) -> Path:
     ./NAME. Whether there is a run at all, `read_run` tells.
     """
     places = _places(name, root)
-    fallback = next((place for place in places if place.is_dir()), places[0])
-    return next((place for place in places if (place / RECORD).is_file()), fallback)
+    fallback = next((place for place in places if there(place)), places[0])
+    return next((place for place in places if there(place / RECORD)), fallback)
 
 
 def _places(name: str, root: Path) -> list[Path]:
@@ -297,8 +301,8 @@ def ambiguous(names: Sequence[str], root: Path) -> list[str]:
     notes = []
     for name in dict.fromkeys(names):
         here, taken = Path(name), find_run(name, root)
-        runs = [place for place in _places(name, root) if place != here and (place / RECORD).is_file()]
-        if here.is_dir() and any(not here.samefile(run) for run in runs):
+        runs = [place for place in _places(name, root) if place != here and there(place / RECORD)]
+        if there(here) and any(not here.samefile(run) for run in runs):
             other = runs[0] if taken == here else f"./{name}"
             notes.append(f"'{name}' is taken for {taken}, not for {other}: name the directory for the other one")
     return notes

@@ -39,6 +39,10 @@ COMMANDS = {
 
 _FULL_OR_FORBIDDEN = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 
+_UNNAMEABLE = {errno.ENAMETOOLONG, errno.ELOOP}
+_SHOWN = 200
+"""Letters of a name that is too long."""
+
 
 class App(click.Group):
     """Loads a command when it's called, and tells every error in one line."""
@@ -135,12 +139,18 @@ def _told(error: Exception) -> tuple[str, int]:
             return error.format_message(), 2
         case click.Abort():
             return "interrupted", 3
-        case OSError() if error.errno in _FULL_OR_FORBIDDEN:
-            return str(unwritable(error.filename or "the output", error)), 2
+        case OSError() if error.errno in _FULL_OR_FORBIDDEN | _UNNAMEABLE:
+            return _told_of_file(error), 2
         case _:
             return (
                 f"internal error, {type(error).__name__}: {error} (AIGROB_DEBUG=1 shows where; please report it)"
             ), 1
+
+
+def _told_of_file(error: OSError) -> str:
+    if error.errno in _UNNAMEABLE:
+        return f"{str(error.filename)[:_SHOWN]}: {error.strerror}"
+    return str(unwritable(error.filename or "the output", error))
 
 
 @click.group(

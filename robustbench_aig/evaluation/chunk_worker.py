@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import torch
@@ -82,7 +82,10 @@ class Worker:
             return Worked(rows, chunk.ids[:0], chunk.pixels[:0], None, None)
         index = torch.tensor(left, device=chunk.ids.device)
         images, clean = chunk.pick(index), self._judge_clean(subject, chunk, number)
-        measured = clean if evaluation.role == "clean" else self._measure(evaluation, subject, images, number)
+        if evaluation.role == "clean":  # which skips none, so that these are the whole chunk
+            measured = replace(clean, images=images.pixels)
+        else:
+            measured = self._measure(evaluation, subject, images, number)
         made = make_rows(evaluation, chunk=number, images=images, clean=pick(clean.judged, index), measured=measured)
         at_once = int(measured.batch.max())
         return Worked(
@@ -157,16 +160,18 @@ class Worker:
         )
 
     def _judge_clean(self, subject: Subject, chunk: Images, number: int) -> Measured:
-        """The clean images of a whole chunk, judged once for all evaluations of the subject."""
+        """The clean images of a whole chunk, judged once for all evaluations of the subject; without their pixels."""
         key = (subject.name, subject.policy, number)
         if key not in self._clean:
-            self._clean[key] = in_batches(
+            measured = in_batches(
                 len(chunk),
                 lambda part: Measured.of(
                     chunk.pixels[part], self._judge(subject, chunk.pixels[part], chunk.pick(part))
                 ),
                 lambda part, reason: self._lacking_memory(subject, chunk.pick(part), reason),
             )
+            # All chunks' would take as much of the device as the whole set of images.
+            self._clean[key] = replace(measured, images=measured.images[:0].clone())
         return self._clean[key]
 
     def _judge(self, subject: Subject, images: Tensor, of: Images) -> Judgement:

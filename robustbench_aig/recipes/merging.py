@@ -76,7 +76,7 @@ def _value(text: str) -> object:
     """As TOML reads it; a bare word is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, an integer too long, or nested too deep
         return text
 
 

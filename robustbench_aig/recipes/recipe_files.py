@@ -9,7 +9,8 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from robustbench_aig.errors import RecipeError, did_you_mean
+from robustbench_aig.errors import RecipeError, did_you_mean, first_line
+from robustbench_aig.files import read_plain
 from robustbench_aig.recipes.attack_recipes import AttackRecipe, SuiteRecipe
 from robustbench_aig.recipes.claim_recipes import ClaimRecipe
 from robustbench_aig.recipes.merging import complete
@@ -22,11 +23,11 @@ R = TypeVar("R", ModelRecipe, AttackRecipe, SuiteRecipe, ClaimRecipe)
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file; RecipeError names the file and the line."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_plain(path).decode("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"recipe {path} cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"recipe {path} is not valid TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # no TOML, an integer too long, or nested too deep
+        raise RecipeError(f"recipe {path} is not valid TOML: {first_line(error)}") from None
 
 
 def validate(kind: type[R], content: dict[str, Any], source: Path | str) -> R:

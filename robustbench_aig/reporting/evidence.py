@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -144,11 +144,16 @@ def load_paces(directory: Path) -> dict[str, Pace]:
     return _load_times(Manifest.of(directory), "pace.json", TypeAdapter(dict[str, Pace]), "pace")
 
 
-def load_images(directory: Path, evaluation_id: str) -> Images | None:
+def load_images(directory: Path, evaluation_id: str, shape: Sequence[int]) -> Images | None:
     """The kept images of an evaluation; None if none were kept.
 
+    Args:
+        directory: of the report.
+        evaluation_id: in its plan.
+        shape: (C, H, W) of the plan's images.
+
     Raises:
-        RunError: if the file is damaged.
+        RunError: if the file is damaged, or holds images of another shape.
     """
     name = images_of(evaluation_id)
     path = directory / name
@@ -156,9 +161,12 @@ def load_images(directory: Path, evaluation_id: str) -> Images | None:
         return None
     try:
         tensors = load(Manifest.of(directory).read(name))
-        return Images(tensors["ids"].astype(np.int64), tensors["images"].astype(np.float32))
+        ids, pixels = tensors["ids"].astype(np.int64), tensors["images"].astype(np.float32)
     except (SafetensorError, KeyError) as error:
         raise RunError(f"{path}: cannot be read ({first_line(error)}): delete it, or attack again") from None
+    if pixels.shape != (ids.size, *shape) or ids.ndim != 1:
+        raise RunError(f"{path} does not hold images of shape {'x'.join(map(str, shape))}: delete it, or attack again")
+    return Images(ids, pixels)
 
 
 def _load_times(manifest: Manifest, name: str, adapter: TypeAdapter[dict[str, T]], what: str) -> dict[str, T]:

@@ -67,7 +67,8 @@ def _shelf(series: Series, evaluation: Evaluation, evidence: Evidence, directory
     clean_id = next(
         e.id for e in evidence.plan.evaluations if (e.model, e.policy, e.role) == (series.model, series.policy, "clean")
     )
-    clean, attacked = load_images(directory, clean_id), load_images(directory, evaluation.id)
+    shape = evidence.plan.data.shape
+    clean, attacked = (load_images(directory, name, shape) for name in (clean_id, evaluation.id))
     empty = Shelf(series, evaluation, 0.0, 1, [], "")
     if clean is None or attacked is None or evidence.alone:
         return empty._replace(missing="No images were kept for this evaluation.")

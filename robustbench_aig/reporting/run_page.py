@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from robustbench_aig.commands import with_flag
+from robustbench_aig.errors import RunError
 from robustbench_aig.files import write_atomic
 from robustbench_aig.recipes.model_recipes import gate_places
 from robustbench_aig.reporting import run_charts, run_words
@@ -43,8 +44,19 @@ def write_run_page(directory: Path) -> RunRecord:
     record = read_run(directory, unfinished=True)
     # An imported network has no history.
     history = read_history(directory) if (directory / HISTORY).exists() else []
+    _check_rates(directory, record, history)
     write_atomic(directory / PAGE, render_run(record, history))
     return record
+
+
+def _check_rates(directory: Path, record: RunRecord, history: Sequence[EpochRecord]) -> None:
+    """RunError where rates are those of another number of gates."""
+    scored = [epoch.validation for epoch in history]
+    scored += [record.metrics.validation, record.metrics.test] if record.metrics else []
+    rates = [epoch.train_rates for epoch in history]
+    rates += [score.rates for scores in scored for score in scores.values()]
+    if any(len(found) not in {0, len(record.recipe.model.targets)} for found in rates):
+        raise RunError(f"{directory} is damaged (its rates are of other gates): train it again, with --overwrite")
 
 
 def render_run(record: RunRecord, history: Sequence[EpochRecord]) -> str:

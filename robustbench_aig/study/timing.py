@@ -116,7 +116,8 @@ def _clean_of(evaluation: Evaluation) -> tuple[str, str, str]:
 
 def _pictures(evaluator: Evaluator, clean_id: str, attacked_id: str, measured: set[int]) -> Pictures | None:
     """The measured images of which both versions are stored, as many as are stored by default; None without any."""
-    clean, attacked = (load_images(evaluator.store.directory, name) for name in (clean_id, attacked_id))
+    directory, shape = evaluator.store.directory, evaluator.plan.data.shape
+    clean, attacked = (load_images(directory, name, shape) for name in (clean_id, attacked_id))
     if clean is None or attacked is None:
         return None
     place = {image: number for number, image in enumerate(clean.ids.tolist()) if image in measured}
@@ -180,7 +181,7 @@ def _races(evaluator: Evaluator) -> Iterator[_Race]:
 
 def _kept(evaluator: Evaluator, race: _Race) -> tuple[Tensor, Tensor] | None:
     """Numbers and pixels of the clean images that are stored by default; None without any."""
-    found = load_images(evaluator.store.directory, race.evaluation)
+    found = load_images(evaluator.store.directory, race.evaluation, evaluator.plan.data.shape)
     if found is None or not found.ids.size:
         return None
     ids, pixels = (torch.from_numpy(array[:KEPT]).to(evaluator.device) for array in (found.ids, found.pixels))

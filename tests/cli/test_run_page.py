@@ -48,7 +48,7 @@ def test_what_is_neither_is_refused(root: Path) -> None:
     refused(aigrob_here(root, "report", "runs"), "is no report directory")
     made = root / "runs" / "made"
     (made / HISTORY).write_text("{}\n")
-    refused(aigrob_here(root, "report", "made"), "missing or damaged")
+    refused(aigrob_here(root, "report", "made"), "is damaged")
     (made / RECORD).write_text("{")
     refused(aigrob_here(root, "report", "made"), "is damaged")
     assert not (made / "run.html").exists()

@@ -232,3 +232,12 @@ def test_an_attack_of_ours_may_ask_for_float32(tmp_path: Path, exact: bool) -> N
     used, unused = (fine, fast) if exact else (fast, fine)
     assert used.images >= COUNT
     assert unused.images == 0
+
+
+def test_no_pixels_are_kept_beyond_their_chunk(tmp_path: Path) -> None:
+    """Every chunk's would take as much of the device as the whole set."""
+    work = evaluator(tmp_path, make(attacks=("fgsm",), eps=("8/255",)))
+    list(work)
+    known = work._worker._clean.values()
+    assert len(known) == 9
+    assert sum(measured.images.untyped_storage().nbytes() for measured in known) == 0

@@ -245,7 +245,7 @@ def test_it_is_measured_on_the_stored_images_that_did_not_fail(
     monkeypatch.setattr(timing, "clocked", lambda _: [attack])
     add_latencies(done, replace(found, evidence=replace(found.evidence, rows=failing)), lambda _: None)
     (_, shown) = asked[0]
-    stored = load_images(done.store.directory, attack.id)
+    stored = load_images(done.store.directory, attack.id, done.plan.data.shape)
     assert stored is not None
     assert shown.ids.tolist() == [image for image in ids[:20].tolist() if image != failed]
     for number, image in enumerate(shown.ids.tolist()):

@@ -15,7 +15,7 @@ from robustbench_aig.files import write_atomic
 from robustbench_aig.manifest import MANIFEST, Manifest
 from robustbench_aig.reporting import aggregate
 from robustbench_aig.reporting.evidence import load_evidence, load_images
-from tests.evaluation.conftest import evaluator, make
+from tests.evaluation.conftest import SHAPE, evaluator, make
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def copy(finished: Path, tmp_path: Path) -> Path:
 def read_all(directory: Path) -> None:
     evidence = load_evidence(directory)
     for name in evidence.rows:
-        _ = evidence.rows[name], load_images(directory, name)
+        _ = evidence.rows[name], load_images(directory, name, SHAPE)
 
 
 def trouble(directory: Path) -> str | None:

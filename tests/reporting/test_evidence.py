@@ -110,14 +110,20 @@ def test_damaged_latency(study: Study, tmp_path: Path, content: str) -> None:
 
 
 def test_images(directory: Path) -> None:
-    images = load_images(directory, NAME)
+    images = load_images(directory, NAME, (1, 8, 8))
     assert images is not None
     assert images.pixels.shape == (20, 1, 8, 8)
-    assert load_images(directory, "nowhere") is None
+    assert load_images(directory, "nowhere", (1, 8, 8)) is None
 
 
 def test_damaged_images(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "x.safetensors").write_bytes(b"123")
     with pytest.raises(RunError, match=r"x\.safetensors: cannot be read"):
-        load_images(tmp_path, "x")
+        load_images(tmp_path, "x", (1, 8, 8))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 9), (3, 8, 8), (8, 8)])
+def test_images_of_another_shape(directory: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(RunError, match="does not hold images of shape"):
+        load_images(directory, NAME, shape)

@@ -104,7 +104,7 @@ def test_every_gated_network_runs_against_its_plain_one(done: Evaluator, monkeyp
     told: list[str] = []
     add_paces(done, told.append)
     clean = [e for e in aggregate(done.store.directory).evaluations if e.role == "clean" and e.model == "gated"]
-    stored = load_images(done.store.directory, clean[0].id)
+    stored = load_images(done.store.directory, clean[0].id, done.plan.data.shape)
     assert stored is not None
     assert seen == [("gated", policy, "plain", stored.ids.tolist()) for policy in ("argmax", "sampled")]
     assert told == ["measuring pace beside plain networks"]

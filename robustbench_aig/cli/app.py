@@ -131,20 +131,22 @@ def _told(error: Exception) -> tuple[str, int]:
     """An error's line and exit code."""
     match error:
         case AigrobError():
-            return str(error), error.exit_code
+            told = str(error), error.exit_code
         case click.UsageError():
             command = error.ctx.command_path if error.ctx else "aigrob"
-            return f"{error.format_message()} (see {command} --help)", 2
+            told = f"{error.format_message()} (see {command} --help)", 2
         case click.ClickException():
-            return error.format_message(), 2
+            told = error.format_message(), 2
         case click.Abort():
-            return "interrupted", 3
+            told = "interrupted", 3
         case OSError() if error.errno in _FULL_OR_FORBIDDEN | _UNNAMEABLE:
-            return _told_of_file(error), 2
+            told = _told_of_file(error), 2
+        case MemoryError():
+            told = f"out of memory: {error}" if str(error) else "out of memory", 2
         case _:
-            return (
-                f"internal error, {type(error).__name__}: {error} (AIGROB_DEBUG=1 shows where; please report it)"
-            ), 1
+            where = "AIGROB_DEBUG=1 shows where; please report it"
+            told = f"internal error, {type(error).__name__}: {error} ({where})", 1
+    return told
 
 
 def _told_of_file(error: OSError) -> str:

@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,7 +15,9 @@ from PIL import Image
 from robustbench_aig.errors import RunError
 from robustbench_aig.reporting import gallery, report_page, words, write_report
 from robustbench_aig.reporting.pictures import channels_shown, png, thumbnail
+from robustbench_aig.training import train
 from tests.reporting.synthetic import Study
+from tests.tiny import job
 
 
 def breaks(*_: Any, **__: Any) -> NoReturn:
@@ -70,3 +74,21 @@ def test_images_of_any_number_of_channels_have_a_picture(channels: int, seen: in
         picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
         assert np.array_equal(picture.reshape(5, 7, seen), np.moveaxis(levels[:seen], 0, -1))
     assert (channels_shown(channels) is None) == (channels == seen)
+
+
+@pytest.mark.parametrize("what", ["report", "run"])
+def test_where_addresses_are_limited_pictures_are_left_out(what: str, study: Study, tmp_path: Path) -> None:
+    """The engine that draws would end the process, were it asked to. A run's page is refused in one line."""
+    if what == "report":
+        study.write(tmp_path / "report")
+    else:
+        list(train(job(tmp_path / "run", epochs=1)))
+    command = f"ulimit -v 8388608; exec {sys.executable} -m robustbench_aig.cli report {what}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    if what == "report":
+        assert done.returncode == 0, done.stderr
+        html = (tmp_path / "report" / "report.html").read_text()
+        assert "The first chart (MemoryError: drawing takes more addresses than the limit of ulimit -v allows)" in html
+    else:
+        assert done.returncode == 2
+        assert done.stderr == "aigrob: out of memory: drawing takes more addresses than the limit of ulimit -v allows\n"

@@ -142,11 +142,11 @@ def _lines(group: Group, entry: Entry) -> list[tuple[object, ...]]:
     data = (group.name, group.split, group.n, group.digest, entry.stochastic, len(group.attacks))
     network = (entry.rank, entry.reason, entry.model, entry.gate_policy, entry.defence, entry.weights_digest)
     of = (*data, *network, entry.checks, entry.claim, entry.created)
-    unattacked = (*of, "none", None, None, entry.report)
+    clean = (*of, "none", None, None, entry.report)
     lines: list[tuple[object, ...]] = []
     if entry.clean:
-        lines.append((*unattacked, "accuracy", entry.clean.value, entry.clean.low, entry.clean.high))
-        lines.append((*unattacked, "clean_macs", entry.clean_macs, None, None))
+        lines.append((*clean, "accuracy", entry.clean.value, entry.clean.low, entry.clean.high))
+        lines.append((*clean, "clean_macs", entry.clean_macs, None, None))
     for one in entry.standings:
         under = (*of, one.threat, len(one.attacks), one.cascade, one.report)
         lines.append((*under, "accuracy", one.accuracy.value, one.accuracy.low, one.accuracy.high))

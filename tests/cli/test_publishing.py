@@ -163,7 +163,7 @@ def test_what_cannot_be_read_is_not_told_as_unwritable(
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "read_bytes", unreadable)
-    with pytest.raises(RunError, match=r"times\.json: cannot be read \(.*Permission denied"):
+    with pytest.raises(RunError, match=r"manifest\.json: cannot be read \(.*Permission denied"):
         publishing.publish(uninterrupted, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

@@ -24,6 +24,9 @@ from robustbench_aig.files import (
     write_atomic,
 )
 from tests.leftovers import half_written
+from tests.unprivileged import as_user
+
+Who = Callable[..., None]
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -71,6 +74,10 @@ def listening(path: Path) -> None:
         server.bind(str(path))
 
 
+EVERYBODY = pytest.mark.parametrize("who", [lambda call, *_: call(), as_user], ids=["whoever runs the tests", "a user"])
+
+
+@EVERYBODY
 @pytest.mark.parametrize(
     ("lay", "what"),
     [
@@ -82,7 +89,7 @@ def listening(path: Path) -> None:
     ],
 )
 def test_what_is_no_plain_file_stays(
-    lay: Callable[[Path], None], what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    who: Who, lay: Callable[[Path], None], what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere, folder = tmp_path / "elsewhere", tmp_path / "in"
     elsewhere.write_text("precious")
@@ -90,17 +97,25 @@ def test_what_is_no_plain_file_stays(
     monkeypatch.chdir(folder)  # the path of a socket has at most a hundred letters
     file = folder / "report.html"
     lay(Path("report.html") if lay is listening else file)
-    before = file.lstat()
-    with pytest.raises(InputError, match=f"cannot write {file}: it is {what}, not a plain file; choose another --out"):
-        write_atomic(file, "new")
-    assert file.lstat() == before
+    mode, number = file.lstat().st_mode, file.lstat().st_ino
+
+    def write() -> None:
+        with pytest.raises(InputError, match=f"cannot write {file}: it is {what}, not a plain file; choose another"):
+            write_atomic(file, "new")
+
+    who(write, tmp_path)
+    assert (file.lstat().st_mode, file.lstat().st_ino) == (mode, number)
     assert elsewhere.read_text() == "precious"
     assert list(folder.iterdir()) == [file]
 
 
-def test_a_device_stays() -> None:
-    with pytest.raises(InputError, match="cannot write /dev/null: it is a device"):
-        write_atomic(Path("/dev/null"), "new")
+@EVERYBODY
+def test_a_device_stays(who: Who) -> None:
+    def write() -> None:
+        with pytest.raises(InputError, match="cannot write /dev/null: it is a device"):
+            write_atomic(Path("/dev/null"), "new")
+
+    who(write)
     assert stat.S_ISCHR(os.lstat("/dev/null").st_mode)
 
 
@@ -114,7 +129,8 @@ def test_only_unfinished_files_of_ours_are_deleted(tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} == others
 
 
-def test_a_link_with_such_a_name_stays(tmp_path: Path) -> None:
+@EVERYBODY
+def test_a_link_with_such_a_name_stays(who: Who, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("precious")
     folder = tmp_path / "in"
@@ -122,16 +138,21 @@ def test_a_link_with_such_a_name_stays(tmp_path: Path) -> None:
     ours = half_written(folder / "a", b"half")
     ours.unlink()
     ours.symlink_to(elsewhere)
-    remove_partial(folder)
+    who(lambda: remove_partial(folder), tmp_path)
     assert ours.is_symlink()
     assert elsewhere.read_text() == "precious"
 
 
-def test_a_folder_of_ours_is_no_link(tmp_path: Path) -> None:
+@EVERYBODY
+def test_a_folder_of_ours_is_no_link(who: Who, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "parts").symlink_to(tmp_path / "home")
-    with pytest.raises(InputError, match="is a link"):
-        make_own_folder(tmp_path / "parts")
+
+    def make() -> None:
+        with pytest.raises(InputError, match="is a link"):
+            make_own_folder(tmp_path / "parts")
+
+    who(make, tmp_path)
 
 
 @given(st.text(max_size=300))

@@ -51,10 +51,18 @@ class GradientAttack(OwnAttack):
     Attributes:
         recipe: its settings.
         watch: looks on at every step.
+
+    Raises:
+        ValueError: the recipe names another provider.
     """
 
     recipe: GradientRecipe
     watch: Watch | None = field(default=None, compare=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Nobody gets ours who asks for another's."""
+        if isinstance(self.recipe, FgsmRecipe | PgdRecipe) and self.recipe.provider != self.provider:
+            raise ValueError(f"build_attack makes {self.recipe.provider}'s {self.recipe.algorithm}, this is ours")
 
     @cached_property
     def mode(self) -> Mode:

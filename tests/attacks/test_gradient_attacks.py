@@ -190,6 +190,13 @@ def test_no_attack_declares_a_setting_again(name: str) -> None:
     assert attack.recipe in (None, recipe)
 
 
+def test_nobody_gets_ours_who_asks_for_another_s() -> None:
+    for ours, recipe in ((Pgd, PgdRecipe(provider="torchattacks")), (Fgsm, FgsmRecipe(provider="foolbox"))):
+        with pytest.raises(ValueError, match="this is ours"):
+            ours(recipe)  # type: ignore[arg-type]
+        assert build_attack(recipe).provider == recipe.provider
+
+
 def test_a_changed_attack_is_as_valid_as_a_file() -> None:
     attack = Pgd(PgdRecipe(steps=3, gates=DeployedMode(draws=2)))
     assert attack.changed(step=0.5) == Pgd(PgdRecipe(steps=3, step=0.5, gates=DeployedMode(draws=2)))

@@ -67,9 +67,12 @@ def test_the_command_on_the_card_trains_the_same_first_epoch(
     assert training.returncode == 3, stderr
 
     def first(directory: Path) -> dict[str, Any]:
-        return read_history(directory)[0].model_dump(exclude={"seconds", "images_per_second"})
+        line: dict[str, Any] = json.loads((directory / HISTORY).read_text().splitlines()[0])
+        return {key: value for key, value in line.items() if key not in {"seconds", "images_per_second"}}
 
-    assert first(history.parent) == first(path)
+    ours, theirs = first(history.parent), first(path)
+    # What is measured since then, beside training, they don't say.
+    assert {key: ours[key] for key in theirs} == theirs
 
 
 def test_the_readme_shows_the_table() -> None:

@@ -45,7 +45,9 @@ LABELS = {
 
 PROSE = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "*/README.md", "*/*/README.md", "claims/*.toml", "attacks/*.toml")
+    for pattern in (
+        *("*.md", "docs/*.md", "docs/adr/*.md", "*/README.md", "*/*/README.md", "claims/*.toml", "attacks/*.toml"),
+    )
     for path in ROOT.glob(pattern)
     if path.name != "CHANGELOG.md"
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,8 +79,8 @@ class Manifest:
 
     @property
     def rows_digest(self) -> str | None:
-        """SHA-256 over the sample tables' digests: equal for equal rows; None without a manifest."""
-        tables = {name: found for name, found in (self.files or {}).items() if name.endswith(".parquet")}
+        """SHA-256 over the sample tables' digests; None without a manifest."""
+        tables = {name: found for name, found in (self.files or {}).items() if name.startswith("samples/")}
         return None if self.files is None else digest_of(tables)
 
     def read(self, name: str) -> bytes:
@@ -94,11 +94,34 @@ class Manifest:
         """
         path, files = self.directory / name, self.files
         for _ in range(3):
+            if not path.exists():
+                raise DamagedError(f"{path} is missing", way_out(name))
             content = read_file(path)
             if files is None or hashlib.sha256(content).hexdigest() in files.get(name, ()):
                 return content
             files = Manifest.of(self.directory).files  # it may have been replaced by now, by who evaluates there
-        raise DamagedError(f"{path} is not what was written there: {MANIFEST} has another digest")
+        raise DamagedError(f"{path} is not what was written there: {MANIFEST} has another digest", way_out(name))
+
+    def missing(self) -> list[str]:
+        """The files that were written and are gone, but for images, which no number is made from."""
+        listed = (name for name in self.files or () if not name.startswith("images/"))
+        return [name for name in listed if not (self.directory / name).exists()]
+
+    def settle(self, *, without: Collection[str] = ()) -> None:
+        """Forget files, and what a killed process was about to write; only for who has taken the directory.
+
+        Args:
+            without: names of those to forget.
+        """
+        if self.files is None:
+            return
+        for name in without:
+            self.files.pop(name, None)
+        for name, digests in self.files.items():
+            if len(digests) > 1:
+                found = hashlib.sha256(read_file(self.directory / name)).hexdigest()
+                self.files[name] = [found] if found in digests else digests
+        self._save()
 
     def write(self, name: str, content: bytes | str) -> None:
         """Replace a file, and note its digest, so that a kill at any moment leaves both in accord.
@@ -124,6 +147,15 @@ class Manifest:
         assert self.files is not None
         content = _Content(version=_VERSION, files=self.files, sha256=digest_of(self.files))
         write_atomic(self.directory / MANIFEST, content.model_dump_json(indent=1) + "\n")
+
+
+def way_out(name: str) -> str:
+    """What to do about a file that is damaged or missing."""
+    if name == "plan.json":
+        return "restore it from a copy, or attack again under another --name"
+    if name.startswith("checks/"):
+        return "restore it from a copy, or run that aigrob check --into again"
+    return "restore it, or run the same attack with --resume"
 
 
 def digest_of(files: Mapping[str, list[str]]) -> str:

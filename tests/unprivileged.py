@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-NOBODY = 65534
+NOBODY, DONE = 65534, "done"
 
 
 def as_user(call: Callable[[], object], *theirs: Path) -> None:
@@ -31,11 +31,11 @@ def as_user(call: Callable[[], object], *theirs: Path) -> None:
         warnings.simplefilter("ignore")  # of threads, which the child doesn't use
         child = os.fork()
     if not child:
-        told = ""
         try:
             os.setgid(NOBODY)
             os.setuid(NOBODY)
             call()
+            told = DONE
         except BaseException:  # noqa: BLE001 - whatever it is, the parent tells it
             told = traceback.format_exc()
         os.write(write, told.encode()[-8000:])
@@ -44,4 +44,4 @@ def as_user(call: Callable[[], object], *theirs: Path) -> None:
     with os.fdopen(read) as stream:
         told = stream.read()
     os.waitpid(child, 0)
-    assert not told, told
+    assert told == DONE, told or "the child was killed"

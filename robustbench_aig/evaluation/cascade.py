@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
-from robustbench_aig.evaluation.store import Store
 from robustbench_aig.records import EXACT, EvaluationPlan, Plan
+
+if TYPE_CHECKING:  # the store mends directories by this rule
+    from robustbench_aig.evaluation.store import Store
 
 
 def lost_before(evaluation: EvaluationPlan, chunk: int, plan: Plan, store: Store) -> dict[int, str]:
@@ -25,22 +28,22 @@ def lost_before(evaluation: EvaluationPlan, chunk: int, plan: Plan, store: Store
         plan: that it belongs to.
         store: holds the same chunk of all that comes before it in the plan.
     """
-    if not (plan.cascade and evaluation.role == "attack"):
-        return {}
     lost: dict[int, str] = {}
-    for earlier in _earlier(evaluation, plan):
+    for before in earlier(evaluation, plan):
         columns = ["image", "choice_correct", *(["p_correct"] if plan.draws == EXACT else [])]
-        rows = store.rows(earlier.id, chunk, columns)
+        rows = store.rows(before.id, chunk, columns)
         wrong = pc.field("choice_correct") == 0
         if plan.draws == EXACT:
             wrong = wrong & (pc.field("p_correct").is_null() | (pc.field("p_correct") == 0))
         for image in rows.filter(wrong)["image"].to_pylist():
-            lost.setdefault(image, earlier.attack)
+            lost.setdefault(image, before.attack)
     return lost
 
 
-def _earlier(evaluation: EvaluationPlan, plan: Plan) -> Iterator[EvaluationPlan]:
-    """The clean images, then the attacks before this one at the same threat."""
+def earlier(evaluation: EvaluationPlan, plan: Plan) -> Iterator[EvaluationPlan]:
+    """Those whose losses an evaluation skips: the clean images, then the attacks before it at the same threat."""
+    if not (plan.cascade and evaluation.role == "attack"):
+        return
     for e in plan.evaluations:
         if e.id == evaluation.id:
             return

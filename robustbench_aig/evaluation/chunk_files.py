@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -31,18 +32,28 @@ class Effort:
         seconds: that its process worked on it.
         short: images that fit into memory at once, where not all of them did; else None.
         reason: why images of it ended as errors; None where none did.
-        rows: SHA-256 of its rows' file; None where an early version wrote it.
-        images: the same of its images.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     seconds: float
     short: int | None
     reason: str | None
-    rows: str | None = None
-    images: str | None = None
 
 
 _EFFORT = TypeAdapter(Effort)
+
+
+class _Note(BaseModel):
+    """What stands beside a chunk's rows: whose they are, what they cost, and the SHA-256 of each file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    evaluation: str
+    chunk: int
+    effort: Effort
+    rows: str
+    images: str
 
 
 @dataclass(frozen=True)
@@ -78,26 +89,40 @@ class ChunkFiles:
             effort: what it cost, without digests.
         """
         table, pictures = parquet(rows), save(kept)
-        effort = replace(effort, rows=_digest(table), images=_digest(pictures))
+        note = _Note(
+            evaluation=self.evaluation, chunk=self.chunk, effort=effort, rows=_digest(table), images=_digest(pictures)
+        )
+        content = note.model_dump_json().encode()
         write_atomic(self._images, pictures)
-        write_atomic(self._effort, _EFFORT.dump_json(effort))
+        write_atomic(self._effort, b"\n".join((content, _digest(content).encode())))
         write_atomic(self._rows, table)
 
     def effort(self) -> Effort:
-        """What it cost; DamagedError where that is damaged."""
+        """What it cost; DamagedError where that is damaged, or another chunk's."""
+        note = self._note()
+        return note.effort if isinstance(note, _Note) else note
+
+    def _note(self) -> _Note | Effort:
+        """What stands beside the rows; versions before 0.2 told what they cost, and nothing else."""
+        content, _, digest = read_file(self._effort).partition(b"\n")
         try:
-            return _EFFORT.validate_json(read_file(self._effort))
+            if not digest:
+                return _EFFORT.validate_json(content)
+            note = _Note.model_validate_json(content)
         except ValidationError:
             raise DamagedError(f"{self._effort} is damaged") from None
+        if digest != _digest(content).encode() or (note.evaluation, note.chunk) != (self.evaluation, self.chunk):
+            raise DamagedError(f"{self._effort} is not what was written there")
+        return note
 
     def rows(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Its rows, or some of their columns; DamagedError where they are damaged."""
-        content = self._verified(self._rows, self.effort().rows)
+        content = self._verified(self._rows, "rows")
         return read_parquet(content, self._rows, columns=columns and list(columns))
 
     def images(self) -> dict[str, Tensor]:
         """Its kept images, as they were given to `write`; DamagedError where they are damaged."""
-        content = self._verified(self._images, self.effort().images)
+        content = self._verified(self._images, "images")
         try:
             tensors: dict[str, Tensor] = load(content)
         except SafetensorError as error:
@@ -114,15 +139,15 @@ class ChunkFiles:
 
     def remove(self) -> None:
         """Delete what is there of it; InputError where that fails, or something else stands there."""
-        for path in (self._rows, self._effort, self._images):
+        for path in (self._effort, self._images, self._rows):  # a kill in between leaves what still is a chunk's name
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise unwritable(path, error) from None
 
-    def _verified(self, path: Path, digest: str | None) -> bytes:
-        content = read_file(path)
-        if digest is not None and _digest(content) != digest:
+    def _verified(self, path: Path, kind: Literal["rows", "images"]) -> bytes:
+        content, note = read_file(path), self._note()
+        if isinstance(note, _Note) and _digest(content) != getattr(note, kind):
             raise DamagedError(f"{path} is not what was written there")
         return content
 

@@ -7,18 +7,20 @@ from functools import partial
 from pathlib import Path
 
 from robustbench_aig.errors import DamagedError
+from robustbench_aig.evaluation.cascade import earlier
 from robustbench_aig.evaluation.chunk_files import ChunkFiles
 from robustbench_aig.files import unwritable
 from robustbench_aig.manifest import Manifest
 from robustbench_aig.records import Plan
 from robustbench_aig.records.documents import parse_json
-from robustbench_aig.sample_table import images_of, read_parquet, table_of
+from robustbench_aig.sample_table import NAMES, images_of, read_parquet, table_of
 
 _CLOCKS = {
     "times.json": "what the finished evaluations took is not known any more",
     "latency.json": "latency is measured again",
     "pace.json": "pace is measured again",
 }
+_MADE_AGAIN = ("samples/", "images/", NAMES, *_CLOCKS)
 
 
 def repair(manifest: Manifest, plan: Plan) -> list[str]:
@@ -28,10 +30,15 @@ def repair(manifest: Manifest, plan: Plan) -> list[str]:
         A sentence for everything that was removed, which names its cause.
 
     Raises:
-        RunError: a file cannot be read.
+        RunError: a file cannot be read, or one is damaged or missing that no evaluation makes again.
         InputError: one cannot be removed, or what stands in its place is none.
     """
-    return [*_tables(manifest, plan), *_clocks(manifest), *_chunks(manifest, plan)]
+    for name in manifest.files or ():
+        if not name.startswith(_MADE_AGAIN):
+            manifest.read(name)
+    told = [*_tables(manifest, plan), *_clocks(manifest), *_chunks(manifest, plan), *_groundless(manifest, plan)]
+    manifest.settle(without=manifest.missing())
+    return told
 
 
 def _tables(manifest: Manifest, plan: Plan) -> Iterator[str]:
@@ -89,6 +96,29 @@ def _chunks(manifest: Manifest, plan: Plan) -> Iterator[str]:
         except DamagedError as error:
             files.remove()
             yield f"{error.damage}: chunk {files.chunk} of {files.evaluation} is done again"
+
+
+def _groundless(manifest: Manifest, plan: Plan) -> Iterator[str]:
+    """In a cascade, remove what skips images for rows that are done again, and may come out differently."""
+    whole = set(range(-(-plan.data.n // plan.chunk)))
+    there: dict[str, set[int]] = {e.id: set() for e in plan.evaluations}
+    for files in ChunkFiles.all_in(manifest.directory):
+        there.setdefault(files.evaluation, set()).add(files.chunk)
+    for evaluation in plan.evaluations:
+        table = table_of(evaluation.id)
+        if (manifest.directory / table).exists():
+            there[evaluation.id] = set(whole)
+        ground = whole.intersection(*(there[before.id] for before in earlier(evaluation, plan)))
+        lost = there[evaluation.id] - ground
+        if not lost:
+            continue
+        if (manifest.directory / table).exists():
+            _remove(manifest, table)
+            there[evaluation.id] = set()
+        for chunk in lost:
+            ChunkFiles(manifest.directory, evaluation.id, chunk).remove()
+        there[evaluation.id] -= lost
+        yield f"{evaluation.id} skips images by what is done again: it is attacked again, too"
 
 
 def _size(plan: Plan, chunk: int) -> int:

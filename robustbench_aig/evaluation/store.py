@@ -21,9 +21,9 @@ from robustbench_aig.evaluation.plan_differences import differences
 from robustbench_aig.evaluation.repair import repair
 from robustbench_aig.files import make_folder, make_own_folder, remove_partial
 from robustbench_aig.locks import give_back, refuse_held, take
-from robustbench_aig.manifest import Manifest
+from robustbench_aig.manifest import Manifest, way_out
 from robustbench_aig.records import Plan
-from robustbench_aig.records.documents import read_file, read_plan
+from robustbench_aig.records.documents import read_plan
 from robustbench_aig.sample_table import NAME, NAMES, images_of, parquet, read_parquet, table_of
 
 
@@ -51,11 +51,13 @@ class Store:
         """
         path = self.directory / "plan.json"
         if not path.exists():
+            if any(name.startswith("samples/") for name in Manifest.of(self.directory).files or ()):
+                raise RunError(f"{path} is missing, and what was measured there would be lost: {way_out(path.name)}")
             return
         try:
             before = read_plan(path)
-        except RunError as error:
-            raise RunError(f"{error}; remove {self.directory}, or give another --name") from None
+        except DamagedError as error:
+            raise DamagedError(error.damage, way_out(path.name)) from None
         if before.digest != plan.digest or not resume:
             refuse_held(self.directory)
         if before.digest != plan.digest:
@@ -148,8 +150,9 @@ class Store:
         if part.exist():
             with suppress(DamagedError):  # another process may have merged it meanwhile
                 return part.rows(columns)
-        path = self._samples(evaluation)
-        return read_parquet(read_file(path), path, columns=list(columns), filters=[("chunk", "==", chunk)])
+        name = table_of(evaluation)
+        content = Manifest.of(self.directory).read(name)  # as it is now: another process merges
+        return read_parquet(content, self.directory / name, columns=list(columns), filters=[("chunk", "==", chunk)])
 
     def effort(self, evaluation: str, chunk: int) -> Effort:
         """What an unmerged chunk cost."""
@@ -186,7 +189,7 @@ class Store:
 
     def _note_seconds(self, evaluation: str, seconds: float) -> None:
         path = self.directory / "times.json"
-        times: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+        times: dict[str, float] = json.loads(self.manifest.read(path.name)) if path.exists() else {}
         self.manifest.write(path.name, json.dumps(times | {evaluation: seconds}, indent=1, sort_keys=True))
 
     def _samples(self, evaluation: str) -> Path:

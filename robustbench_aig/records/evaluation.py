@@ -64,6 +64,9 @@ class Evaluation(Record):
     role: Role
     provider: str
     provider_version: str
+    settings_digest: str | None = Field(
+        None, description="of the attack's settings, and of a foreign provider's version; null in early reports"
+    )
     threat: RecordedThreat | None
     corruption: CorruptionRecord | None = None
     status: Status

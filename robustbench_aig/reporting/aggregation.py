@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -116,6 +118,7 @@ def _evaluation(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
         role=planned.role,
         provider=planned.provider,
         provider_version=planned.provider_version,
+        settings_digest=_settings_digest(planned),
         threat=planned.threat,
         corruption=planned.corruption,
         status="error" if errors else "ok",
@@ -190,6 +193,14 @@ def _expected(rows: Rows, of: Bools, model: ModelRecord) -> float | None:
     p = (rows.mean_p_adv[of] + rows.choice_p_adv[of]) / 2
     assert model.total_macs is not None
     return float(expected_macs(p, [gate.macs or 0 for gate in model.gates], model.total_macs).mean())
+
+
+def _settings_digest(planned: EvaluationPlan) -> str:
+    """Equal where an attack was set alike, whatever it was called."""
+    # Versions of ours that compute the same are many.
+    version = None if planned.provider == "aigrob" else planned.provider_version
+    told = [planned.settings, planned.provider, version]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _cost(rows: Rows, seconds: float | None) -> Cost:

@@ -13,8 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from robustbench_aig.errors import RunError, first_line
-from robustbench_aig.manifest import Manifest
+from robustbench_aig.errors import DamagedError, RunError, first_line
+from robustbench_aig.manifest import Manifest, way_out
 from robustbench_aig.records import Checkup, EvaluationPlan, Latency, ModelRecord, Pace, Plan
 from robustbench_aig.records.documents import parse_json, parse_plan
 from robustbench_aig.reporting.table_columns import Ints, Rows
@@ -118,6 +118,8 @@ def load_evidence(directory: Path) -> Evidence:
         RunError: naming the first damaged file and the way out; who asks for a damaged table gets one, too.
     """
     plan, manifest = load_plan(directory), Manifest.of(directory)
+    if gone := manifest.missing():
+        raise DamagedError(f"{directory / gone[0]} is missing", way_out(gone[0]))
     return Evidence(
         plan,
         SampleTables(manifest, plan),

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from robustbench_aig.errors import RunError
+from robustbench_aig.errors import DamagedError, RunError
 from robustbench_aig.manifest import Manifest
 from robustbench_aig.records import EvaluationPlan, Plan
 from robustbench_aig.reporting.table_columns import Ints, Rows
@@ -62,15 +63,35 @@ class SampleTables(Mapping[str, Rows]):
             used -= self._kept.pop(next(iter(self._kept))).nbytes
 
     def _read(self, evaluation: EvaluationPlan) -> Rows:
-        rows = _load_rows(self._manifest, evaluation, self._plan)
+        rows, lost_to = _load_rows(self._manifest, evaluation, self._plan)
+        self._check_lost(evaluation, rows, lost_to)
         first, image, label = self._images = self._images or (evaluation.id, rows.image, rows.label)
         if not (np.array_equal(rows.image, image) and np.array_equal(rows.label, label)):
             both = f"{first} and {evaluation.id} hold different images"
             raise RunError(f"{self._manifest.directory}: {both}: attack again from scratch")
         return rows
 
+    def _check_lost(self, evaluation: EvaluationPlan, rows: Rows, lost_to: NDArray[np.object_]) -> None:
+        """What a cascade skipped is lost in the table of the attack that it was lost to."""
+        for name in set(lost_to[rows.skipped]):
+            role = "clean" if name == "clean" else "attack"
+            of_same = (e for e in self if (o := self._evaluations[e]).role == role and o.attack == name)
+            found = next((e for e in of_same if _beside(self._evaluations[e], evaluation)), None)
+            other = None if found is None else self[found]
+            mine = rows.skipped & (lost_to == name)
+            if other is None or (other.ok & ~(other.choice_score == 0))[mine].any():
+                table = self._manifest.directory / table_of(evaluation.id)
+                raise DamagedError(f"{table} skips images as lost to {name}, whose rows do not say so")
 
-def _load_rows(manifest: Manifest, evaluation: EvaluationPlan, plan: Plan) -> Rows:
+
+def _beside(one: EvaluationPlan, other: EvaluationPlan) -> bool:
+    """Whether they are of the same network, and at the same threat where both have one."""
+    same = (one.model, one.policy) == (other.model, other.policy)
+    return same and (one.threat is None or one.threat == other.threat)
+
+
+def _load_rows(manifest: Manifest, evaluation: EvaluationPlan, plan: Plan) -> tuple[Rows, NDArray[np.object_]]:
+    """The rows, and the attack that each skipped one was lost to."""
     model = next(model for model in plan.models if model.name == evaluation.model)
     name = table_of(evaluation.id)
     path, content = manifest.directory / name, manifest.read(name)
@@ -81,7 +102,7 @@ def _load_rows(manifest: Manifest, evaluation: EvaluationPlan, plan: Plan) -> Ro
         _check_skipped(rows, evaluation, plan)
     except RunError as error:
         raise RunError(f"{path}: {error}") from None
-    return rows
+    return rows, table["lost_to"].to_numpy()
 
 
 def _check_skipped(rows: Rows, evaluation: EvaluationPlan, plan: Plan) -> None:

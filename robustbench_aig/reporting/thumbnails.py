@@ -9,7 +9,6 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from robustbench_aig.errors import RunError
 from robustbench_aig.files import write_atomic
 from robustbench_aig.reporting.pictures import Pixels, thumbnail
 from robustbench_aig.reporting.table_columns import Ints
@@ -29,11 +28,7 @@ def keep_thumbnails(directory: Path, ids: Ints, originals: Originals) -> None:
 
 
 def load_thumbnails(directory: Path) -> dict[int, str]:
-    """Data URIs by image; empty where none were kept.
-
-    Raises:
-        RunError: the file is damaged.
-    """
+    """Data URIs by image; empty where none were kept, or their file is damaged: no number is made from them."""
     path = _path(directory)
     if not path.is_file():
         return {}
@@ -41,8 +36,8 @@ def load_thumbnails(directory: Path) -> dict[int, str]:
         kept = load_file(path)
         images = kept["images"].astype(np.float32) / 255
         return {int(image): thumbnail(pixels) for image, pixels in zip(kept["ids"], images, strict=True)}
-    except (SafetensorError, KeyError, OSError) as error:
-        raise RunError(f"{path}: cannot be read ({error}): delete it, or attack again") from None
+    except (SafetensorError, KeyError, ValueError, OSError):
+        return {}
 
 
 def _path(directory: Path) -> Path:

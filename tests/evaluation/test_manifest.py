@@ -125,6 +125,15 @@ def test_who_reads_while_another_writes_gets_what_is_there(tmp_path: Path) -> No
     assert reader.read("times.json") == b"new"
 
 
+@pytest.mark.parametrize("name", ["samples/plain.none.clean.parquet", "times.json", "checks/x.json"])
+def test_a_file_that_is_gone_is_noticed(name: str, copy: Path) -> None:
+    (copy / "checks").mkdir()
+    Manifest.of(copy).write("checks/x.json", "{}")
+    (copy / name).unlink()
+    with pytest.raises(DamagedError, match=f"{name} is missing"):
+        load_evidence(copy)
+
+
 @pytest.mark.parametrize("change", [{"version": 99}, {"version": "1"}, {"more": 1}, {"files": {}}, {"sha256": ""}])
 def test_a_manifest_of_anybody_is_told_in_one_line(change: dict[str, object], tmp_path: Path) -> None:
     Manifest.begin(tmp_path).write("times.json", "{}")

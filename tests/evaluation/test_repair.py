@@ -12,6 +12,7 @@ import pytest
 
 from robustbench_aig.errors import InputError, RunError
 from robustbench_aig.evaluation import Evaluator, Store
+from robustbench_aig.manifest import Manifest
 from robustbench_aig.records import Plan
 from tests.evaluation.conftest import contents, evaluator, make
 
@@ -183,18 +184,80 @@ def test_a_directory_of_before_there_were_manifests_goes_on(copy: Path, whole: P
     assert not (copy / "manifest.json").exists()
 
 
-def test_tables_without_a_plan_are_nobody_s(copy: Path, whole: Path) -> None:
+def test_without_its_plan_nothing_is_removed(copy: Path) -> None:
     (copy / "plan.json").unlink()
+    before = contents(copy)
+    for resume in (False, True):
+        with pytest.raises(RunError, match=r"plan\.json is missing, and what was measured there would be lost"):
+            Store(copy).open(plan(), resume=resume)
+    assert contents(copy) == before
+
+
+@pytest.mark.parametrize("name", ["plan.json", "checks/x.json"])
+@pytest.mark.parametrize("harm", [flipped, Path.unlink])
+def test_what_no_evaluation_makes_again_is_told_before_anything_is_done(name: str, harm: Harm, copy: Path) -> None:
+    (copy / "checks").mkdir()
+    manifest = Manifest.of(copy)
+    manifest.write("checks/x.json", "{}")
+    manifest.write("plan.json", (copy / "plan.json").read_text() + "\n\n\n")  # of which a bit may change unseen
+    harm(copy / name)
+    before = contents(copy)
+    with pytest.raises(
+        RunError, match=rf"{name}.*: (restore it from a copy, or (run that aigrob check|attack)|attack again)"
+    ):
+        go_on(copy)
+    assert contents(copy) == before
+
+
+def test_a_chunk_in_another_s_place_is_done_again(copy: Path, whole: Path) -> None:
+    """All three of its files, which agree with each other."""
+    first, second = sorted({path.name.split(".")[-2] for path in (copy / "parts").iterdir()})
+    for path in (copy / "parts").glob(f"*.{first}.*"):
+        shutil.copy(path, path.with_name(path.name.replace(f".{first}.", f".{second}.")))
     rest, told = go_on(copy)
-    assert len(told) == 3
-    assert sum(event.resumed for event in rest) == 2
+    assert len(told) == 1
+    list(rest)
     assert contents(copy) == contents(whole)
 
 
-@pytest.mark.parametrize("harm", ["empty", "half", "zeros", "text"])
-def test_a_damaged_manifest_ends_it_in_one_line(harm: str, copy: Path) -> None:
-    before = contents(copy)
-    HARMS[harm](copy / "manifest.json")
-    with pytest.raises(RunError, match=r"manifest\.json is damaged: restore it from a copy, or delete it"):
-        go_on(copy)
-    assert contents(copy) == before
+@pytest.mark.parametrize(
+    ("old", "new"), [('"seconds":', '"seconds":9'), ('"images"', '"imagex"'), ('"chunk":', '"chunk":1')]
+)
+def test_what_a_chunk_says_of_itself_is_verified(old: str, new: str, copy: Path, whole: Path) -> None:
+    path = min(copy.glob("parts/*.json"))
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    rest, told = go_on(copy)
+    assert len(told) == 1
+    list(rest)
+    assert contents(copy) == contents(whole)
+
+
+def test_a_chunk_of_an_early_version_goes_on(copy: Path, whole: Path) -> None:
+    """Which told nothing but what it cost."""
+    path = min(copy.glob("parts/*.json"))
+    path.write_text('{"seconds": 1.5, "short": null, "reason": null}')
+    rest, told = go_on(copy)
+    assert told == []
+    list(rest)
+    assert contents(copy) == contents(whole)
+
+
+@pytest.mark.parametrize(("done", "also"), [(2, 0), (3, 0), (5, 1), (9, 2)])
+def test_in_a_cascade_nothing_is_skipped_for_what_is_done_again(done: int, also: int, tmp_path: Path) -> None:
+    """The redone rows may come out differently on another machine."""
+    cascade = make(attacks=("fgsm", "pgd-torchattacks"), eps=("32/255",), cascade=True)
+    mine = [e for e in cascade.evaluations if e.model == "plain"]
+    cascade = cascade.model_copy(update={"evaluations": mine})
+    list(evaluator(tmp_path / "whole", cascade))
+    cut = tmp_path / "cut"
+    work = evaluator(cut, cascade)
+    list(islice(work, done))
+    work.store.give_back()
+    flipped(min([*cut.glob("samples/*clean*"), *cut.glob("parts/*clean*.parquet")]))
+    store = Store(cut)
+    told = store.open(cascade, resume=True)
+    store.give_back()
+    assert sum("skips images by what is done again" in one for one in told) == also
+    list(evaluator(cut, cascade))
+    assert contents(cut) == contents(tmp_path / "whole")

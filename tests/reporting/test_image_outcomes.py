@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robustbench_aig.errors import RunError
 from robustbench_aig.reporting import aggregate, image_outcomes, write_report
 from robustbench_aig.reporting.evidence import load_evidence
 from robustbench_aig.reporting.series import all_series
@@ -138,6 +137,6 @@ def test_pictures_of_its_images_are_kept_and_shown_again(study: Study, tmp_path:
     write_report(tmp_path)
     assert (tmp_path / "report.html").read_text() == first
     (tmp_path / "images" / "thumbnails.safetensors").write_bytes(b"no such thing")
-    with pytest.raises(RunError, match="thumbnails"):
-        write_report(tmp_path)
+    write_report(tmp_path)
+    assert (tmp_path / "report.html").read_text() == without
     assert len({line.label for line in found.lines}) == CLASSES

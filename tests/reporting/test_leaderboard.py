@@ -107,6 +107,65 @@ def test_networks_under_other_attacks_are_never_ranked_together(report: Report, 
     assert "under another list of attacks, of which 11 apply to it, in eleven." in page
 
 
+def test_attacks_of_one_name_that_were_set_otherwise_are_others(report: Report, tmp_path: Path) -> None:
+    """A file pgd.toml of somebody's own is called pgd, too."""
+    other = {"settings_digest": "9" * 64}
+    weaker = [e.model_copy(update=other) if e.attack == "pgd" else e for e in report.evaluations]
+    put(report, tmp_path / "ours")
+    put(report, tmp_path / "theirs", evaluations=weaker, **other_weights(report))
+    put(report, tmp_path / "early", evaluations=[e.model_copy(update={"settings_digest": None}) for e in weaker])
+    for group in leaderboard(tmp_path).groups:
+        assert len({entry.report for entry in group.ranked}) == 1
+
+
+def test_two_networks_of_a_kind_that_met_other_attacks_are_not_ranked_together(report: Report, tmp_path: Path) -> None:
+    """As in a report with transfer, where nobody is the source of attacks on itself."""
+    (plain,) = [m for m in report.models if m.family == "plain"]
+    twin = plain.model_copy(update={"name": "twin", "weights_digest": "7" * 64})
+    own = [w for w in report.worst_case if w.model == plain.name]
+    also = [w.model_copy(update={"model": "twin", "attacks": [*w.attacks, "transfer:source=x"]}) for w in own]
+    more = [e.model_copy(update={"model": "twin"}) for e in report.evaluations if e.model == plain.name]
+    put(
+        report,
+        tmp_path / "one",
+        models=[*report.models, twin],
+        worst_case=[*report.worst_case, *also],
+        evaluations=[*report.evaluations, *more],
+    )
+    for group in leaderboard(tmp_path).groups:
+        assert not {plain.name, "twin"} <= {entry.model for entry in group.ranked}
+
+
+def test_one_network_under_one_list_has_one_number_in_all_groups(report: Report, tmp_path: Path) -> None:
+    """The plain network of two reports whose gated ones met other attacks."""
+    for name, attack, value in (("a", "g1", 0.5), ("b", "g2", 0.3)):
+        worst = [
+            w.model_copy(
+                update={"accuracy": w.accuracy.model_copy(update={"value": value})}
+                if w.gate_policy == "none"
+                else {"attacks": [*w.attacks, attack]}
+            )
+            for w in report.worst_case
+        ]
+        put(report, tmp_path / name, worst_case=worst)
+    plain = [entry for entry in ranked(leaderboard(tmp_path)) if entry.family == "plain"]
+    assert len(plain) == 2
+    for entry in plain:
+        assert entry.lower is None
+        assert {(one.accuracy.value, one.report) for one in entry.standings} == {(0.3, "b/report.json")}
+
+
+def test_a_check_that_failed_anywhere_is_told(report: Report, tmp_path: Path) -> None:
+    reference = load_report(Path(__file__).parents[2] / "reports" / "reference" / "depth20-claims")
+    first = reference.checks[0]
+    failed = first.findings[0].model_copy(update={"status": "fail"})
+    worse = first.model_copy(update={"findings": [failed, *first.findings[1:]]})
+    put(reference, tmp_path / "a")
+    put(reference, tmp_path / "b", checks=[worse, *reference.checks[1:]])
+    told = {(e.model, e.gate_policy): e.checks for e in ranked(leaderboard(tmp_path))}
+    assert told[first.run, first.policy] == f"failed: {failed.check}"
+
+
 def test_attacks_on_gates_do_not_part_a_gated_network_from_its_twin(report: Report, tmp_path: Path) -> None:
     """A report of the plain network alone joins one in which it met the same, whatever the gated one met there."""
     worst = [

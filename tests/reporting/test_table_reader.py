@@ -23,11 +23,11 @@ def test_a_report_that_does_not_fit_into_memory_is_the_same(
     alive: list[int] = []
     load = table_reader._load_rows
 
-    def counted(*asked: object) -> Rows:
-        rows = load(*asked)  # type: ignore[arg-type]
+    def counted(*asked: object) -> tuple[Rows, object]:
+        rows, lost_to = load(*asked)  # type: ignore[arg-type]
         read.append(weakref.ref(rows))
         alive.append(sum(one() is not None for one in read))
-        return rows
+        return rows, lost_to
 
     monkeypatch.setattr(table_reader, "_load_rows", counted)
     write_report(many.write(tmp_path / "forgotten"))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 
 from robustbench_aig.policy_traits import traits
-from robustbench_aig.records import Evaluation, Report
+from robustbench_aig.records import Evaluation, Report, WorstCase
 from robustbench_aig.reporting.leaderboard.records import Entry, Standing
 from robustbench_aig.reporting.tables.gate_table import strongest_of
 from robustbench_aig.reporting.words import listing
 
-NOT_CHECKED = "not run"
+NOT_CHECKED, NONE_FAILED = "not run", "none failed"
 _CLAIM = "more-robust"
 """The claim on what a leaderboard ranks by."""
 
@@ -62,7 +64,7 @@ def _checks(report: Report, model: str, policy: str) -> str:
     if not found:
         return NOT_CHECKED
     failed = [name for checkup in found for name in checkup.named("fail")]
-    return f"failed: {listing(failed)}" if failed else "none failed"
+    return f"failed: {listing(failed)}" if failed else NONE_FAILED
 
 
 def _claim(report: Report, model: str, policy: str) -> str | None:
@@ -81,12 +83,26 @@ def _standings(report: Report, model: str, policy: str, path: str) -> list[Stand
                     threat=worst.threat,
                     accuracy=worst.accuracy,
                     attacks=worst.attacks,
+                    settings=_settings(report, worst),
                     cascade=any(e.skipped for e in report.evaluations if _under(e, model, policy, worst.threat)),
                     adversarial_macs=whole and whole.compute and whole.compute.adversarial_macs,
                     report=path,
                 )
             )
     return standings
+
+
+def _settings(report: Report, worst: WorstCase) -> str | None:
+    """A digest of how each attack of a union was set, and by how many draws it's scored; None where that's not told."""
+    found = {
+        e.attack: e.settings_digest
+        for e in report.evaluations
+        if e.role == "attack" and _under(e, worst.model, worst.gate_policy, worst.threat)
+    }
+    if None in found.values():
+        return None
+    told = [worst.accuracy.draws, sorted(found.items())]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def _under(e: Evaluation, model: str, policy: str, threat: object) -> bool:

@@ -12,8 +12,8 @@ from robustbench_aig.defence_names import JpegDefence
 from robustbench_aig.errors import InputError, RunError
 from robustbench_aig.records import Report
 from robustbench_aig.records.documents import REPORT, load_report
-from robustbench_aig.reporting.leaderboard.entries import NOT_CHECKED, entries_of
-from robustbench_aig.reporting.leaderboard.records import Entry, Group, Leaderboard, Standing, Unread
+from robustbench_aig.reporting.leaderboard.entries import NONE_FAILED, NOT_CHECKED, entries_of
+from robustbench_aig.reporting.leaderboard.records import Attacks, Entry, Group, Leaderboard, Standing, Unread
 from robustbench_aig.reporting.words import threat_text
 from robustbench_aig.threat import Threat
 
@@ -21,8 +21,9 @@ Key = tuple[str, str, int, str]
 """Name, split, number and digest of images."""
 Network = tuple[str, JpegDefence | None, str]
 """Digest of the weights, defence and gate policy."""
-Met = dict[tuple[str, str], frozenset[str]]
-"""Family and gate policy to the attacks that such networks met."""
+Kind = tuple[str, str, bool]
+"""Family, gate policy, and whether answers are drawn: attacks apply to all such networks alike."""
+Measured = tuple[Network, Threat, Attacks]
 
 
 def leaderboard(directory: Path, by: Threat | None = None, *, base: Path | None = None) -> Leaderboard:
@@ -64,18 +65,18 @@ def _relative(path: Path, base: Path) -> str:
 
 
 @dataclass
-class _Alike:
-    """Reports whose attacks were the same, as far as they apply to a network.
+class _Comparable:
+    """Networks of reports whose attacks were the same, as far as they apply to a network.
 
     Attributes:
-        attacks: in these reports.
-        entries: of these reports.
+        attacks: what each kind of network met.
+        entries: the networks.
     """
 
-    attacks: Met = field(default_factory=dict)
+    attacks: dict[Kind, Attacks] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
 
-    def takes(self, attacks: Met) -> bool:
+    def shares(self, attacks: dict[Kind, Attacks]) -> bool:
         """Whether networks of one kind met the same attacks here and there, and there are such networks."""
         shared = self.attacks.keys() & attacks.keys()
         return bool(shared) and all(self.attacks[kind] == attacks[kind] for kind in shared)
@@ -88,34 +89,69 @@ def _groups(key: Key, reports: Sequence[list[Entry]], by: Threat | None) -> list
     told = threat_text(chosen) if chosen else (str(by) if by else "any threat")
     left = [entry for entries in reports for entry in entries if entry.reason is not None]
     left += [e.model_copy(update={"reason": f"no worst case at {told}"}) for e in fit if e.at(chosen) is None]
-    alike = _alike([[e for e in entries if e.reason is None and e.at(chosen)] for entries in reports], chosen)
+    lowest = _lowest(fit)
+    attacked = [[e for e in entries if e.reason is None and e.at(chosen)] for entries in reports]
     groups = [
-        _group(key, [e for e in one.entries if e.stochastic is stochastic], one, chosen)
-        for one in alike
+        _group(key, [e for e in one.entries if e.stochastic is stochastic], chosen, lowest)
+        for one in _comparable(attacked, chosen)
         for stochastic in (False, True)
     ]
     found = sorted((group for group in groups if group.ranked), key=lambda group: -len(group.ranked))
-    found = _with_lower(found, chosen)
-    if left:
-        found.append(_unranked(key, left))
+    return [*found, _unranked(key, left)] if left else found
+
+
+def _lowest(entries: Sequence[Entry]) -> dict[Measured, Standing]:
+    """Of each network at each threat under each list of attacks, over all reports: each is an upper bound."""
+    found: dict[Measured, Standing] = {}
+    for entry in entries:
+        for standing in entry.standings:
+            place = (_network(entry), standing.threat, standing.met)
+            found[place] = min(found.get(place, standing), standing, key=_value)
     return found
 
 
-def _alike(reports: Sequence[list[Entry]], by: Threat | None) -> list[_Alike]:
+def _comparable(reports: Sequence[list[Entry]], by: Threat | None) -> list[_Comparable]:
     """Reports with the most networks are looked at first, so that those with few join them."""
-    found: list[_Alike] = []
-    for entries in sorted((entries for entries in reports if entries), key=len, reverse=True):
-        here = [(entry, standing) for entry in entries if (standing := entry.at(by))]
-        attacks: Met = {(entry.family, entry.gate_policy): frozenset(standing.attacks) for entry, standing in here}
-        home = next((one for one in found if one.takes(attacks)), None)
-        if home is None:
-            found.append(home := _Alike())
-        home.attacks |= attacks
-        home.entries += entries
+    found: list[_Comparable] = []
+    parts = [part for entries in reports for part in _parts(entries, by)]
+    for part in sorted(parts, key=len, reverse=True):
+        attacks = {_kind(entry): _attacks(entry, by) for entry in part}
+        same = next((one for one in found if one.shares(attacks)), None)
+        if same is None:
+            found.append(same := _Comparable())
+        same.attacks |= attacks
+        same.entries += part
     return found
 
 
-def _group(key: Key, entries: Sequence[Entry], alike: _Alike, by: Threat | None) -> Group:
+def _parts(entries: Sequence[Entry], by: Threat | None) -> list[list[Entry]]:
+    """The networks of one report, divided where two of a kind met other attacks: nobody is its own transfer source."""
+    parts: list[list[Entry]] = []
+    for entry in entries:
+        fits = (
+            part
+            for part in parts
+            if all(_attacks(other, by) == _attacks(entry, by) for other in part if _kind(other) == _kind(entry))
+        )
+        part = next(fits, None)
+        if part is None:
+            parts.append([entry])
+        else:
+            part.append(entry)
+    return parts
+
+
+def _kind(entry: Entry) -> Kind:
+    return entry.family, entry.gate_policy, entry.stochastic
+
+
+def _attacks(entry: Entry, by: Threat | None) -> Attacks:
+    standing = entry.at(by)
+    assert standing is not None
+    return standing.met
+
+
+def _group(key: Key, entries: Sequence[Entry], by: Threat | None, lowest: dict[Measured, Standing]) -> Group:
     name, split, n, digest = key
     return Group(
         name=name,
@@ -123,34 +159,12 @@ def _group(key: Key, entries: Sequence[Entry], alike: _Alike, by: Threat | None)
         n=n,
         digest=digest,
         stochastic=any(entry.stochastic for entry in entries),
-        attacks=sorted(frozenset[str]().union(*alike.attacks.values())),
+        attacks=sorted({attack for entry in entries for attack in _attacks(entry, by)[0]}),
         by=by,
         threats=_threats(entries),
-        ranked=_ranked(entries, by),
+        ranked=_ranked(entries, by, lowest),
         unranked=[],
     )
-
-
-def _with_lower(groups: Sequence[Group], by: Threat | None) -> list[Group]:
-    """Each network with the lowest of its robust accuracies under other attacks, where that is lower."""
-    lowest: dict[Network, Standing] = {}
-    for entry in (entry for group in groups for entry in group.ranked):
-        standing = entry.at(by)
-        assert standing is not None
-        lowest[_network(entry)] = min(lowest.get(_network(entry), standing), standing, key=_value)
-    return [
-        group.model_copy(
-            update={
-                "ranked": [
-                    entry.model_copy(update={"lower": found})
-                    if _value(found := lowest[_network(entry)]) < _robust(entry, by)
-                    else entry
-                    for entry in group.ranked
-                ]
-            }
-        )
-        for group in groups
-    ]
 
 
 def _network(entry: Entry) -> Network:
@@ -177,12 +191,12 @@ def _unranked(key: Key, entries: list[Entry]) -> Group:
     )
 
 
-def _ranked(entries: Sequence[Entry], by: Threat | None) -> list[Entry]:
-    """Each network under each policy once: each of its robust accuracies is an upper bound, and the lowest is shown."""
+def _ranked(entries: Sequence[Entry], by: Threat | None, lowest: dict[Measured, Standing]) -> list[Entry]:
+    """Each network under each policy once."""
     same: dict[Network, list[Entry]] = {}
-    for entry in sorted(entries, key=lambda e: (_robust(e, by), e.created, e.report)):
+    for entry in entries:
         same.setdefault(_network(entry), []).append(entry)
-    once = [_strongest(reports, by) for reports in same.values()]
+    once = [_strongest(reports, by, lowest) for reports in same.values()]
     return [
         entry.model_copy(update={"rank": 1 + sum(_robust(e, by) > _robust(entry, by) for e in once)})
         for entry in sorted(once, key=lambda e: (-_robust(e, by), e.model, e.gate_policy))
@@ -195,19 +209,29 @@ def _robust(entry: Entry, by: Threat | None) -> float:
     return _value(standing)
 
 
-def _strongest(reports: Sequence[Entry], by: Threat | None) -> Entry:
-    """One network as several reports have it, the one where its robust accuracy at `by` is lowest first."""
-    first, met = reports[0], reports[0].at(by)
-    assert met is not None
-    found: dict[Threat, Standing] = {}
-    for one in (standing for entry in reports for standing in entry.standings):
-        # Under other attacks than those that rank it, it could not be compared with its neighbours.
-        if set(one.attacks) == set(met.attacks):
-            found[one.threat] = min(found.get(one.threat, one), one, key=_value)
-    checks = next((entry.checks for entry in reports if entry.checks != NOT_CHECKED), NOT_CHECKED)
+def _strongest(reports: Sequence[Entry], by: Threat | None, lowest: dict[Measured, Standing]) -> Entry:
+    """One network as several reports have it, first the one where its robust accuracy at `by` is lowest."""
+    first, *others = sorted(reports, key=lambda e: (_robust(e, by), e.created, e.report))
+    network, met = _network(first), _attacks(first, by)
+    # Under other attacks than those that rank it, it could not be compared with its neighbours.
+    standings = [found for (of, _, attacks), found in lowest.items() if (of, attacks) == (network, met)]
+    here = next(standing for standing in standings if standing.threat == by)
+    elsewhere = [found for (of, threat, _), found in lowest.items() if (of, threat) == (network, by)]
+    least = min(elsewhere, key=_value)
     return first.model_copy(
-        update={"standings": list(found.values()), "checks": checks, "also": [entry.report for entry in reports[1:]]}
+        update={
+            "standings": standings,
+            "checks": _worst_checks([entry.checks for entry in reports]),
+            "also": [entry.report for entry in others],
+            "lower": least if _value(least) < _value(here) else None,
+        }
     )
+
+
+def _worst_checks(told: Sequence[str]) -> str:
+    """A check that failed in one report is not made good by another report."""
+    failed = [one for one in told if one not in {NOT_CHECKED, NONE_FAILED}]
+    return failed[0] if failed else NONE_FAILED if NONE_FAILED in told else NOT_CHECKED
 
 
 def _threats(entries: Sequence[Entry]) -> list[Threat]:

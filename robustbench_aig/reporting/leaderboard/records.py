@@ -9,6 +9,9 @@ from robustbench_aig.recipes import Family
 from robustbench_aig.records import Accuracy, Record, RecordedThreat
 from robustbench_aig.threat import Threat
 
+Attacks = tuple[frozenset[str], str | None]
+"""Names of attacks, and the digest of their settings."""
+
 
 class Standing(Record):
     """Robust accuracy of a network under the worst of some attacks."""
@@ -16,11 +19,20 @@ class Standing(Record):
     threat: RecordedThreat
     accuracy: Accuracy
     attacks: list[str] = Field(description="in the union")
+    settings: str | None = Field(
+        description="digest of their settings, their providers' versions and the number of draws; null in reports of "
+        "early versions"
+    )
     cascade: bool = Field(description="whether some of them skipped images that were lost before")
     adversarial_macs: float | None = Field(
         description="executed per image under the strongest attack; null where that skipped images"
     )
     report: str = Field(description="path of the report.json that it comes from")
+
+    @property
+    def met(self) -> Attacks:
+        """What the network met: only what met the same can be compared."""
+        return frozenset(self.attacks), self.settings
 
 
 class Entry(Record):

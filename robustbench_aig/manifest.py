@@ -79,8 +79,9 @@ class Manifest:
 
     @property
     def rows_digest(self) -> str | None:
-        """SHA-256 over the sample tables' digests; None without a manifest."""
-        tables = {name: found for name, found in (self.files or {}).items() if name.startswith("samples/")}
+        """SHA-256 over the digests of the sample tables that are there; None without a manifest."""
+        names = (name for name in self.files or {} if name.startswith("samples/"))
+        tables = {name: (self.files or {})[name] for name in names if (self.directory / name).exists()}
         return None if self.files is None else digest_of(tables)
 
     def read(self, name: str) -> bytes:
@@ -103,9 +104,8 @@ class Manifest:
         raise DamagedError(f"{path} is not what was written there: {MANIFEST} has another digest", way_out(name))
 
     def missing(self) -> list[str]:
-        """The files that were written and are gone, but for images, which no number is made from."""
-        listed = (name for name in self.files or () if not name.startswith("images/"))
-        return [name for name in listed if not (self.directory / name).exists()]
+        """The files that were written and are gone."""
+        return [name for name in self.files or () if not (self.directory / name).exists()]
 
     def settle(self, *, without: Collection[str] = ()) -> None:
         """Forget files, and what a killed process was about to write; only for who has taken the directory.

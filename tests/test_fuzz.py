@@ -150,7 +150,7 @@ def of_flags(_: Path, random: Random, where: Path) -> None:
 
 
 KINDS = {"report": of_report, "run": of_run, "recipe": of_recipe, "text": of_text, "flags": of_flags}
-SHARES = {"report": 0.05, "run": 0.1, "recipe": 0.45, "text": 0.25, "flags": 0.15}
+SHARES = {"report": 0.04, "run": 0.1, "recipe": 0.46, "text": 0.25, "flags": 0.15}
 
 
 @pytest.mark.filterwarnings("default")

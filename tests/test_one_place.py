@@ -37,7 +37,7 @@ def test_a_norm_takes_at_most_three_files() -> None:
 
 def test_a_gate_policy_is_named_in_one_file() -> None:
     for name in USUAL:
-        assert naming(name) == {"policies.py"}
+        assert naming(name) == {"policy_traits.py"}
 
 
 def test_nobody_asks_which_norm_it_is() -> None:

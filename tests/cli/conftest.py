@@ -1,12 +1,14 @@
 """A pair trained in seconds, and its evaluation, which was not interrupted."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from robustbench_aig.training import train
 from tests.command import aigrob_here
+from tests.sharing import shared
 from tests.tiny import job
 
 FAST = ["--attack", "fgsm", "--attack", "pgd-torchattacks", "--attack", "corners", "--limit", "60", "--chunk", "25"]
@@ -17,20 +19,26 @@ WHOLE = ["attack", "--eps", "8/255", "--eps", "32/255", "--name", "whole", *FAST
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder `runs/` with a finished plain and a finished gated run."""
-    root = tmp_path_factory.mktemp("pair") / "runs"
-    for name in ("plain", "gated"):
-        list(train(job(root / name, gated=name == "gated")))
-    return root
+
+    def make(where: Path) -> None:
+        for name in ("plain", "gated"):
+            list(train(job(where / "runs" / name, gated=name == "gated")))
+
+    return shared(tmp_path_factory, "pair", make) / "runs"
 
 
 @pytest.fixture(scope="session")
-def uninterrupted(pair: Path) -> Path:
+def uninterrupted(pair: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report directory of the pair, made by one process in one go."""
-    where = pair.parent
-    result = aigrob_here(where, *WHOLE, "--json")
-    assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["status"] == "complete"
-    return where / "reports" / "whole"
+
+    def make(where: Path) -> None:
+        shutil.copytree(pair, where / "runs")
+        result = aigrob_here(where, *WHOLE, "--json")
+        assert result.returncode == 0, result.stderr
+        assert json.loads(result.stdout)["status"] == "complete"
+
+    made = shared(tmp_path_factory, "uninterrupted", make)
+    return Path(shutil.copytree(made / "reports", pair.parent / "reports")) / "whole"
 
 
 def chunks_done(report: Path) -> int:

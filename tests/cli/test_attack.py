@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.cli.conftest import FAST, WHOLE, chunks_done
-from tests.command import aigrob, aigrob_here, refused, start
+from tests.command import aigrob_here, refused, start
 
 
 @pytest.fixture
@@ -254,4 +254,4 @@ def test_full_disk_keeps_what_is_finished(runs: Path) -> None:
     report = runs.parent / "reports" / "full"
     assert chunks_done(report) > 0
     assert not list(report.rglob("*.partial"))
-    assert aigrob(runs.parent, *arguments).returncode == 0
+    assert aigrob_here(runs.parent, *arguments).returncode == 0

@@ -111,7 +111,7 @@ def test_killed_at_random_moments_and_resumed_nothing_differs(
     report, moments = tmp_path / "reports" / "whole", random.Random(kills)
     wanted = sorted(moments.sample(range(3, 55), kills))
     for number, chunks in enumerate(wanted):
-        processes = (2, 3, 1)[number % 3]
+        processes = (3, 2, 1)[number % 3]
         process = start_several(tmp_path, processes, *WHOLE, "--resume", "--quiet")
         while process.poll() is None and chunks_done(report) < chunks:
             time.sleep(0.002)

@@ -15,17 +15,20 @@ from robustbench_aig.inspection_record import Inspection
 from robustbench_aig.runs import read_history, read_run
 from robustbench_aig.training import train
 from tests.command import aigrob_here, refused
+from tests.sharing import shared
 from tests.tiny import job
 
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `runs/`: a plain, a gated and a stochastic-depth network."""
-    where = tmp_path_factory.mktemp("inspect")
-    list(train(job(where / "runs" / "plain", gated=False, epochs=1)))
-    list(train(job(where / "runs" / "gated", epochs=2)))
-    list(train(job(where / "runs" / "stochastic", gated=False, epochs=1, algorithm="stochastic-depth-resnet")))
-    return where
+
+    def make(where: Path) -> None:
+        list(train(job(where / "runs" / "plain", gated=False, epochs=1)))
+        list(train(job(where / "runs" / "gated", epochs=2)))
+        list(train(job(where / "runs" / "stochastic", gated=False, epochs=1, algorithm="stochastic-depth-resnet")))
+
+    return shared(tmp_path_factory, "inspect", make)
 
 
 def inspected(root: Path, *arguments: str) -> Inspection:

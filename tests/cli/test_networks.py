@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from robustbench_aig.training import train
 from tests.command import aigrob, aigrob_here, refused
+from tests.sharing import shared
 from tests.tiny import job
 
 FAST = ["--attack", "fgsm", "--eps", "16/255", "--limit", "40", "--quiet", "--json"]
@@ -70,11 +71,13 @@ def odd():
 @pytest.fixture(scope="session")
 def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory with a gated run whose controls were trained by the command."""
-    where = tmp_path_factory.mktemp("ladder")
-    list(train(job(where / "runs" / "gated", depth=14, target=0.0, lr=0.4, epochs=4)))
-    result = aigrob_here(where, "train", "--ladder", "gated", "--quiet", "--json")
-    assert result.returncode == 0, result.stderr
-    return where
+
+    def make(where: Path) -> None:
+        list(train(job(where / "runs" / "gated", depth=14, target=0.0, lr=0.4, epochs=4)))
+        result = aigrob_here(where, "train", "--ladder", "gated", "--quiet", "--json")
+        assert result.returncode == 0, result.stderr
+
+    return shared(tmp_path_factory, "ladder", make)
 
 
 def attacked(where: Path, *arguments: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from robustbench_aig.records import CorruptionRecord, DataRecord, GateRecord, Mo
 from robustbench_aig.threat import Threat
 from robustbench_aig.zoo import find_attack
 from tests.networks import gated, images, plain
+from tests.sharing import shared
 
 COUNT, CHUNK, DRAWS = 25, 10, 4
 SHAPE = (3, 12, 12)
@@ -104,9 +105,7 @@ def evaluator(
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("finished")
-    list(evaluator(directory, make()))
-    return directory
+    return shared(tmp_path_factory, "finished", lambda directory: list(evaluator(directory, make())))
 
 
 def table(directory: Path, evaluation: str) -> list[dict[str, Any]]:

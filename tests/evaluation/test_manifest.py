@@ -45,7 +45,7 @@ def test_it_lists_every_file_that_numbers_come_from(finished: Path) -> None:
     read_all(finished)
 
 
-@pytest.mark.parametrize("flips", [150, pytest.param(1000, marks=pytest.mark.evidence)])
+@pytest.mark.parametrize("flips", [100, pytest.param(1000, marks=pytest.mark.evidence)])
 def test_a_flipped_bit_is_noticed_or_without_effect(flips: int, copy: Path) -> None:
     """Each file of the directory is hit alike often, the small ones too."""
     rng, before = np.random.default_rng(flips), Manifest.of(copy)
@@ -125,7 +125,15 @@ def test_who_reads_while_another_writes_gets_what_is_there(tmp_path: Path) -> No
     assert reader.read("times.json") == b"new"
 
 
-@pytest.mark.parametrize("name", ["samples/plain.none.clean.parquet", "times.json", "checks/x.json"])
+def test_without_a_table_a_report_is_partial(copy: Path) -> None:
+    before = aggregate(copy)
+    (copy / "samples" / "plain.none.corners.linf-8_255.parquet").unlink()
+    after = aggregate(copy)
+    assert (before.status, after.status) == ("complete", "partial")
+    assert after.rows_digest != before.rows_digest
+
+
+@pytest.mark.parametrize("name", ["times.json", "checks/x.json"])
 def test_a_file_that_is_gone_is_noticed(name: str, copy: Path) -> None:
     (copy / "checks").mkdir()
     Manifest.of(copy).write("checks/x.json", "{}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -242,12 +243,13 @@ def test_what_does_not_aim_at_the_class_is_in_no_union(role: str, study: Study) 
 def test_a_skipped_image_is_never_worst_where_it_was_skipped(study: Study, tmp_path: Path) -> None:
     clean, fgsm = rows_id("aig-digits", "argmax", "clean", None), rows_id("aig-digits", "argmax", "fgsm", "4/255")
     for row in study.rows[clean]:
-        row["choice_correct"] = 1
+        row["choice_correct"] = 0
     for row in study.rows[fgsm]:
         skip(row, "clean")
     cascade = Study(study.plan.model_copy(update={"cascade": True}), study.rows)
     evidence = load_evidence(cascade.write(tmp_path, images=False))
-    chosen, lost = worst([evidence.rows[clean], evidence.rows[fgsm]])
+    right = replace(evidence.rows[clean], choice_score=np.ones(len(study.rows[clean])))
+    chosen, lost = worst([right, evidence.rows[fgsm]])
     assert not chosen.any()
     assert not lost.any()
 

@@ -166,7 +166,7 @@ def small(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("is_gated", [False, True])
+@pytest.mark.parametrize("is_gated", [False, pytest.param(True, marks=pytest.mark.evidence)])
 def test_adversarial_training_helps_against_the_attack_it_was_trained_on(tmp_path: Path, is_gated: bool) -> None:
     """A sound single-step training sets off no alarm, and withstands ten steps far better than a standard one."""
     data = load_data("digits", seed=0)

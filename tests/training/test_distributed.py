@@ -42,7 +42,7 @@ from tests.tiny import job, result, write_recipe
 
 State = dict[str, Tensor]
 
-PROCESSES, BATCH, EPOCHS, STEPS = 2, 16, 3, 4
+PROCESSES, BATCH, EPOCHS, STEPS = 2, 16, 2, 4
 LOOKING = GateTraining(
     mutual_information=MutualInformation(weight=0.5, of="class"), batch_shaping=BatchShaping(weight=2.0)
 )

@@ -150,6 +150,14 @@ def remove_partial(folder: Path, of: Path | None = None) -> None:
                 path.unlink()
 
 
+def remove(path: Path) -> None:
+    """Delete a file of ours, where it is there; InputError where that fails, or something else stands there."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
 _PARTIAL = re.compile(r"\.aigrob-([0-9a-f]{8})-[0-9a-f]{16}\.partial")
 _SPECIAL = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 
@@ -184,6 +192,11 @@ def unwritable(path: Path | str, error: OSError, option: str = "--out") -> Unwri
     told = UnwritableError(f"cannot write {path}: {error.strerror or error}; {way_out} another {option}")
     told.reason = error
     return told
+
+
+def sha256_of_bytes(content: bytes) -> str:
+    """Hexadecimal SHA-256."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def sha256_of(path: Path) -> str:

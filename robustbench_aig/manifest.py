@@ -5,7 +5,6 @@ Docs: docs/evidence.md. No torch.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from robustbench_aig.errors import DamagedError, RunError
-from robustbench_aig.files import write_atomic
+from robustbench_aig.files import sha256_of, sha256_of_bytes, write_atomic
 from robustbench_aig.records.documents import read_file
 
 MANIFEST = "manifest.json"
@@ -98,7 +97,7 @@ class Manifest:
             if not path.exists():
                 raise DamagedError(f"{path} is missing", way_out(name))
             content = read_file(path)
-            if files is None or hashlib.sha256(content).hexdigest() in files.get(name, ()):
+            if files is None or sha256_of_bytes(content) in files.get(name, ()):
                 return content
             files = Manifest.of(self.directory).files  # it may have been replaced by now, by who evaluates there
         raise DamagedError(f"{path} is not what was written there: {MANIFEST} has another digest", way_out(name))
@@ -119,7 +118,7 @@ class Manifest:
             self.files.pop(name, None)
         for name, digests in self.files.items():
             if len(digests) > 1:
-                found = hashlib.sha256(read_file(self.directory / name)).hexdigest()
+                found = sha256_of(self.directory / name)
                 self.files[name] = [found] if found in digests else digests
         self._save()
 
@@ -132,16 +131,16 @@ class Manifest:
             InputError: the disk is full, or the folder cannot be written.
         """
         content = content.encode() if isinstance(content, str) else content
-        if self.files is not None:
-            digest, before = hashlib.sha256(content).hexdigest(), self.files.get(name, [])
-            self.files[name] = [*dict.fromkeys([digest, *before])]
+        if self.files is None:
+            write_atomic(self.directory / name, content)
+            return
+        digest, before = sha256_of_bytes(content), self.files.get(name, [])
+        self.files[name] = [*dict.fromkeys([digest, *before])]
+        self._save()
+        write_atomic(self.directory / name, content)
+        if self.files[name] != [digest]:
+            self.files[name] = [digest]
             self._save()
-            write_atomic(self.directory / name, content)
-            if self.files[name] != [digest]:
-                self.files[name] = [digest]
-                self._save()
-        else:
-            write_atomic(self.directory / name, content)
 
     def _save(self) -> None:
         assert self.files is not None
@@ -160,7 +159,7 @@ def way_out(name: str) -> str:
 
 def digest_of(files: Mapping[str, list[str]]) -> str:
     """SHA-256 of paths and their digests, in the order of the paths."""
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    return sha256_of_bytes(json.dumps(files, sort_keys=True).encode())
 
 
 def _damaged(path: Path) -> str:

@@ -24,7 +24,7 @@ import PIL
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from robustbench_aig.files import remove_partial, replacing
+from robustbench_aig.files import remove_partial, replacing, sha256_of_bytes
 
 Pixels = NDArray[np.uint8]
 T = TypeVar("T")
@@ -135,17 +135,13 @@ def remembered(path: Path, kind: TypeAdapter[T], find: Callable[[], T]) -> T:
     """What a small file says; found, and written down if that's possible, where it says nothing or was changed."""
     with suppress(OSError, ValueError):
         digest, _, content = path.read_bytes().partition(b"\n")
-        if digest == _digest(content):
+        if digest == sha256_of_bytes(content).encode():
             return kind.validate_json(content)
     found = find()
     content = kind.dump_json(found)
     with suppress(OSError), alone(path):
-        write(path, [_digest(content), b"\n", content])
+        write(path, [sha256_of_bytes(content).encode(), b"\n", content])
     return found
-
-
-def _digest(content: bytes) -> bytes:
-    return hashlib.sha256(content).hexdigest().encode()
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from robustbench_aig.errors import DamagedError
-from robustbench_aig.files import unwritable, write_atomic
+from robustbench_aig.files import remove, sha256_of_bytes, write_atomic
 from robustbench_aig.records.documents import read_file
 from robustbench_aig.sample_table import parquet, read_parquet
 
@@ -76,6 +76,14 @@ class ChunkFiles:
         found = (_NAME.fullmatch(path.name) for path in (directory / PARTS).glob("*.parquet"))
         return [cls(directory, name[1], int(name[2])) for name in found if name]
 
+    @classmethod
+    def numbers(cls, directory: Path) -> dict[str, set[int]]:
+        """The same by evaluation, as the chunks' numbers."""
+        found: dict[str, set[int]] = defaultdict(set)
+        for files in cls.all_in(directory):
+            found[files.evaluation].add(files.chunk)
+        return found
+
     def exist(self) -> bool:
         """Whether the chunk is finished."""
         return self._rows.exists()
@@ -86,15 +94,19 @@ class ChunkFiles:
         Args:
             rows: of the sample table.
             kept: "ids" (n,) and "images" (n, C, H, W), on the CPU; n may be 0.
-            effort: what it cost, without digests.
+            effort: what it cost.
         """
         table, pictures = parquet(rows), save(kept)
         note = _Note(
-            evaluation=self.evaluation, chunk=self.chunk, effort=effort, rows=_digest(table), images=_digest(pictures)
+            evaluation=self.evaluation,
+            chunk=self.chunk,
+            effort=effort,
+            rows=sha256_of_bytes(table),
+            images=sha256_of_bytes(pictures),
         )
         content = note.model_dump_json().encode()
         write_atomic(self._images, pictures)
-        write_atomic(self._effort, b"\n".join((content, _digest(content).encode())))
+        write_atomic(self._effort, b"\n".join((content, sha256_of_bytes(content).encode())))
         write_atomic(self._rows, table)
 
     def effort(self) -> Effort:
@@ -111,7 +123,10 @@ class ChunkFiles:
             note = _Note.model_validate_json(content)
         except ValidationError:
             raise DamagedError(f"{self._effort} is damaged") from None
-        if digest != _digest(content).encode() or (note.evaluation, note.chunk) != (self.evaluation, self.chunk):
+        if digest != sha256_of_bytes(content).encode() or (note.evaluation, note.chunk) != (
+            self.evaluation,
+            self.chunk,
+        ):
             raise DamagedError(f"{self._effort} is not what was written there")
         return note
 
@@ -140,14 +155,11 @@ class ChunkFiles:
     def remove(self) -> None:
         """Delete what is there of it; InputError where that fails, or something else stands there."""
         for path in (self._effort, self._images, self._rows):  # a kill in between leaves what still is a chunk's name
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise unwritable(path, error) from None
+            remove(path)
 
     def _verified(self, path: Path, kind: Literal["rows", "images"]) -> bytes:
         content, note = read_file(path), self._note()
-        if isinstance(note, _Note) and _digest(content) != getattr(note, kind):
+        if isinstance(note, _Note) and sha256_of_bytes(content) != getattr(note, kind):
             raise DamagedError(f"{path} is not what was written there")
         return content
 
@@ -162,7 +174,3 @@ class ChunkFiles:
     @property
     def _images(self) -> Path:
         return self._rows.with_suffix(".safetensors")
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

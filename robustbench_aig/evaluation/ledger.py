@@ -40,7 +40,7 @@ class Ledger:
     def __init__(self, plan: Plan, store: Store) -> None:
         """For the whole of a plan, of which nothing has been seen yet."""
         self._plan, self._store = plan, store
-        self._chunks = -(-plan.data.n // plan.chunk)
+        self._chunks = plan.chunks
         self._missing = {e.id: set(range(self._chunks)) for e in plan.evaluations}
         self._done = 0
 
@@ -74,7 +74,7 @@ class Ledger:
 
     def _chunk(self, evaluation: EvaluationPlan, number: int, *, resumed: bool) -> ChunkDone:
         effort = self._store.effort(evaluation.id, number)
-        images = min(self._plan.chunk, self._plan.data.n - number * self._plan.chunk)
+        images = self._plan.size_of(number)
         return self._event(
             evaluation,
             images,

@@ -9,7 +9,7 @@ from pathlib import Path
 from robustbench_aig.errors import DamagedError
 from robustbench_aig.evaluation.cascade import earlier
 from robustbench_aig.evaluation.chunk_files import ChunkFiles
-from robustbench_aig.files import unwritable
+from robustbench_aig.files import remove
 from robustbench_aig.manifest import Manifest
 from robustbench_aig.records import Plan
 from robustbench_aig.records.documents import parse_json
@@ -45,17 +45,17 @@ def _tables(manifest: Manifest, plan: Plan) -> Iterator[str]:
     for evaluation in plan.evaluations:
         table, images = table_of(evaluation.id), images_of(evaluation.id)
         if (damage := _damage(manifest, table, partial(_check_rows, plan))) is not None:
-            _remove(manifest, table)
+            remove(manifest.directory / table)
             yield f"{damage}: its images are attacked again"
         elif (damage := _damage(manifest, images, lambda *_: None)) is not None:
-            _remove(manifest, images)
+            remove(manifest.directory / images)
             yield f"{damage}: its pictures are lost, its numbers are not"
 
 
 def _clocks(manifest: Manifest) -> Iterator[str]:
     for name, consequence in _CLOCKS.items():
         if (damage := _damage(manifest, name, _check_map)) is not None:
-            _remove(manifest, name)
+            remove(manifest.directory / name)
             yield f"{damage}: {consequence}"
 
 
@@ -92,7 +92,7 @@ def _chunks(manifest: Manifest, plan: Plan) -> Iterator[str]:
             files.remove()
             continue
         try:
-            files.check(_size(plan, files.chunk))
+            files.check(plan.size_of(files.chunk))
         except DamagedError as error:
             files.remove()
             yield f"{error.damage}: chunk {files.chunk} of {files.evaluation} is done again"
@@ -100,10 +100,8 @@ def _chunks(manifest: Manifest, plan: Plan) -> Iterator[str]:
 
 def _groundless(manifest: Manifest, plan: Plan) -> Iterator[str]:
     """In a cascade, remove what skips images for rows that are done again, and may come out differently."""
-    whole = set(range(-(-plan.data.n // plan.chunk)))
-    there: dict[str, set[int]] = {e.id: set() for e in plan.evaluations}
-    for files in ChunkFiles.all_in(manifest.directory):
-        there.setdefault(files.evaluation, set()).add(files.chunk)
+    whole = set(range(plan.chunks))
+    there = {e.id: set[int]() for e in plan.evaluations} | ChunkFiles.numbers(manifest.directory)
     for evaluation in plan.evaluations:
         table = table_of(evaluation.id)
         if (manifest.directory / table).exists():
@@ -113,22 +111,9 @@ def _groundless(manifest: Manifest, plan: Plan) -> Iterator[str]:
         if not lost:
             continue
         if (manifest.directory / table).exists():
-            _remove(manifest, table)
+            remove(manifest.directory / table)
             there[evaluation.id] = set()
         for chunk in lost:
             ChunkFiles(manifest.directory, evaluation.id, chunk).remove()
         there[evaluation.id] -= lost
         yield f"{evaluation.id} skips images by what is done again: it is attacked again, too"
-
-
-def _size(plan: Plan, chunk: int) -> int:
-    """Images of a chunk; 0 past the last one."""
-    return max(0, min(plan.chunk, plan.data.n - chunk * plan.chunk))
-
-
-def _remove(manifest: Manifest, name: str) -> None:
-    path = manifest.directory / name
-    try:
-        path.unlink()
-    except OSError as error:
-        raise unwritable(path, error) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -139,10 +138,7 @@ class Store:
 
     def parts(self) -> dict[str, set[int]]:
         """By evaluation the numbers of the chunks that lie there unmerged, whichever process wrote them."""
-        found: dict[str, set[int]] = defaultdict(set)
-        for files in ChunkFiles.all_in(self.directory):
-            found[files.evaluation].add(files.chunk)
-        return found
+        return ChunkFiles.numbers(self.directory)
 
     def rows(self, evaluation: str, chunk: int, columns: Sequence[str]) -> pa.Table:
         """Some columns of a finished chunk, merged or not."""

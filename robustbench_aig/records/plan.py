@@ -102,3 +102,12 @@ class Plan(Record):
     evaluations: list[EvaluationPlan]
     ladder: list[Rung] = Field(default_factory=list, description="empty without an ablation (--ladder)")
     asked: Asked | None = Field(None, description="null where no command line asked for it, or an early version wrote")
+
+    @property
+    def chunks(self) -> int:
+        """Units of work of each evaluation."""
+        return -(-self.data.n // self.chunk)
+
+    def size_of(self, chunk: int) -> int:
+        """Images of the chunk of that number; 0 past the last one."""
+        return max(0, min(self.chunk, self.data.n - chunk * self.chunk))

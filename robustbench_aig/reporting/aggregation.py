@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from robustbench_aig.files import sha256_of_bytes
 from robustbench_aig.gateshift.expected_macs import expected_macs
 from robustbench_aig.policy_traits import traits
 from robustbench_aig.records import (
@@ -200,7 +200,7 @@ def _settings_digest(planned: EvaluationPlan) -> str:
     # Versions of ours that compute the same are many.
     version = None if planned.provider == "aigrob" else planned.provider_version
     told = [planned.settings, planned.provider, version]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return sha256_of_bytes(json.dumps(told, sort_keys=True).encode())
 
 
 def _cost(rows: Rows, seconds: float | None) -> Cost:

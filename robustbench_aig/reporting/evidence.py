@@ -22,6 +22,7 @@ from robustbench_aig.reporting.table_reader import SampleTables
 from robustbench_aig.sample_table import NAME, NAMES, images_of, read_parquet
 
 T = TypeVar("T")
+_PACES = TypeAdapter(dict[str, Pace])
 
 CHECKS = "checks"
 """The folder of a report directory that holds a checkup for each network and policy."""
@@ -126,7 +127,7 @@ def load_evidence(directory: Path) -> Evidence:
         SampleTables(manifest, plan),
         _load_times(manifest, "times.json", TypeAdapter(dict[str, float]), "seconds"),
         _load_times(manifest, "latency.json", TypeAdapter(dict[str, Latency]), "latency"),
-        load_paces(directory),
+        _load_times(manifest, "pace.json", _PACES, "pace"),
         _load_checks(manifest),
         _load_names(manifest),
         rows_digest=manifest.rows_digest,
@@ -144,7 +145,7 @@ def _load_names(manifest: Manifest) -> dict[int, str]:
 
 def load_paces(directory: Path) -> dict[str, Pace]:
     """What is known of gated networks beside plain ones, by evaluation; RunError where it's damaged."""
-    return _load_times(Manifest.of(directory), "pace.json", TypeAdapter(dict[str, Pace]), "pace")
+    return _load_times(Manifest.of(directory), "pace.json", _PACES, "pace")
 
 
 def load_images(directory: Path, evaluation_id: str, shape: Sequence[int]) -> Images | None:

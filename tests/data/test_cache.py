@@ -129,27 +129,26 @@ def change(root: Path) -> None:
     Image.new("RGB", (8, 8), (1, 2, 3)).save(path)
 
 
-def change_behind_the_size(root: Path) -> None:
-    """Other pixels in as many bytes."""
+def exchange(root: Path, later: int) -> tuple[os.stat_result, os.stat_result]:
+    """Other pixels in as many bytes, in a file whose time is so many ns later then; its states before and after."""
     path, other = root / "train" / "cat" / "3.png", root / "train" / "cat" / "4.png"
     size = max(path.stat().st_size, other.stat().st_size)
     path.write_bytes(other.read_bytes().ljust(size, b"\0"))
     load(root).train.images.sum()
     before = path.stat()
     path.write_bytes((root / "train" / "dog" / "1.png").read_bytes().ljust(size, b"\0")[:size])
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + later))
+    return before, path.stat()
+
+
+def change_behind_the_size(root: Path) -> None:
+    exchange(root, later=1)
 
 
 def change_behind_the_time(root: Path) -> None:
-    """Other pixels in as many bytes, and the time set back, as a careful vandal would."""
-    path, other = root / "train" / "cat" / "3.png", root / "train" / "cat" / "4.png"
-    size = max(path.stat().st_size, other.stat().st_size)
-    path.write_bytes(other.read_bytes().ljust(size, b"\0"))
-    load(root).train.images.sum()
-    before = path.stat()
-    path.write_bytes((root / "train" / "dog" / "1.png").read_bytes().ljust(size, b"\0")[:size])
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    """As a careful vandal would."""
+    before, after = exchange(root, later=0)
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
 
 
 def add(root: Path) -> None:

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from robustbench_aig.defence_names import parse_defence
 from robustbench_aig.errors import InputError
-from robustbench_aig.records import Report
+from robustbench_aig.records import Report, WorstCase
 from robustbench_aig.records.documents import load_report
 from robustbench_aig.reporting import aggregate
 from robustbench_aig.reporting.leaderboard import Leaderboard, board_csv, board_markdown, board_page, leaderboard
@@ -36,13 +36,15 @@ def put(report: Report, directory: Path, **changes: Any) -> Report:
     return changed
 
 
+def valued(worst: WorstCase, value: float) -> dict[str, Any]:
+    """The change after which a worst case has another robust accuracy."""
+    return {"accuracy": worst.accuracy.model_copy(update={"value": value})}
+
+
 def keeping(report: Report, value: float, policy: str = "argmax", **changes: Any) -> dict[str, Any]:
     """Changes after which a policy keeps a share in every worst case."""
     worst = [
-        w.model_copy(update={"accuracy": w.accuracy.model_copy(update={"value": value}), **changes})
-        if w.gate_policy == policy
-        else w
-        for w in report.worst_case
+        w.model_copy(update=valued(w, value) | changes) if w.gate_policy == policy else w for w in report.worst_case
     ]
     return {"worst_case": worst}
 
@@ -140,11 +142,7 @@ def test_one_network_under_one_list_has_one_number_in_all_groups(report: Report,
     """The plain network of two reports whose gated ones met other attacks."""
     for name, attack, value in (("a", "g1", 0.5), ("b", "g2", 0.3)):
         worst = [
-            w.model_copy(
-                update={"accuracy": w.accuracy.model_copy(update={"value": value})}
-                if w.gate_policy == "none"
-                else {"attacks": [*w.attacks, attack]}
-            )
+            w.model_copy(update=valued(w, value) if w.gate_policy == "none" else {"attacks": [*w.attacks, attack]})
             for w in report.worst_case
         ]
         put(report, tmp_path / name, worst_case=worst)
@@ -187,12 +185,7 @@ def test_attacks_on_gates_do_not_part_a_gated_network_from_its_twin(report: Repo
 def test_each_number_comes_from_the_report_in_which_it_is_lowest(report: Report, tmp_path: Path) -> None:
     small, large = (Threat.parse(eps) for eps in ("4/255", "8/255"))
     for name, threat in (("a", small), ("b", large)):
-        worst = [
-            w.model_copy(
-                update={"accuracy": w.accuracy.model_copy(update={"value": 0.01 if w.threat == threat else 0.9})}
-            )
-            for w in report.worst_case
-        ]
+        worst = [w.model_copy(update=valued(w, 0.01 if w.threat == threat else 0.9)) for w in report.worst_case]
         put(report, tmp_path / name, worst_case=worst)
     for entry in ranked(leaderboard(tmp_path)):
         for threat, source in ((small, "a"), (large, "b")):

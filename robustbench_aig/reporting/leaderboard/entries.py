@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 
+from robustbench_aig.files import sha256_of_bytes
 from robustbench_aig.policy_traits import traits
 from robustbench_aig.records import Evaluation, Report, WorstCase
 from robustbench_aig.reporting.leaderboard.records import Entry, Standing
@@ -102,7 +102,7 @@ def _settings(report: Report, worst: WorstCase) -> str | None:
     if None in found.values():
         return None
     told = [worst.accuracy.draws, sorted(found.items())]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    return sha256_of_bytes(json.dumps(told).encode())
 
 
 def _under(e: Evaluation, model: str, policy: str, threat: object) -> bool:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 
-def shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """A folder of this process's own with what `make` puts into one."""
+@contextmanager
+def shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Iterator[Path]:
+    """A folder of this process's own with what `make` puts into one, for tests that add nothing to it.
+
+    Tests are dealt to processes as these become free: one that counts on
+    what another left, or on its absence, passes on some days.
+    """
     base = factory.getbasetemp()
     common = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"shared-{name}"
     with FileLock(f"{common}.lock"):
@@ -20,4 +26,11 @@ def shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], ob
             making = factory.mktemp(name)
             make(making)
             making.rename(common)
-    return Path(shutil.copytree(common, factory.mktemp(name) / "own"))
+    own = Path(shutil.copytree(common, factory.mktemp(name) / "own"))
+    yield own
+    added = _files(own) ^ _files(common)
+    assert not added, f"tests wrote into or deleted from what they share: {sorted(map(str, added))}"
+
+
+def _files(of: Path) -> set[Path]:
+    return {path.relative_to(of) for path in of.rglob("*")}

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,18 +18,19 @@ WHOLE = ["attack", "--eps", "8/255", "--eps", "32/255", "--name", "whole", *FAST
 
 
 @pytest.fixture(scope="session")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder `runs/` with a finished plain and a finished gated run."""
 
     def make(where: Path) -> None:
         for name in ("plain", "gated"):
             list(train(job(where / "runs" / name, gated=name == "gated")))
 
-    return shared(tmp_path_factory, "pair", make) / "runs"
+    with shared(tmp_path_factory, "pair", make) as where:
+        yield where / "runs"
 
 
 @pytest.fixture(scope="session")
-def uninterrupted(pair: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(pair: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The report directory of the pair, made by one process in one go."""
 
     def make(where: Path) -> None:
@@ -37,8 +39,8 @@ def uninterrupted(pair: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert result.returncode == 0, result.stderr
         assert json.loads(result.stdout)["status"] == "complete"
 
-    made = shared(tmp_path_factory, "uninterrupted", make)
-    return Path(shutil.copytree(made / "reports", pair.parent / "reports")) / "whole"
+    with shared(tmp_path_factory, "uninterrupted", make) as where:
+        yield where / "reports" / "whole"
 
 
 def chunks_done(report: Path) -> int:

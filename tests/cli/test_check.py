@@ -127,7 +127,9 @@ def test_bad_arguments(pair: Path, arguments: Sequence[str], words: Sequence[str
     refused(aigrob_here(pair.parent, "check", *arguments), *words)
 
 
-def test_an_own_network_with_its_classes_in_another_order_fails(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_own_network_with_its_classes_in_another_order_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing is recorded of it that a check could compare with."""
     code = (
         "import torch\n"
@@ -141,13 +143,13 @@ def test_an_own_network_with_its_classes_in_another_order_fails(pair: Path, monk
         "    return torch.nn.Sequential(torch.nn.Flatten(), head)\n"
         "def shifted(): return NextClass(network())\n"
     )
-    (pair.parent / "of_mine.py").write_text(code)
-    monkeypatch.syspath_prepend(str(pair.parent))
+    (tmp_path / "of_mine.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(checks, "ALL", (PlausibleInput(), SeenInTraining(), AloneAndTogether(), CountedCompute()))
     own = ["--data", "digits", "--eps", "8/255"]
-    honest = checked(pair.parent, "--model", "of_mine:network", *own)
+    honest = checked(tmp_path, "--model", "of_mine:network", *own)
     assert [finding.status for finding in honest.findings] == ["pass"] * 4
-    wrong = checked(pair.parent, "--model", "of_mine:shifted", *own, code=1)
+    wrong = checked(tmp_path, "--model", "of_mine:shifted", *own, code=1)
     assert wrong.named("fail") == ["plausible-input"]
     assert {finding.count for finding in wrong.findings if finding.check == "seen-in-training"} == {0}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,23 @@ from tests.tiny import job
 
 
 @pytest.fixture(scope="session")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `runs/`: a plain, a gated and a stochastic-depth network."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """`runs/` of a plain, a gated and a stochastic-depth network."""
 
     def make(where: Path) -> None:
         list(train(job(where / "runs" / "plain", gated=False, epochs=1)))
         list(train(job(where / "runs" / "gated", epochs=2)))
         list(train(job(where / "runs" / "stochastic", gated=False, epochs=1, algorithm="stochastic-depth-resnet")))
 
-    return shared(tmp_path_factory, "inspect", make)
+    with shared(tmp_path_factory, "inspect", make) as where:
+        yield where / "runs"
+
+
+@pytest.fixture
+def root(trained: Path, tmp_path: Path) -> Path:
+    """A working directory with these runs."""
+    (tmp_path / "runs").symlink_to(trained)
+    return tmp_path
 
 
 def inspected(root: Path, *arguments: str) -> Inspection:
@@ -109,8 +117,8 @@ def test_bad_arguments(root: Path, arguments: Sequence[str], words: Sequence[str
     assert not (root / "nothing").exists()
 
 
-def test_damaged_history_and_missing_history(root: Path, tmp_path: Path) -> None:
-    shutil.copytree(root / "runs" / "gated", tmp_path / "runs" / "gated")
+def test_damaged_history_and_missing_history(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "gated", tmp_path / "runs" / "gated")
     path = tmp_path / "runs" / "gated" / "history.jsonl"
     path.write_text(path.read_text()[:-20])
     refused(aigrob_here(tmp_path, "inspect", "gated"), "history.jsonl", "damaged")
@@ -120,9 +128,9 @@ def test_damaged_history_and_missing_history(root: Path, tmp_path: Path) -> None
     assert found.gates.history is None
 
 
-def test_output_that_cannot_be_written(root: Path, tmp_path: Path) -> None:
+def test_output_that_cannot_be_written(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "reports").write_text("in the way")
-    arguments = ["inspect", str(root / "runs" / "plain"), "--limit", "10"]
+    arguments = ["inspect", str(trained / "plain"), "--limit", "10"]
     refused(aigrob_here(tmp_path, *arguments), "--out", "reports")
     refused(aigrob_here(tmp_path, *arguments, "--out", "/proc"), "cannot write", "--out")
 
@@ -150,8 +158,8 @@ def test_json_has_a_schema_version(root: Path) -> None:
     assert json.loads((root / "reports" / "versioned" / "inspect.json").read_text())["schema_version"] == "2"
 
 
-def test_a_name_in_a_record_leads_nowhere_else(root: Path, tmp_path: Path) -> None:
-    shutil.copytree(root / "runs" / "gated", tmp_path / "in" / "runs" / "gated")
+def test_a_name_in_a_record_leads_nowhere_else(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "gated", tmp_path / "in" / "runs" / "gated")
     file = tmp_path / "in" / "runs" / "gated" / "run.json"
     content = json.loads(file.read_text())
     content["name"], content["data"]["name"] = "../../x", "../../y"

@@ -1,7 +1,7 @@
 """`aigrob attack` on a ladder, behind a defence, and on networks that aren't ours; `aigrob train --ladder`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,15 +69,23 @@ def odd():
 
 
 @pytest.fixture(scope="session")
-def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working directory with a gated run whose controls were trained by the command."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """`runs/` of a gated network, and of its controls, which were trained by the command."""
 
     def make(where: Path) -> None:
         list(train(job(where / "runs" / "gated", depth=14, target=0.0, lr=0.4, epochs=4)))
         result = aigrob_here(where, "train", "--ladder", "gated", "--quiet", "--json")
         assert result.returncode == 0, result.stderr
 
-    return shared(tmp_path_factory, "ladder", make)
+    with shared(tmp_path_factory, "ladder", make) as where:
+        yield where / "runs"
+
+
+@pytest.fixture
+def ladder(trained: Path, tmp_path: Path) -> Path:
+    """A working directory with these runs."""
+    (tmp_path / "runs").symlink_to(trained)
+    return tmp_path
 
 
 def attacked(where: Path, *arguments: str) -> dict[str, Any]:
@@ -128,9 +136,9 @@ def test_the_whole_ladder_in_one_report(ladder: Path) -> None:
     assert len({(step["upper"], step["lower"]) for step in report["ladder"]["steps"]}) == 16
 
 
-def test_missing_controls_are_named_with_the_way_to_them(ladder: Path, tmp_path: Path) -> None:
+def test_missing_controls_are_named_with_the_way_to_them(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "gated").symlink_to(ladder / "runs" / "gated")
+    (tmp_path / "runs" / "gated").symlink_to(trained / "gated")
     result = aigrob_here(tmp_path, "attack", "--ladder", "gated", "--attack", "fgsm", "--eps", "8/255", "--limit", "9")
     assert result.returncode == 0, result.stderr
     assert "R2 is missing: train it with aigrob train --ladder gated" in result.stderr

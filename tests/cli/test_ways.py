@@ -1,6 +1,7 @@
 """The two ways that CONTRIBUTING.md tells: who holds an epsilon, and who a batch, is watched while a command runs."""
 
 import re
+import shutil
 import sys
 from pathlib import Path
 from types import FrameType
@@ -32,7 +33,7 @@ def threats_in(value: object) -> bool:
 
 
 @pytest.fixture(scope="module")
-def seen(pair: Path) -> tuple[Found, Found]:
+def seen(pair: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Found, Found]:
     """Files whose functions hold a threat, and those whose functions hold images, until the report is made."""
     threats: Found = {}
     images: Found = {}
@@ -52,9 +53,11 @@ def seen(pair: Path) -> tuple[Found, Found]:
     asked = (
         "attack gated --policy argmax --eps 16/255 --attack pgd:steps=2 --limit 6 --chunk 6 --no-latency --name ways"
     )
+    where = tmp_path_factory.mktemp("ways")
+    shutil.copytree(pair, where / "runs")
     sys.setprofile(watch)
     try:
-        result = aigrob_here(pair.parent, *asked.split(), "--no-latency")
+        result = aigrob_here(where, *asked.split(), "--no-latency")
     finally:
         sys.setprofile(None)
     assert result.returncode == 0, result.stderr

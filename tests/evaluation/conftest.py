@@ -1,6 +1,6 @@
 """A small evaluation: a plain and a gated network, three attacks, two epsilons, 25 images in chunks of 10."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +104,9 @@ def evaluator(
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shared(tmp_path_factory, "finished", lambda directory: list(evaluator(directory, make())))
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with shared(tmp_path_factory, "finished", lambda directory: list(evaluator(directory, make()))) as directory:
+        yield directory
 
 
 def table(directory: Path, evaluation: str) -> list[dict[str, Any]]:

@@ -10,11 +10,11 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from robustbench_aig.cli.answer_lines import answer_lines
 from robustbench_aig.cli.repeated_answers import asking_table
 from robustbench_aig.cli.terminal import stdout
-from robustbench_aig.commands import aigrob
-from robustbench_aig.norms import DEFAULT
-from robustbench_aig.records import Asked, Evaluation, Report
+from robustbench_aig.records import Evaluation, Report
+from robustbench_aig.reporting.answers.next_commands import missing_checks
 from robustbench_aig.reporting.clean_match_words import lines
 from robustbench_aig.reporting.words import BESIDE, attack_text, gates_text
 
@@ -57,41 +57,11 @@ def show(report: Report, directory: Path, *, as_json: bool, page: Path | None = 
         note = f" ({rung.note})" if rung.note else ""
         to.print(f"{rung.key:<4}{rung.title}{note}", markup=False, highlight=False, soft_wrap=True)
     matched = [line for match in report.clean_matches for line in lines(match)]
-    for line in (*_guessing(report), *matched, *_verdicts(report), *([] if page else _unchecked(report, directory))):
+    checks = [] if page else [f"next: {line}" for line in missing_checks(report, directory)]
+    answered = ["", *answer_lines(report)] if report.answers else []
+    for line in (*_guessing(report), *matched, *_verdicts(report), *checks, *answered):
         to.print(line, markup=False, highlight=False, soft_wrap=True)
     to.print(f"report: {page or directory / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _unchecked(report: Report, directory: Path) -> list[str]:
-    """The way on, where claims wait for checks."""
-    claims = [claim for claim in report.claims if claim.checks == "not run"]
-    waiting = {(name, claim.gate_policy) for claim in claims for name in claim.gated}
-    waiting |= {(name, None) for claim in claims for name in claim.plain}
-    have = {(checkup.run, None if checkup.policy == "none" else checkup.policy) for checkup in report.checks}
-    asked = report.asked
-    if asked is None:
-        return []
-    return [f"next: {_check(asked, name, policy, directory)}" for name, policy in sorted(waiting - have, key=str)]
-
-
-def _check(asked: Asked, name: str, policy: str | None, directory: Path) -> str:
-    """The command that checks a network of a report, on the report's images."""
-    named = asked.networks[name]
-    return aigrob(
-        "check",
-        *filter(None, [named.run]),
-        model=named.model,
-        weights=named.weights,
-        defence=named.defence,
-        policy=policy,
-        norm=None if asked.norm == DEFAULT else asked.norm,
-        data=asked.data,
-        images=asked.images,
-        runs=None if asked.runs == "runs" else asked.runs,
-        seed=asked.seed or None,
-        device=None if asked.device == "auto" else asked.device,
-        into=directory,
-    )
 
 
 def _guessing(report: Report) -> list[str]:

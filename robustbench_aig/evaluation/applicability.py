@@ -8,7 +8,7 @@ from robustbench_aig.policy_traits import MOST_GATES, NOT_DRAWN, NOT_OURS, TOO_M
 from robustbench_aig.recipes import AttackSettings, DeployedMode, GateMode, GradientRecipe, NamedAttack
 from robustbench_aig.recipes.attack_recipes import CornersRecipe, PermutedRecipe, TransferRecipe
 from robustbench_aig.recipes.compute_recipes import ComputeRecipe, NoiseRecipe
-from robustbench_aig.recipes.gradients import OBJECTIVES_OF_GATES
+from robustbench_aig.recipes.gradients import OBJECTIVES_OF_GATES, STRAIGHT_THROUGH
 from robustbench_aig.recipes.provider_attacks import (
     FoolboxHopSkipJumpRecipe,
     PyautoattackRecipe,
@@ -17,7 +17,6 @@ from robustbench_aig.recipes.provider_attacks import (
 )
 from robustbench_aig.records import ModelRecord
 
-_STOCK = "straight-through"
 _BLIND = "no gate looks at the image"
 _NO_GATES = "it has no gates"
 _NOT_RANDOM = "it is deterministic"
@@ -117,13 +116,13 @@ def _aimless(attack: GradientRecipe, model: ModelRecord, policy: str) -> str | N
 def _no_mode(attack: GradientRecipe, model: ModelRecord, policy: str) -> str | None:
     """Why an attack does what it would do with its gradient left as it is; None where it doesn't."""
     mode, several = attack.gates.mode, getattr(attack.gates, "draws", 1) > 1
-    changed = mode != _STOCK or several
+    changed = mode != STRAIGHT_THROUGH or several
     if model.gateless:
         # Without gates a mode is the plain gradient, over as many draws where there is something to draw.
         return _NO_GATES if changed and mode != "evolution" and not (several and model.restless) else None
     if mode == policy and not (several and model.restless):
         return "its deployed gates already decide in this way"
-    noisy = mode == "frozen-noise" or (mode == _STOCK and changed)
+    noisy = mode == "frozen-noise" or (mode == STRAIGHT_THROUGH and changed)
     return _NOT_RANDOM if noisy and not (traits(policy).draws or model.restless) else None
 
 

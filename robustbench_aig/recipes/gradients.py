@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from robustbench_aig.recipes.section import Count, Positive, Section, Share
+
+STRAIGHT_THROUGH: Final = "straight-through"
+"""The gradient as the network was trained with it, which knows of no gates."""
 
 Several = Annotated[int, Field(ge=2)]
 
@@ -35,7 +38,7 @@ class _OfLogits(_Mode):
 class DeployedMode(_Mode):
     """The deployed network: as it was trained (straight-through), gates as constants, or one noise for all steps."""
 
-    mode: Literal["straight-through", "detached", "frozen-noise"] = "straight-through"
+    mode: Literal["straight-through", "detached", "frozen-noise"] = STRAIGHT_THROUGH
     draws: Count = Field(1, description="passes per step where gates are random")
 
 

@@ -7,6 +7,7 @@ image: the evidence), `names.parquet` (names of the images' files, where they ha
 `report.json`, which is a function of the former.
 """
 
+from robustbench_aig.records.answers import Answer, AnswerVerdict, QuestionName
 from robustbench_aig.records.base import (
     EXACT,
     SCHEMA_VERSION,
@@ -68,6 +69,8 @@ __all__ = [
     "Accuracies",
     "Accuracy",
     "AdversarialRecord",
+    "Answer",
+    "AnswerVerdict",
     "Asked",
     "CheckState",
     "Checkup",
@@ -113,6 +116,7 @@ __all__ = [
     "Pace",
     "Plan",
     "Precision",
+    "QuestionName",
     "Record",
     "RecordedThreat",
     "Report",

@@ -61,6 +61,10 @@ class Compute(Record):
     recovered: float | None = Field(
         description="(adversarial - clean) / (all open - clean); null where nothing was saved"
     )
+    recovered_low: float | None = Field(
+        None, description="of its 95 % interval over images; null as `recovered`, and in earlier reports"
+    )
+    recovered_high: float | None = None
     p95: float = Field(description="95th percentile of the attacked images")
     spread: ComputeSpread | None = Field(None, description="null in reports of earlier versions")
     pace: Pace | None = Field(None, description="of clean images; null where it wasn't measured")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from robustbench_aig.records.base import (
     SCHEMA_VERSION,
@@ -32,6 +32,25 @@ class DataRecord(Record):
     digest: str = Field(description="SHA-256 over the evaluated images and labels")
 
 
+class _GatesSetting(BaseModel):
+    mode: str = ""
+    draws: int = 1
+
+
+class _ObjectiveSetting(BaseModel):
+    name: str = ""
+
+
+class _Settings(BaseModel):
+    """What code reads of an attack's settings; the rest is for readers."""
+
+    algorithm: str = ""
+    direction: str = ""
+    keep_prediction: bool = False
+    gates: _GatesSetting = _GatesSetting()
+    objective: _ObjectiveSetting = _ObjectiveSetting()
+
+
 class EvaluationPlan(Record):
     """One measurement: a model under a gate policy, an attack and a threat."""
 
@@ -45,6 +64,49 @@ class EvaluationPlan(Record):
     settings: dict[str, Any] = Field(default_factory=dict, description="the attack's resolved recipe")
     threat: RecordedThreat | None = None
     corruption: CorruptionRecord | None = None
+
+    @field_validator("settings")
+    @classmethod
+    def _readable(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """As they were recorded, once what code reads of them is what it expects."""
+        try:
+            _Settings.model_validate(settings)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        return settings
+
+    @property
+    def algorithm(self) -> str:
+        """The attack without its settings."""
+        return str(self.settings.get("algorithm", self.attack))
+
+    @property
+    def gates_mode(self) -> str | None:
+        """How its gradient treats gates; None for what has no gradient, and for attacks of other providers."""
+        mode = self.settings.get("gates", {}).get("mode")
+        return None if mode is None else str(mode)
+
+    @property
+    def gate_draws(self) -> int:
+        """Draws of the gates that its gradient is a mean over."""
+        return int(self.settings.get("gates", {}).get("draws", 1))
+
+    @property
+    def objective(self) -> str | None:
+        """The name of what it raises; None as `gates_mode`."""
+        name = self.settings.get("objective", {}).get("name")
+        return None if name is None else str(name)
+
+    @property
+    def raises_compute(self) -> bool:
+        """Whether it is to raise the compute; of an attack on the compute whose settings aren't known, too."""
+        return self.role == "compute" and self.settings.get("direction", "up") == "up"
+
+    @property
+    def keeps_prediction(self) -> bool:
+        """Whether it may change no predicted class."""
+        return bool(self.settings.get("keep_prediction"))
 
 
 class Named(Record):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from robustbench_aig.records.answers import Answer
 from robustbench_aig.records.base import SCHEMA_VERSION, Record
 from robustbench_aig.records.checks import Checkup
 from robustbench_aig.records.claims import Claim
@@ -35,6 +36,9 @@ class Report(Record):
         default_factory=list, description="for gated networks with further plain ones beside their usual twins"
     )
     ladder: Ladder | None = None
+    answers: list[Answer] = Field(
+        default_factory=list, description="what is asked first of every gated recipe; empty in earlier reports"
+    )
     checks: list[Checkup] = Field(default_factory=list, description="of networks of the report, under its policies")
     claims: list[Claim] = Field(default_factory=list)
     asked: Asked | None = Field(None, description="null where no command line asked for it, or an early version wrote")

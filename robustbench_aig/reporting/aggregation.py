@@ -23,6 +23,7 @@ from robustbench_aig.records import (
     Report,
 )
 from robustbench_aig.records.evaluation import guessing
+from robustbench_aig.reporting.answers import answers
 from robustbench_aig.reporting.claims import claims
 from robustbench_aig.reporting.clean_match import clean_matches
 from robustbench_aig.reporting.corruptions import means
@@ -31,9 +32,9 @@ from robustbench_aig.reporting.gate_behaviour import Beside, gates
 from robustbench_aig.reporting.gated_vs_plain import comparisons, results_of
 from robustbench_aig.reporting.image_scores import Scores, accuracy
 from robustbench_aig.reporting.ladder_steps import ladder
-from robustbench_aig.reporting.table_columns import Bools, Rows
+from robustbench_aig.reporting.table_columns import Bools, Floats, Rows
 from robustbench_aig.reporting.union import unions
-from robustbench_aig.statistics import commonest
+from robustbench_aig.statistics import commonest, ratio_interval
 from robustbench_aig.zoo import claim_names, find_claim
 
 
@@ -75,7 +76,7 @@ def conclude(counted: Counted) -> Report:
     results = results_of(evidence, united, corrupted)
     share = commonest(evidence.rows[evaluations[0].id].label) if evaluations else None
     guesses = {(e.model, e.gate_policy) for e in guessing(evaluations, share)} if share is not None else set()
-    return Report(
+    report = Report(
         status=_status(plan.evaluations, evaluations),
         created=plan.created,
         command=plan.command,
@@ -96,6 +97,7 @@ def conclude(counted: Counted) -> Report:
         commonest=share,
         rows_digest=evidence.rows_digest,
     )
+    return report.model_copy(update={"answers": answers(report, plan)})
 
 
 def _status(planned: list[EvaluationPlan], finished: list[Evaluation]) -> Literal["complete", "partial", "error"]:
@@ -158,15 +160,16 @@ def _compute(rows: Rows, clean: Rows, planned: EvaluationPlan, evidence: Evidenc
         return None
     before, after = rows.macs_clean[rows.ok], rows.macs_adv[rows.ok]
     clean_mean, attacked = float(before.mean()), float(after.mean())
-    saved = model.total_macs - clean_mean
+    recovered, low, high = _recovered(before, after, model) or (None, None, None)
     does = traits(planned.policy)
     sampled = does.looks and does.draws
     return Compute(
         clean_macs=clean_mean,
         adversarial_macs=attacked,
         change=(attacked - clean_mean) / clean_mean if clean_mean else 0.0,
-        # Nothing is saved where all gates are open; a difference of rounding must not be divided by.
-        recovered=(attacked - clean_mean) / saved if saved > 1e-9 * model.total_macs else None,
+        recovered=recovered,
+        recovered_low=low,
+        recovered_high=high,
         p95=float(np.percentile(after, 95)),
         spread=ComputeSpread(
             clean_p95=float(np.percentile(before, 95)),
@@ -176,6 +179,21 @@ def _compute(rows: Rows, clean: Rows, planned: EvaluationPlan, evidence: Evidenc
             adversarial_expected=_expected(rows, rows.ok & clean.ok, model) if sampled else None,
         ),
     )
+
+
+def _recovered(before: Floats, after: Floats, model: ModelRecord) -> tuple[float, float, float] | None:
+    """The share of skipped compute that is executed again, and its interval; None where nothing is skipped."""
+    assert model.total_macs is not None
+    skipped = model.total_macs - before
+    # A difference of rounding must not be divided by.
+    if float(skipped.mean()) <= 1e-9 * model.total_macs:
+        return None
+    # A residual is largest where nothing can be skipped, or all of it is.
+    most = float(sum(gate.macs or 0 for gate in model.gates)) or float(model.total_macs)
+    share = float((after - before).mean() / skipped.mean())
+    rest = (1 - share) * most
+    low, high = ratio_interval(after - before, skipped, bounds=(min(rest, 0.0) - most, max(rest, 0.0)))
+    return share, low, high
 
 
 def _timed(evaluation: Evaluation, evidence: Evidence) -> Evaluation:

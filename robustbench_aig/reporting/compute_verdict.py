@@ -48,18 +48,18 @@ class Forced(NamedTuple):
 
 def forced(report: Report, plan: Plan, series: Sequence[Series]) -> list[Forced]:
     """For each series that chooses, where an attack on the compute is finished."""
-    settings = {e.id: e.settings for e in plan.evaluations}
+    planned = {e.id: e for e in plan.evaluations}
     found = []
     for one in series:
         mine = [e for e in report.evaluations if (e.model, e.gate_policy) == (one.model, one.policy) and e.compute]
-        raising = [e for e in mine if e.role == "compute" and settings[e.id].get("direction") == "up"]
+        raising = [e for e in mine if planned[e.id].raises_compute]
         at = [threat for threat in threats(report) if threat in {e.threat for e in raising}]
         if not (one.chooses and at):
             continue
         largest = max((threat for threat in at if threat.norm == at[0].norm), key=lambda threat: threat.value)
         ups = [e for e in raising if e.threat == largest]
-        kept = [e for e in ups if settings[e.id].get("keep_prediction")]
-        noise = (e for e in mine if e.threat == largest and settings[e.id].get("algorithm") == "corners")
+        kept = [e for e in ups if planned[e.id].keeps_prediction]
+        noise = (e for e in mine if e.threat == largest and planned[e.id].algorithm == "corners")
         most = max(ups, key=_change)
         found.append(Forced(one, most, max(kept, key=_change, default=None), next(noise, None)))
     return found

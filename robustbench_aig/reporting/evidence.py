@@ -70,7 +70,7 @@ class Evidence:
             (
                 self.rows[e.id]
                 for e in self.finished()
-                if e.settings.get("algorithm", e.attack) == algorithm and (e.model, e.policy, e.threat) == same
+                if e.algorithm == algorithm and (e.model, e.policy, e.threat) == same
             ),
             None,
         )

@@ -9,6 +9,7 @@ import numpy as np
 from robustbench_aig.gateshift import Version, Versions, dependence_of_network, moved_gates
 from robustbench_aig.records import ClassShift, Dependence, Gates, GateShift, GateStratum, ModelRecord
 from robustbench_aig.reporting.table_columns import Bools, Floats, Rows
+from robustbench_aig.statistics import mean_interval
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,12 @@ def gates(rows: Rows, beside: Beside, model: ModelRecord, policy: str, classes: 
         for index, gate in enumerate(model.gates)
     ]
     change = rows.p_adv[rows.ok] - rows.p_clean[rows.ok]
+    each = np.asarray((rows.gates_clean ^ rows.gates_adv)[rows.ok].mean(axis=1), np.float64)
+    between = mean_interval(each, bounds=(0.0, 1.0))
     return Gates(
         flip_rate=float(flips.mean()),
+        flip_low=between.low,
+        flip_high=between.high,
         noise_flip_rate=None if noise_flips is None else float(noise_flips.mean()),
         shift=float((change**2).sum(axis=1).mean()),
         per_gate=per_gate,

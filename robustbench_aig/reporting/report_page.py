@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from robustbench_aig.norms import BALLS
+from robustbench_aig.recipes.gradients import STRAIGHT_THROUGH
 from robustbench_aig.records import (
     Accuracy,
+    Claim,
     Comparison,
     CorruptionRecord,
     EvaluationPlan,
+    Measurement,
     ModelRecord,
     Report,
     Rung,
 )
 from robustbench_aig.reporting import charts, corruptions, gallery, heatmap, page_parts, shifts, words
+from robustbench_aig.reporting.answer_cards import cards
+from robustbench_aig.reporting.claims.verdicts import combine
 from robustbench_aig.reporting.compute_verdict import Forced, forced
 from robustbench_aig.reporting.evidence import Evidence
 from robustbench_aig.reporting.gates_look_words import looking
@@ -63,7 +70,8 @@ class Page:
         names: image -> its file's name.
         section: makes a section by the name of its template.
         lost: what could not be made, each with the reason.
-        picture, panels: the chart of the first screen, and those of accuracy against epsilon.
+        cards: the questions that are answered first, with their pictures; none without a gated network.
+        picture, panels: the chart of every network's accuracy, and those of accuracy against epsilon.
         movements, shift_blocks: what gates did under attack, and how far they moved.
         thumbnails, shelves: pictures of the table of images, and the gallery.
     """
@@ -81,11 +89,50 @@ class Page:
         self.picture = parts.part(
             "The first chart", lambda: charts.worst_case(report, series) if series else None, None
         )
+        self.cards = parts.part("The answers", lambda: cards(report, evidence.plan) if report.answers else [], [])
         self.movements = parts.part("How gates moved", lambda: page_parts.movements(report, evidence, series), [])
         self.shift_blocks = parts.part("How far gates shifted", lambda: shifts.blocks(report, series), [])
         self.panels = parts.part("The charts of accuracy", lambda: page_parts.panels(report, series, self.drawn), [])
         self.thumbnails = parts.part("The pictures of images", lambda: load_thumbnails(directory), {})
         self.shelves = parts.part("The gallery", lambda: gallery.shelves(report, evidence, directory, series), [])
+
+    @property
+    def title(self) -> str:
+        """What the page is about."""
+        data = self.report.data.name
+        if self.cards:
+            first = self.report.answers[0]
+            gated, plain = (_families(names, data) for names in (first.gated, first.plain))
+            return f"{gated} against {plain} on {data}" if plain else f"{gated} on {data}"
+        if self.forced and not self.on_accuracy:
+            return "What can an attacker do to the compute?"
+        return f"How accurate are these networks {'under attack' if self.attacked else 'on corrupted images'}?"
+
+    @property
+    def asked_of(self) -> str:
+        """Images, seeds, attacks and budgets in one line."""
+        data = self.report.data
+        told = [f"{data.n} of {data.available} images of the {data.split} split"]
+        if self.cards and len(self.report.answers[0].gated) > 1:
+            told.append(f"{len(self.report.answers[0].gated)} training seeds")
+        if self.attacks:
+            told.append(words.counted(self.attacks, self.beside))
+        if self.threats:
+            norms = list(dict.fromkeys(threat.norm for threat in self.threats))
+            ends = [[t for t in self.threats if t.norm == norm] for norm in norms]
+            told += [f"ε from {of[0].eps} to {of[-1].eps} ({BALLS[of[0].norm].symbol})" for of in ends]
+        return " · ".join(told)
+
+    @property
+    def answers_for(self) -> str | None:
+        """Whose answers the cards are, where there are several gated recipes."""
+        first = self.report.answers[0].gated
+        others = {name for one in self.report.answers for name in one.gated} - {*first}
+        if not others:
+            return None
+        return (
+            f"These answers are for {words.listing(first)}. For {words.listing(sorted(others))} see the claims below."
+        )
 
     def label(self, model: str, policy: str) -> str:
         """How tables call a model under a policy."""
@@ -102,6 +149,11 @@ class Page:
     def model(self, name: str) -> ModelRecord:
         """The model of that name."""
         return self._evidence.model(name)
+
+    @staticmethod
+    def deciding(claim: Claim) -> Measurement:
+        """The measurement that a claim's verdict rests on."""
+        return combine(claim.measurements)
 
     def rung_series(self, rung: Rung) -> Series | None:
         """What was measured of a rung of the ladder."""
@@ -204,8 +256,8 @@ class Page:
     @property
     def gate_modes(self) -> list[str]:
         """How gradients of the plan's gate-aware attacks treat gates; straight-through knows nothing of them."""
-        named = [e.settings["gates"]["mode"] for e in self._planned if e.role == "attack" and "gates" in e.settings]
-        return [mode for mode in dict.fromkeys(named) if mode != "straight-through"]
+        named = dict.fromkeys(e.gates_mode for e in self._planned if e.role == "attack")
+        return [mode for mode in named if mode not in {None, STRAIGHT_THROUGH}]
 
     @property
     def attack_settings(self) -> list[tuple[str, dict[str, object]]]:
@@ -273,7 +325,7 @@ class Page:
     @property
     def heat_control(self) -> str | None:
         """The name of the control that random noise is; None where it wasn't asked for."""
-        found = (e.attack for e in self._planned if e.settings.get("algorithm", e.attack) == "corners")
+        found = (e.attack for e in self._planned if e.algorithm == "corners")
         return next(found, None)
 
     @property
@@ -285,3 +337,10 @@ class Page:
     def channels_shown(self) -> str | None:
         """What pictures of images of several channels show."""
         return channels_shown(self.report.data.shape[0])
+
+
+def _families(names: list[str], data: str) -> str:
+    """Networks that differ in their seed alone by what their names share; else each name. Without the data set's."""
+    short = [name.removeprefix(f"{data}-") for name in names]
+    kinds = {re.sub(r"-s\d+$", "", name) for name in short}
+    return kinds.pop() if len(kinds) == 1 and len(names) > 1 else words.listing(short)

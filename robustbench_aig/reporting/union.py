@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from robustbench_aig.recipes.gradients import OBJECTIVES_OF_GATES
+from robustbench_aig.recipes.gradients import OBJECTIVES_OF_GATES, STRAIGHT_THROUGH
 from robustbench_aig.records import EvaluationPlan, Plan, WorstCase
 from robustbench_aig.reporting.evidence import Evidence
 from robustbench_aig.reporting.image_scores import Scores, accuracy
@@ -97,7 +96,7 @@ def _alone(members: list[EvaluationPlan], rows: list[Rows]) -> dict[str, int]:
 
 def _beyond(members: list[EvaluationPlan], rows: list[Rows]) -> dict[str, int]:
     """Attack that knows of the gates to the images that it breaks, and no attack that doesn't."""
-    aware = np.array([False, *(_knows_gates(member.settings) for member in members[1:])])
+    aware = np.array([False, *(_knows_gates(member) for member in members[1:])])
     left = ~np.stack([part.broken for part in _pick(rows, ~aware)]).any(axis=0)
     return {
         member.attack: int((part.broken & left).sum())
@@ -105,11 +104,10 @@ def _beyond(members: list[EvaluationPlan], rows: list[Rows]) -> dict[str, int]:
     }
 
 
-def _knows_gates(settings: Mapping[str, Any]) -> bool:
+def _knows_gates(attack: EvaluationPlan) -> bool:
     """Whether an attack's gradient or objective is other than the deployed network's in one draw."""
-    gates, objective = settings.get("gates", {}), settings.get("objective", {})
-    stock = gates.get("mode", "straight-through") == "straight-through" and gates.get("draws", 1) == 1
-    return not stock or objective.get("name") in OBJECTIVES_OF_GATES
+    stock = attack.gates_mode in {None, STRAIGHT_THROUGH} and attack.gate_draws == 1
+    return not stock or attack.objective in OBJECTIVES_OF_GATES
 
 
 def _others(members: list[EvaluationPlan], *, cascade: bool) -> Bools | None:

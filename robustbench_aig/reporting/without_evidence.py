@@ -8,6 +8,7 @@ from robustbench_aig.files import write_atomic
 from robustbench_aig.manifest import Manifest
 from robustbench_aig.records import EXACT, Draws, EvaluationPlan, Plan, Report
 from robustbench_aig.records.documents import REPORT, load_report
+from robustbench_aig.reporting.answers import answers
 from robustbench_aig.reporting.evidence import Evidence, load_plan
 from robustbench_aig.reporting.report_page import render
 from robustbench_aig.reporting.table_reader import SampleTables
@@ -36,8 +37,11 @@ def write_lone_page(path: Path) -> tuple[Report, Path]:
         InputError: the folder cannot be written.
     """
     report = load_report(path)
+    evidence = _evidence(report)
+    # Early versions wrote no answers.
+    report = report.model_copy(update={"answers": report.answers or answers(report, evidence.plan)})
     page = path / "report.html" if path.is_dir() else path.with_suffix(".html")
-    write_atomic(page, render(report, _evidence(report), page.parent, None))
+    write_atomic(page, render(report, evidence, page.parent, None))
     return report, page
 
 

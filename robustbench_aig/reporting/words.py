@@ -11,6 +11,9 @@ from robustbench_aig.norms import BALLS, Norm
 from robustbench_aig.policy_traits import DETERMINISTIC, STOCHASTIC
 from robustbench_aig.records import (
     Accuracy,
+    Answer,
+    AnswerVerdict,
+    ClaimVerdict,
     Comparison,
     Difference,
     Evaluation,
@@ -180,6 +183,54 @@ def reading(comparison: Difference) -> str:
     if not differs(comparison.low, comparison.high):
         return SAME
     return f"{'gated' if comparison.difference > 0 else 'plain'} significantly higher"
+
+
+LOOK: dict[AnswerVerdict, str] = {
+    "yes": "yes",
+    "no": "no",
+    "hardly": "no",
+    "explained by randomness": "no",
+    "explained by masking": "no",
+    "not significantly different": "open",
+    "inconclusive": "open",
+    "not measured": "open",
+}
+"""How a verdict is coloured; its words say the same."""
+
+CLAIM_LOOK: dict[ClaimVerdict, str] = {
+    "supported": "yes",
+    "not refuted": "open",
+    "explained by randomness": "no",
+    "explained by masking": "no",
+    "unsupported": "no",
+    "inconclusive": "open",
+}
+"""The same of a claim."""
+
+OPEN_ROWS = 20
+"""Rows of a table that are open at first; the rest is folded."""
+
+_UNITS = {
+    "slower": "of the skipped compute is executed",
+    "gates": "of the decisions change",
+}
+"""What the number of an answer is a share of."""
+
+
+def answer_number(answer: Answer) -> str:
+    """The number of an answer with its interval, strength and images; empty where nothing was measured."""
+    if answer.value is None:
+        return ""
+    low, high = answer.low, answer.high
+    if answer.question == "more-robust":
+        number = f"{signed(answer.value)} points"
+        interval = "" if low is None or high is None else f" {around(low, high)}"
+    else:
+        number = percent(answer.value)
+        interval = "" if low is None or high is None else f" {bracket(low, high)}"
+    of = f" {_UNITS[answer.question]}" if answer.question in _UNITS else ""
+    at = threat_text(answer.threat).replace(" ", NBSP)
+    return f"{number}{interval}{of} at {at}, {answer.n} images"
 
 
 def distinct(step: Step) -> bool:

@@ -22,6 +22,7 @@ from robustbench_aig.statistics.power import (
     images_needed,
     mcnemar_power,
 )
+from robustbench_aig.statistics.ratios import ratio_interval
 from robustbench_aig.statistics.seeds import SeedDifference, seed_difference
 from robustbench_aig.statistics.worst_attack import worst_of
 
@@ -51,6 +52,7 @@ __all__ = [
     "mcnemar_power",
     "mean_interval",
     "paired_interval",
+    "ratio_interval",
     "seed_difference",
     "wilson",
     "worst_of",

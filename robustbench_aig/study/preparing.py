@@ -118,9 +118,7 @@ def _with_copies(network: Network, *, amp: bool) -> Network:
 
 def _subjects(plan: Plan, networks: Chosen, images: Images, device: torch.device) -> dict[tuple[str, str], Subject]:
     """Each network under each of its policies, with the classes' paths where an attack on it aims at one."""
-    aimed = {
-        (e.model, e.policy) for e in plan.evaluations if e.settings.get("objective", {}).get("name") == "other-path"
-    }
+    aimed = {(e.model, e.policy) for e in plan.evaluations if e.objective == "other-path"}
     found = {}
     for network, policies in networks:
         for policy in policies:

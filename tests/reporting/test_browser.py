@@ -10,12 +10,16 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from robustbench_aig.records.documents import load_report
-from robustbench_aig.reporting import write_report
-from tests.reporting.synthetic import Study, make_study, trained, with_many_attacks
+from robustbench_aig.reporting import words, write_report
+from tests.reporting.synthetic import Study, make_study, trained, with_many_attacks, with_seeds
 
 pytestmark = pytest.mark.browser
 
 Scheme = Literal["light", "dark"]
+
+
+SCREENS = [(1400, 900), (390, 844)]
+"""Of a laptop and of a phone."""
 
 
 def open_page(
@@ -26,6 +30,7 @@ def open_page(
     )
     page = context.new_page()
     page.goto((directory / "report.html").as_uri())
+    page.eval_on_selector_all("details.section", "all => all.forEach(one => { one.open = true; })")
     return page
 
 
@@ -52,6 +57,49 @@ def test_page_fits_and_is_accessible(browser: Browser, written: Path, width: int
     found = Axe().run(page).response["violations"]
     assert [(v["id"], [node["html"][:120] for node in v["nodes"][:3]]) for v in found] == []
     page.context.close()
+
+
+@pytest.mark.parametrize(("width", "height"), SCREENS)
+def test_the_first_screen_answers_all_three_questions(browser: Browser, written: Path, width: int, height: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto((written / "report.html").as_uri())
+    told = page.locator(".answer-card h2, .answer-card .told strong").all()
+    assert len(told) == 3 + 3 * 2
+    for one in told:
+        box = one.bounding_box()
+        assert box
+        if width > height:
+            assert box["y"] + box["height"] <= height, one.inner_text()
+    # On a phone each question and the answer for deterministic gates, which is the first.
+    first = page.locator(".answer-card .told:first-of-type strong").last.bounding_box()
+    assert first
+    assert first["y"] + first["height"] <= height
+    page.close()
+
+
+def test_a_link_opens_what_it_leads_to(browser: Browser, written: Path) -> None:
+    page = browser.new_page()
+    page.goto((written / "report.html").as_uri())
+    assert not page.locator("#rates .heat").first.is_visible()
+    page.get_by_role("navigation").get_by_role("link", name="Execution rates").click()
+    assert page.locator("#rates .heat").first.is_visible()
+    page.goto((written / "report.html").as_uri() + "#costs")
+    page.reload()
+    assert page.locator("#costs table").first.is_visible()
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "height"), SCREENS)
+def test_a_page_of_many_is_short_as_it_opens(browser: Browser, tmp_path: Path, width: int, height: int) -> None:
+    """Three seeds of each network, and fourteen attacks."""
+    write_report(with_many_attacks(with_seeds(make_study(), 3)).write(tmp_path))
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto((tmp_path / "report.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollHeight") < 6000
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    open_rows = [table.locator("tbody tr:visible").count() for table in page.locator("table:visible").all()]
+    assert max(open_rows) <= words.OPEN_ROWS
+    page.close()
 
 
 def test_every_setting_is_read_without_scrolling(browser: Browser, study: Study, tmp_path: Path) -> None:
@@ -150,7 +198,7 @@ def test_the_slider_moves_the_rates_from_clean_to_attacked(browser: Browser, wri
 
 def test_the_table_of_images_is_filtered_and_sorted(browser: Browser, written: Path) -> None:
     page = open_page(browser, written)
-    page.locator("#image-outcomes summary").click()
+    page.locator("#image-outcomes summary", has_text="The table of").click()
     rows = page.locator("#image-outcomes-table tbody tr")
     everything = rows.count()
     assert page.inner_text("#image-outcomes-shown") == f"Shown: {everything} of {everything} images."
@@ -171,7 +219,7 @@ def test_the_table_of_images_is_filtered_and_sorted(browser: Browser, written: P
     assert all("pgd" in text for text in rows.locator("visible=true").all_inner_texts())
     page.get_by_role("searchbox", name="Containing").fill("")
     for name, place in (("Image", 2), ("Outcome", 4)):
-        head = page.get_by_role("columnheader", name=name)
+        head = page.locator("#image-outcomes-table").get_by_role("columnheader", name=name)
         button = head.get_by_role("button")
         button.click()
         assert head.get_attribute("aria-sort") == "ascending"
@@ -203,10 +251,10 @@ def test_script_draws_what_stands_there_without_it(browser: Browser, written: Pa
 
 def test_hover_tells_the_number(browser: Browser, written: Path) -> None:
     page = open_page(browser, written)
-    mark = page.locator(".picture .role-mark [aria-roledescription='point']").first
+    # Points of the line that is drawn last lie above all others.
+    mark = page.locator(".answer-card [aria-label^='stochastic (sampled) gates, clean: ']").first
     said = mark.get_attribute("aria-label")
     assert said
-    assert "plain, clean: " in said
     mark.hover()
     assert page.inner_text("#tip") == said
     page.locator(".heat td").first.hover()

@@ -68,7 +68,7 @@ def test_the_page_is_about_the_compute_and_shows_every_part(tmp_path: Path) -> N
     study = on_the_compute(make_study(), DIRECTIONS)
     report = write_report(study.write(tmp_path))
     page = (tmp_path / "report.html").read_text()
-    assert "What can an attacker do to the compute?" in page
+    assert "Can an attacker make it slower?" in page
     for wrong in (
         "No gated network was attacked",
         "nothing to show",
@@ -93,7 +93,6 @@ def test_where_the_accuracy_is_attacked_too_both_are_answered(tmp_path: Path) ->
     study = on_the_compute(make_study(), {"pgd": DIRECTIONS["pgd"]})
     write_report(study.write(tmp_path))
     page = (tmp_path / "report.html").read_text()
-    assert "How accurate are these networks under attack?" in page
     assert page.count("of the compute that it skips on clean images") == 2
     assert "per-image union over fgsm" in page
 

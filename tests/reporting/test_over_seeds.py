@@ -51,9 +51,9 @@ def test_every_policy_and_strength_has_its_means_and_difference(directory: Path)
                 assert 100 * one.value == pytest.approx(keeps[0] - keeps[1])
 
 
-def test_the_first_screen_says_these_and_nothing_of_one_pair(directory: Path) -> None:
+def test_sentences_on_networks_say_these_and_nothing_of_one_pair(directory: Path) -> None:
     page = (directory / "report.html").read_text().replace("&nbsp;", " ").replace("\xa0", " ")
-    screen = page.partition('id="answer"')[2].partition("full limits")[0]
+    screen = page.partition('id="networks"')[2].partition("</details>")[0]
     assert screen.count("over 3 training seeds") == 2 * len(EPSILONS)
     assert "Under the strongest of these attacks" not in screen
     moved = set(re.findall(r"gate decisions of (aig-digits-s\d) ", screen))

@@ -171,9 +171,10 @@ def test_many_attacks_are_counted_first_and_listed_in_the_table(study: Study, tm
     """Thirteen attacks of which one is stronger: the first screen counts, few are drawn, none is left out."""
     report = write_report(with_many_attacks(study).write(tmp_path))
     html = (tmp_path / "report.html").read_text()
-    first = text_of(html[html.index('id="answer"') : html.index('id="claims"')])
-    assert "Attacks 13 attacks and 1 control, each in the table of accuracies" in first
+    first = text_of(html[html.index('id="answer"') : html.index('id="networks"')])
+    assert "13 attacks and 1 control" in first
     assert "fgsm:steps=3," not in first
+    assert "Attacks 13 attacks and 1 control, each in the table of accuracies" in text_of(html)
     accuracy = html[html.index('id="accuracy"') : html.index('id="flips"')]
     for count in range(11):
         assert accuracy.count(f'scope="row" class="name">fgsm:steps={count},<wbr>') >= len(EPSILONS)

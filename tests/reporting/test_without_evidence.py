@@ -28,7 +28,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def sections(html: str) -> dict[str, str]:
     """By their ids."""
-    return dict(re.findall(r'<section id="([\w-]+)"(.*?)</section>', html, re.DOTALL))
+    named = r'<(section|details class="section") id="([\w-]+)"(.*?)(?=<section |<details class="section"|</main>)'
+    return {name: text for _, name, text in re.findall(named, html, re.DOTALL)}
 
 
 @pytest.mark.parametrize("beside", [[], ["report.schema.json"], ["plan.json"], ["plan.json", "times.json"]])

@@ -140,3 +140,14 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   filter();
 })();
+
+(function sections() {
+  // What a link leads to is opened: a folded part has no place on the page.
+  const open = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let one = target; one; one = one.parentElement) if (one.tagName === "DETAILS") one.open = true;
+    if (target) target.scrollIntoView();
+  };
+  addEventListener("hashchange", open);
+  open();
+})();

@@ -130,6 +130,18 @@ class Init(_Section):
     tensors: int = Field(description="taken over; the others began at random")
 
 
+class Fall(_Section):
+    """How a plain network falls under PGD on validation images, and where claims about such networks are judged."""
+
+    n: int = Field(description="images")
+    steps: int = Field(description="of the attack")
+    clean: float = Field(description="accuracy on the same images")
+    accuracies: dict[str, float] = Field(description="epsilon (L∞) -> accuracy, ascending")
+    budgets: list[str] = Field(
+        description="three epsilons at which it keeps between nine tenths and one tenth of its clean accuracy"
+    )
+
+
 class RunRecord(_Section):
     """`run.json`: everything that is needed to rebuild the network and to know where it comes from."""
 
@@ -154,6 +166,7 @@ class RunRecord(_Section):
     environment: dict[str, Any]
     parameters: int
     metrics: Metrics | None = Field(None, description="null for an imported network")
+    fall: Fall | None = Field(None, description="null but for plain networks, and where an early version trained it")
     best_epoch: int | None = Field(None, description="whose weights these are; null: the last epoch's")
     stopped: str | None = Field(None, description="why the training ended before its last epoch")
     weights_digest: str | None = Field(None, description="SHA-256 of model.safetensors")

@@ -62,7 +62,8 @@ Examples:
     multiple=True,
     metavar="E",
     help="Perturbation budget ε, repeatable: 4/255, 0.5/255, 0.03.  "
-    f"[default: {options.radii(LARGE_EPS)}; below 24 pixels {options.radii(SMALL_EPS)}]",
+    "[default: three at which the plain network falls, measured after its training; else "
+    f"{options.radii(LARGE_EPS)}, or below 24 pixels {options.radii(SMALL_EPS)}]",
 )
 @options.norm_option
 @click.option(
@@ -214,6 +215,7 @@ def _evaluate(
             device = options.resolve_device(request.device)
         from robustbench_aig.distributed import joined  # noqa: PLC0415 - imports torch, and errors come first
         from robustbench_aig.evaluation import Together  # noqa: PLC0415
+        from robustbench_aig.study.duration import duration  # noqa: PLC0415
 
         options.share_threads(processes)
         meet()
@@ -224,6 +226,9 @@ def _evaluate(
                     evaluator, notes = assemble(request, choice, Together(world), device, progress)
                 for note in notes:
                     shown.print(note, markup=False)
+                suite = None if request.attacks else request.suite
+                if world.leads and not quiet and (told := duration(evaluator, suite)):
+                    shown.print(told, markup=False)
                 with evaluator.store.held_if_well():
                     reasons = count_images(evaluator, shown)
             return (evaluator, reasons) if world.leads else None

@@ -55,8 +55,11 @@ class AttackRequest(Naming):
     command: str
 
 
-def chosen_threats(request: AttackRequest, shape: Shape) -> Sequence[Threat]:
-    """The epsilons asked for, or those that suit images (C, H, W); none where corruptions alone are asked for."""
+def chosen_threats(request: AttackRequest, choice: Choice, shape: Shape) -> Sequence[Threat]:
+    """The epsilons asked for; else those between which a plain network falls, or that suit images (C, H, W) of a size.
+
+    None where corruptions alone are asked for.
+    """
     if not request.in_balls:
         return []
     if request.threats:
@@ -64,6 +67,9 @@ def chosen_threats(request: AttackRequest, shape: Shape) -> Sequence[Threat]:
     if request.norm != DEFAULT:
         usual = BALLS[request.norm].usual
         raise InputError(f"name the epsilons for --norm {request.norm}, like --eps {usual}")
+    falls = [record.fall for _, record in choice.runs if record.fall]
+    if falls:
+        return [Threat.parse(eps) for eps in falls[0].budgets]
     return SMALL_EPS if min(shape[1:]) < options.SMALL_SIDE else LARGE_EPS
 
 
@@ -78,7 +84,7 @@ def refuse_early(request: AttackRequest) -> Choice:
         Corruption.parse(text)
     choice = choose(request, ladder=request.ladder)
     # Whether the defaults are those of small images is known with the data; that there are some is asked now.
-    chosen_threats(request, choice.shape or (1, 1, 1))
+    chosen_threats(request, choice, choice.shape or (1, 1, 1))
     return choice
 
 
@@ -114,7 +120,7 @@ def assemble(
     known = Known(found.validation if choice.data else None, progress)
     loaded = load_networks(request, choice, images, data, device, known)
     wanted = Wanted(
-        chosen_threats(request, data.shape),
+        chosen_threats(request, choice, data.shape),
         request.attacks,
         request.suite,
         corruptions,

@@ -26,6 +26,7 @@ from robustbench_aig.runs import PAGE, RunRecord, clear_run
 from robustbench_aig.statistics import commonest, wilson
 from robustbench_aig.training import Job
 from robustbench_aig.training import train as train_network
+from robustbench_aig.training.fall import record_fall
 
 LOG = "tensorboard"
 
@@ -142,6 +143,7 @@ def _train(job: Job, request: TrainRequest, shown: Console) -> RunRecord:
             f"{with_flag(job.command, '--resume')}"
         ) from None
     if world.leads:
+        record = record_fall(job.directory, job.data.validation, job.hardware.device)
         write_run_page(job.directory)
     return record
 

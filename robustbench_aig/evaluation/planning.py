@@ -185,7 +185,7 @@ def _decisive_of(model: ModelRecord) -> dict[str, Any]:
     And without what is told of a foreign network since, but for its dice, or of static paths where nobody asked for
     them: digests stay what they were before.
     """
-    since: dict[str, Any] = {"foreign": True, "macs_unknown": True, "soft": True, "patterns": True, "twin": True}
+    since: dict[str, Any] = dict.fromkeys(["foreign", "macs_unknown", "soft", "patterns", "twin", "budgets"], True)
     training: dict[str, Any] = {"speed": True, "initial": {"recipe", "recipe_digest", "seed"}}
     dumped = model.model_dump(exclude={"training": training, "imported": True, **since})
     patterns = {name: pattern.opened for name, pattern in model.patterns.items()}

@@ -32,6 +32,7 @@ from robustbench_aig.records import (
     TrainingSpeed,
 )
 from robustbench_aig.runs import EpochRecord, RunRecord
+from robustbench_aig.threat import Threat
 
 _TRIED, _COUNTED = 16, 8
 """Images that an adapter is tried on, and that what a network computes is counted on."""
@@ -120,6 +121,7 @@ def network_of_run(record: RunRecord, model: nn.Module, history: Sequence[EpochR
         weights_digest=record.weights_digest or "",
         training=_training(record, history),
         imported=record.command if record.recipe.training is None else None,
+        budgets=[Threat.parse(eps) for eps in record.fall.budgets] if record.fall else None,
     )
     return Network(described, model, profile)
 

@@ -133,6 +133,9 @@ class ModelRecord(Record):
     weights_digest: str
     training: TrainingRecord | None = Field(None, description="null where the network wasn't trained here")
     imported: str | None = Field(None, description="the command that imported it")
+    budgets: list[RecordedThreat] | None = Field(
+        None, description="between which it falls on validation images; null where that wasn't measured"
+    )
 
     @property
     def seed(self) -> int | None:

@@ -185,17 +185,17 @@ def reading(comparison: Difference) -> str:
     return f"{'gated' if comparison.difference > 0 else 'plain'} significantly higher"
 
 
-LOOK: dict[AnswerVerdict, str] = {
-    "yes": "yes",
-    "no": "no",
-    "hardly": "no",
-    "explained by randomness": "no",
-    "explained by masking": "no",
-    "not significantly different": "open",
-    "inconclusive": "open",
-    "not measured": "open",
-}
-"""How a verdict is coloured; its words say the same."""
+_GOOD: set[AnswerVerdict] = {"yes"}
+_BAD: set[AnswerVerdict] = {"no", "hardly", "explained by randomness", "explained by masking"}
+
+
+def look(answer: Answer) -> str:
+    """How an answer is coloured: `yes` for good news, `no` for bad, else `open`; its words say the same."""
+    good, bad = (_BAD, _GOOD) if answer.question == "slower" else (_GOOD, _BAD)
+    if answer.verdict in good:
+        return "yes"
+    return "no" if answer.verdict in bad else "open"
+
 
 CLAIM_LOOK: dict[ClaimVerdict, str] = {
     "supported": "yes",
@@ -205,7 +205,7 @@ CLAIM_LOOK: dict[ClaimVerdict, str] = {
     "unsupported": "no",
     "inconclusive": "open",
 }
-"""The same of a claim."""
+"""How the verdict on a claim is coloured."""
 
 OPEN_ROWS = 20
 """Rows of a table that are open at first; the rest is folded."""

@@ -61,7 +61,8 @@ def _told(verdict: AnswerVerdict, one: Measurement, *, apart: bool) -> str:
         case "not significantly different":
             return f"No: {SAME}"
         case "inconclusive":
-            return "Not shown" if apart else f"Not shown: {SAME}"
+            lower = "Not shown: it is less robust on these images" if one.value < 0 else "Not shown"
+            return lower if apart else f"Not shown: {SAME}"
         case _:
             return _TOLD[verdict]
 

@@ -107,7 +107,10 @@ def unmeasured(claim: Strengths, group: Group, found: Sequence[Measurement]) -> 
 
 
 def _listed(strengths: Strengths, group: Group) -> list[Threat]:
-    """The balls that a claim is judged in."""
+    """The balls that a claim is judged in: those that suit the images, where that was measured."""
+    budgets = next((model.budgets for model in group.plain if model.budgets), None)
+    if budgets:
+        return budgets
     listed = strengths.hardened if group.hardened else strengths.undefended
     return [Threat.parse(eps) for eps in listed]
 

@@ -1,4 +1,4 @@
-"""Writes a report beside its evidence: `report.json`, its schema, and the page."""
+"""Writes a report beside its evidence: `report.json`, its schema, its numbers as rows, and the page."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from robustbench_aig.reporting.optional_parts import Contained, plain_page
 from robustbench_aig.reporting.report_page import render
 from robustbench_aig.reporting.series import all_series
 from robustbench_aig.reporting.thumbnails import Originals, keep_thumbnails
+from robustbench_aig.reporting.tidy_rows import EVALUATIONS, evaluations_file
 
 
 def write_report(directory: Path, originals: Originals | None = None, *, pictures: Path | None = None) -> Report:
     """Aggregate `directory` and write `report.json`, `report.schema.json` and `report.html` into it.
 
-    Each file is replaced at once, so a reader never sees half of one. `originals` gives clean images;
-    with it, pictures of the images on the page are stored for this page and later ones. `pictures` is the report
-    directory whose stored images the page shows, if that is another one. If a page, or a part of it, cannot be made, a
-    note in its place says so; the numbers are written first.
+    `evaluations.jsonl` has the numbers as rows. Each file is replaced at once, so a reader never sees half of one.
+    `originals` gives clean images; with it, pictures of the images on the page are stored for this page and later ones.
+    `pictures` is the report directory whose stored images the page shows, if that is another one. If a page, or a part
+    of it, cannot be made, a note in its place says so; the numbers are written first.
 
     Raises:
         RunError: if the evidence is missing, damaged or foreign, or a number is not finite.
@@ -40,6 +41,7 @@ def write_counted(
     """As `write_report`, of what was counted in `directory` already."""
     evidence, report = counted.evidence, conclude(counted)
     write_atomic(directory / "report.json", _json(report.model_dump(), directory))
+    write_atomic(directory / EVALUATIONS, evaluations_file(report))
     write_atomic(directory / "report.schema.json", _json(report_json_schema(), directory))
     page = Contained()
     html = page.part("This page", lambda: _page(report, evidence, pictures or directory, originals), None)

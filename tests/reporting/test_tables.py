@@ -72,8 +72,20 @@ def test_csv_has_every_number_of_the_report_once(written: Path, report: Report) 
         accuracy = expected[key]["robust_accuracy"]
         for column in ("value", "low", "high", "n"):
             assert float(line[column]) == accuracy[column]
-    unions = [line for line in lines_of(report) if line["attack"] == "union"]
+    unions = [line for line in lines_of(report) if (line["attack"], line["quantity"]) == ("union", "accuracy")]
     assert sorted(float(line["value"]) for line in unions) == sorted(w["accuracy"]["value"] for w in said["worst_case"])
+
+
+def test_csv_has_every_comparison_and_every_claim_with_its_verdict(report: Report) -> None:
+    differences = [line for line in lines_of(report) if line["quantity"] == "difference"]
+    assert len(differences) == len(report.comparisons) > 0
+    for line, c in zip(differences, report.comparisons, strict=True):
+        assert (line["model"], line["policy"], line["against"]) == (c.gated, c.gate_policy, c.plain)
+        assert (float(line["value"]), float(line["low"]), float(line["high"])) == (c.difference, c.low, c.high)
+        assert (float(line["p"]) if line["p"] else None) == c.p_value
+        assert (line["verdict"] == "not significantly different") == (c.low <= 0 <= c.high)
+    claimed = [line for line in lines_of(report) if line["quantity"].startswith("claim ")]
+    assert [line["verdict"] for line in claimed] == [m.verdict for claim in report.claims for m in claim.measurements]
 
 
 def test_gates_and_compute_are_those_of_the_attack_that_is_worst_for_most(report: Report) -> None:

@@ -32,7 +32,7 @@ def test_passes_are_those_that_an_attack_asks_for(name: str, runs: Path) -> None
     ids = torch.arange(12)
     x = torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     y = model(x).argmax(1)
-    costs = torch.ones(6, dtype=torch.float64)
+    costs = torch.ones(3, dtype=torch.float64)
     stream, eps = Stream.of(ids, 0, "attack"), Threat.parse("0.001/255")
     found = run_attack(build_attack(recipe), model, Argmax(), x, y, eps, stream=stream, seed=0, costs=costs)
     assert found.reason is None

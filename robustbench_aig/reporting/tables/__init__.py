@@ -22,10 +22,10 @@ from robustbench_aig.reporting.tables.tidy import to_csv
 
 Format = Literal["csv", "latex", "markdown"]
 
-_WRITERS: dict[Format, Callable[[Sequence[Table]], str]] = {"csv": to_csv, "latex": to_latex, "markdown": to_markdown}
+_WRITERS: dict[Format, Callable[[Sequence[Table]], str]] = {"latex": to_latex, "markdown": to_markdown}
 
 
 def write_tables(report: Report, form: Format) -> str:
-    """All tables of a report as text; those without rows are left out."""
-    tables = [accuracy_table(report), movement_table(report)]
-    return _WRITERS[form]([table for table in tables if table.rows])
+    """All tables of a report as text; those without rows are left out. CSV has comparisons and verdicts, too."""
+    tables = [table for table in (accuracy_table(report), movement_table(report)) if table.rows]
+    return to_csv(tables, report) if form == "csv" else _WRITERS[form](tables)

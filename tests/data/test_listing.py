@@ -241,3 +241,43 @@ def test_a_folder_whose_own_name_is_no_text_is_refused(tmp_path: Path) -> None:
     odd = str((tmp_path / "pets").rename(tmp_path / "\udcff"))
     with pytest.raises(DataError, match=r"udcff' isn't UTF-8"):
         load_data(odd, seed=0)
+
+
+def test_a_folder_with_all_of_it_at_once_is_read_pixel_by_pixel(tmp_path: Path) -> None:
+    """Hidden, linked, turned, moving, tiny, grey, with a palette, and with val/ for test/; of 16 bits it is refused."""
+    write_images(tmp_path)
+    (tmp_path / "test").rename(tmp_path / "val")
+    cats = tmp_path / "train" / "cat"
+    known = {f"cat/{path.name}": np.asarray(Image.open(path).convert("RGB")) for path in cats.iterdir()}
+    known |= {f"dog/{p.name}": np.asarray(Image.open(p).convert("RGB")) for p in (tmp_path / "train" / "dog").iterdir()}
+    pixels = np.random.default_rng(3).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    grey = pixels[..., 0]
+    (cats / ".hidden").mkdir()
+    shutil.copy(cats / "0.png", cats / ".hidden" / "a.png")
+    (cats / "loop").symlink_to("..")
+    os.mkfifo(cats / "pipe.png")
+    (cats / "notes.txt").write_text("no image")
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 3
+    Image.fromarray(np.ascontiguousarray(pixels[::-1, ::-1])).save(cats / "turned.png", exif=turned)
+    first = Image.fromarray(pixels).quantize(64)
+    first.save(cats / "film.gif", save_all=True, append_images=[Image.new("P", (8, 8))])
+    first.save(cats / "palette.png")
+    Image.fromarray(grey).save(cats / "grey.png")
+    Image.new("RGB", (3, 2), "red").save(cats / "tiny.png")
+    known |= {"cat/turned.png": pixels, "cat/film.gif": np.asarray(first.convert("RGB"))}
+    known |= {"cat/palette.png": np.asarray(first.convert("RGB")), "cat/tiny.png": np.full((8, 8, 3), [255, 0, 0])}
+    known["cat/grey.png"] = np.repeat(grey[..., None], 3, 2)
+    data = load_data(str(tmp_path), seed=0)
+    read = {
+        name: image.permute(1, 2, 0).numpy()
+        for images in (data.train, data.validation)
+        for name, image in zip(images.file_names, images.images, strict=True)
+    }
+    assert data.shape == (3, 8, 8)
+    assert read.keys() == known.keys()
+    assert [name for name in known if not np.array_equal(read[name], known[name])] == []
+    assert len(data.test) == 6
+    Image.fromarray(grey.astype(np.uint16) * 257).save(cats / "sixteen.png")
+    with pytest.raises(DataError, match=r"sixteen\.png: I;16 pixels are not 8-bit"):
+        _ = load_data(str(tmp_path), seed=0).train.images

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.records import Answer, Report
 from robustbench_aig.records.documents import load_report as read_report
 from robustbench_aig.reporting.tidy_rows import tidy_rows
+from robustbench_aig.sample_table import ROW
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ class OpenedReport:
     directory: Path
     record: Report
 
-    @cached_property
+    @property
     def answers(self) -> list[Answer]:
         """The three questions that the page answers first; none in reports of versions before 0.2."""
         return self.record.answers
@@ -49,17 +49,18 @@ class OpenedReport:
     def samples(self) -> FileSystemDataset:
         """Every row of every evaluation, one per image, as an Arrow dataset; nothing is read before it's asked for.
 
-        Rows are not compared with the manifest; `aigrob report` does that.
+        What tables of earlier versions lack is null. Rows are not verified; `aigrob report` does that.
 
         Raises:
             InputError: the sample tables are not there.
         """
         from pyarrow import dataset  # noqa: PLC0415 - takes a moment
 
-        files = sorted((self.directory / "samples").glob("*.parquet"))
-        if not files:
-            raise InputError(f"{self.directory}: there are no sample tables, only report.json")
-        return dataset.dataset([str(file) for file in files], format="parquet")
+        tables = [self.directory / "samples" / f"{e.id}.parquet" for e in self.record.evaluations]
+        missing = [table.name for table in tables if not table.is_file()]
+        if missing or not tables:
+            raise InputError(f"{self.directory}: sample tables are missing: {', '.join(missing[:3]) or 'all'}")
+        return dataset.dataset([str(table) for table in tables], schema=ROW, format="parquet")
 
 
 def load_report(path: Path | str) -> OpenedReport:

@@ -47,6 +47,7 @@ LAYERS = {
     "training": 6,
     "evaluation": 6,
     "checks": 7,
+    "opened_report": 8,
     "study": 8,
     "cli": 9,
 }
@@ -74,6 +75,7 @@ NO_TORCH = [
     "ladder",
     "reporting",
     "gateshift",
+    "opened_report",
 ]
 
 

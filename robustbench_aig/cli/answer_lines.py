@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from itertools import groupby
 
-from robustbench_aig.records import Answer, Report
+from robustbench_aig.records import QUESTIONS, Report
 from robustbench_aig.reporting.words import answer_number, gates_text
 
 _WIDTH = 80
@@ -18,8 +17,9 @@ def answer_lines(report: Report) -> Iterator[str]:
 
     The command that brings what is missing stands in a line of its own, whole, so that it can be copied.
     """
-    mine = [one for one in report.answers if one.gated == report.answers[0].gated]
-    for asked, found in groupby(sorted(mine, key=lambda one: _order(mine, one)), key=lambda one: one.asked):
+    mine = report.first_answers
+    for question, asked in QUESTIONS.items():
+        found = [one for one in mine if one.question == question]
         yield asked
         for one in found:
             number = answer_number(one)
@@ -32,12 +32,7 @@ def answer_lines(report: Report) -> Iterator[str]:
                 break_long_words=False,
                 break_on_hyphens=False,
             )
-            if one.command:
-                yield f"{_INDENT}next: {one.command}"
+        for command in dict.fromkeys(one.command for one in found if one.command):
+            yield f"{_INDENT}next: {command}"
     if len(mine) < len(report.answers):
-        yield f"These are the answers for {', '.join(mine[0].gated)}; the page has those for the other gated networks."
-
-
-def _order(answers: list[Answer], one: Answer) -> int:
-    """Questions stay together, in the order in which they were first asked."""
-    return [other.question for other in answers].index(one.question)
+        yield f"These are the answers for {', '.join(mine[0].gated)}; for other gated networks see the claims."

@@ -16,6 +16,7 @@ from robustbench_aig.files import safe_name
 from robustbench_aig.norms import BALLS, DEFAULT
 from robustbench_aig.policy_traits import refuse_unknown
 from robustbench_aig.records import Asked, Draws
+from robustbench_aig.runs import RunRecord
 from robustbench_aig.threat import Shape, Threat
 from robustbench_aig.zoo import find_attack, find_suite
 
@@ -67,10 +68,22 @@ def chosen_threats(request: AttackRequest, choice: Choice, shape: Shape) -> Sequ
     if request.norm != DEFAULT:
         usual = BALLS[request.norm].usual
         raise InputError(f"name the epsilons for --norm {request.norm}, like --eps {usual}")
-    falls = [record.fall for _, record in choice.runs if record.fall]
-    if falls:
-        return [Threat.parse(eps) for eps in falls[0].budgets]
-    return SMALL_EPS if min(shape[1:]) < options.SMALL_SIDE else LARGE_EPS
+    of_size = SMALL_EPS if min(shape[1:]) < options.SMALL_SIDE else LARGE_EPS
+    return _budgets(choice, of_size) or of_size
+
+
+def _budgets(choice: Choice, usual: Sequence[Threat]) -> list[Threat]:
+    """Where the first seed of each plain recipe falls, or the usual ones where one doesn't say; none without recipes.
+
+    Claims are judged there (`claims.robustness`).
+    """
+    first: dict[str, RunRecord] = {}
+    for _, record in sorted(choice.runs, key=lambda run: run[1].seed):
+        if record.family == "plain":
+            first.setdefault(record.recipe.model_dump_json(), record)
+    falls = [record.fall for record in first.values()]
+    found = {threat for fall in falls for threat in ([Threat.parse(e) for e in fall.budgets] if fall else usual)}
+    return sorted(found, key=lambda threat: threat.rank)
 
 
 def refuse_early(request: AttackRequest) -> Choice:

@@ -137,13 +137,14 @@ def _train(job: Job, request: TrainRequest, shown: Console) -> RunRecord:
             if request.tensorboard and world.leads:
                 events = logged(events, job.directory, job.directory / LOG)
             record = follow(events, job.directory.name, shown)
+            if world.leads:
+                record = record_fall(job.directory, job.data.validation, job.hardware.device)
     except KeyboardInterrupt:
         raise Interrupted(
             f"{job.directory.name}: interrupted; what was saved is in {job.directory}, continue with: "
             f"{with_flag(job.command, '--resume')}"
         ) from None
     if world.leads:
-        record = record_fall(job.directory, job.data.validation, job.hardware.device)
         write_run_page(job.directory)
     return record
 

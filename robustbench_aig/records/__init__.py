@@ -7,7 +7,6 @@ image: the evidence), `names.parquet` (names of the images' files, where they ha
 `report.json`, which is a function of the former.
 """
 
-from robustbench_aig.records.answers import Answer, AnswerVerdict, QuestionName
 from robustbench_aig.records.base import (
     EXACT,
     SCHEMA_VERSION,
@@ -33,7 +32,7 @@ from robustbench_aig.records.comparison import (
     SeedGroup,
     Step,
 )
-from robustbench_aig.records.compute import Clocked, Compute, ComputeSpread, Cost, Latency, Pace
+from robustbench_aig.records.compute import BeyondNoise, Clocked, Compute, ComputeSpread, Cost, Latency, Pace
 from robustbench_aig.records.evaluation import Accuracy, CorruptionMean, Distance, Evaluation, WorstCase
 from robustbench_aig.records.gates import (
     ClassPart,
@@ -62,9 +61,11 @@ from robustbench_aig.records.networks import (
 )
 from robustbench_aig.records.plan import Asked, DataRecord, EvaluationPlan, Named, Plan, Rung
 from robustbench_aig.records.report import Report, report_json_schema
+from robustbench_aig.records.report_answers import QUESTIONS, Answer, AnswerVerdict, QuestionName
 
 __all__ = [
     "EXACT",
+    "QUESTIONS",
     "SCHEMA_VERSION",
     "Accuracies",
     "Accuracy",
@@ -72,6 +73,7 @@ __all__ = [
     "Answer",
     "AnswerVerdict",
     "Asked",
+    "BeyondNoise",
     "CheckState",
     "Checkup",
     "ChosenOn",

@@ -136,7 +136,11 @@ class Gates(Record):
     """What the gates did, clean against attacked. Rates are shares of images; lists follow the model's gates."""
 
     flip_rate: float = Field(description="share of (image, gate) pairs whose decision changed, noise held equal")
-    flip_low: float | None = Field(None, description="of its 95 % interval over images; null in earlier reports")
+    flip_low: float | None = Field(
+        None,
+        description="of its 95 % interval over images, for all attacks in the same ball at once; null in earlier "
+        "reports",
+    )
     flip_high: float | None = None
     noise_flip_rate: float | None = Field(description="the same under random ±eps noise; null where no control ran")
     shift: float = Field(description="mean over images of the sum over gates of (p_adv - p_clean)^2, along one draw")

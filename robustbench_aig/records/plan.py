@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from robustbench_aig.records.base import (
     SCHEMA_VERSION,
@@ -32,20 +32,24 @@ class DataRecord(Record):
     digest: str = Field(description="SHA-256 over the evaluated images and labels")
 
 
-class _GatesSetting(BaseModel):
-    mode: str = ""
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class _GatesSetting(_Part):
+    mode: str | None = None
     draws: int = 1
 
 
-class _ObjectiveSetting(BaseModel):
-    name: str = ""
+class _ObjectiveSetting(_Part):
+    name: str | None = None
 
 
-class _Settings(BaseModel):
+class _Settings(_Part):
     """What code reads of an attack's settings; the rest is for readers."""
 
-    algorithm: str = ""
-    direction: str = ""
+    algorithm: str | None = None
+    direction: str | None = None
     keep_prediction: bool = False
     gates: _GatesSetting = _GatesSetting()
     objective: _ObjectiveSetting = _ObjectiveSetting()
@@ -77,36 +81,39 @@ class EvaluationPlan(Record):
         return settings
 
     @property
+    def _read(self) -> _Settings:
+        return _Settings.model_validate(self.settings)
+
+    @property
     def algorithm(self) -> str:
         """The attack without its settings."""
-        return str(self.settings.get("algorithm", self.attack))
+        return self._read.algorithm or self.attack
 
     @property
     def gates_mode(self) -> str | None:
         """How its gradient treats gates; None for what has no gradient, and for attacks of other providers."""
-        mode = self.settings.get("gates", {}).get("mode")
-        return None if mode is None else str(mode)
+        return self._read.gates.mode
 
     @property
     def gate_draws(self) -> int:
         """Draws of the gates that its gradient is a mean over."""
-        return int(self.settings.get("gates", {}).get("draws", 1))
+        return self._read.gates.draws
 
     @property
     def objective(self) -> str | None:
         """The name of what it raises; None as `gates_mode`."""
-        name = self.settings.get("objective", {}).get("name")
-        return None if name is None else str(name)
+        return self._read.objective.name
 
     @property
     def raises_compute(self) -> bool:
-        """Whether it is to raise the compute; of an attack on the compute whose settings aren't known, too."""
-        return self.role == "compute" and self.settings.get("direction", "up") == "up"
+        """Whether it is to raise the compute; where settings aren't known its name says so."""
+        direction = self._read.direction or ("down" if "down" in self.attack else "up")
+        return self.role == "compute" and direction == "up"
 
     @property
     def keeps_prediction(self) -> bool:
-        """Whether it may change no predicted class."""
-        return bool(self.settings.get("keep_prediction"))
+        """Whether it may change no predicted class; where settings aren't known its name says so."""
+        return self._read.keep_prediction if self.settings else "kept" in self.attack
 
 
 class Named(Record):

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from robustbench_aig.records.answers import Answer
 from robustbench_aig.records.base import SCHEMA_VERSION, Record
 from robustbench_aig.records.checks import Checkup
 from robustbench_aig.records.claims import Claim
@@ -14,6 +13,7 @@ from robustbench_aig.records.comparison import CleanMatch, Comparison, Ladder
 from robustbench_aig.records.evaluation import CorruptionMean, Evaluation, WorstCase, guessing
 from robustbench_aig.records.networks import ModelRecord
 from robustbench_aig.records.plan import Asked, DataRecord
+from robustbench_aig.records.report_answers import Answer
 
 
 class Report(Record):
@@ -49,6 +49,11 @@ class Report(Record):
         description="SHA-256 over the sample tables' digests in manifest.json: equal for equal rows. null where there "
         "is no manifest, as early versions wrote none: then nothing shows whether a table was changed",
     )
+
+    @property
+    def first_answers(self) -> list[Answer]:
+        """Those of the first gated recipe."""
+        return [one for one in self.answers if one.gated == self.answers[0].gated]
 
     @property
     def guessing(self) -> list[Evaluation]:

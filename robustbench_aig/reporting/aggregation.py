@@ -13,6 +13,7 @@ from robustbench_aig.files import sha256_of_bytes
 from robustbench_aig.gateshift.expected_macs import expected_macs
 from robustbench_aig.policy_traits import traits
 from robustbench_aig.records import (
+    BeyondNoise,
     Compute,
     ComputeSpread,
     Cost,
@@ -34,7 +35,7 @@ from robustbench_aig.reporting.image_scores import Scores, accuracy
 from robustbench_aig.reporting.ladder_steps import ladder
 from robustbench_aig.reporting.table_columns import Bools, Floats, Rows
 from robustbench_aig.reporting.union import unions
-from robustbench_aig.statistics import commonest, ratio_interval
+from robustbench_aig.statistics import CONFIDENCE, commonest, ratio_interval
 from robustbench_aig.zoo import claim_names, find_claim
 
 
@@ -130,7 +131,14 @@ def _evaluation(evidence: Evidence, planned: EvaluationPlan) -> Evaluation:
         clean_accuracy=accuracy(Scores.of(clean)),
         robust_accuracy=accuracy(Scores.of(rows)),
         distance=None if planned.role == "clean" else _distance(rows),
-        gates=gates(rows, _beside(evidence, planned, clean), model, planned.policy, evidence.plan.data.classes),
+        gates=gates(
+            rows,
+            _beside(evidence, planned, clean),
+            model,
+            planned.policy,
+            evidence.plan.data.classes,
+            confidence=_joint(evidence, planned, {"attack", "compute"}),
+        ),
         compute=_compute(rows, clean, planned, evidence),
         cost=_cost(rows, evidence.seconds.get(planned.id)),
     )
@@ -160,7 +168,8 @@ def _compute(rows: Rows, clean: Rows, planned: EvaluationPlan, evidence: Evidenc
         return None
     before, after = rows.macs_clean[rows.ok], rows.macs_adv[rows.ok]
     clean_mean, attacked = float(before.mean()), float(after.mean())
-    recovered, low, high = _recovered(before, after, model) or (None, None, None)
+    confidence = _joint(evidence, planned, {"compute"})
+    recovered, low, high = _recovered(before, after, model, confidence) or (None, None, None)
     does = traits(planned.policy)
     sampled = does.looks and does.draws
     return Compute(
@@ -170,6 +179,7 @@ def _compute(rows: Rows, clean: Rows, planned: EvaluationPlan, evidence: Evidenc
         recovered=recovered,
         recovered_low=low,
         recovered_high=high,
+        beyond_noise=None if recovered is None else _beyond_noise(rows, planned, evidence, confidence),
         p95=float(np.percentile(after, 95)),
         spread=ComputeSpread(
             clean_p95=float(np.percentile(before, 95)),
@@ -181,7 +191,40 @@ def _compute(rows: Rows, clean: Rows, planned: EvaluationPlan, evidence: Evidenc
     )
 
 
-def _recovered(before: Floats, after: Floats, model: ModelRecord) -> tuple[float, float, float] | None:
+def _joint(evidence: Evidence, planned: EvaluationPlan, roles: set[str]) -> float:
+    """Confidence at which an interval of each attack in a ball holds for the largest of them, whichever it is."""
+    if planned.role not in roles:
+        return CONFIDENCE
+    same = (planned.model, planned.policy, planned.threat)
+    among = [e for e in evidence.plan.evaluations if e.role in roles and (e.model, e.policy, e.threat) == same]
+    return 1 - (1 - CONFIDENCE) / len(among)
+
+
+def _beyond_noise(rows: Rows, planned: EvaluationPlan, evidence: Evidence, confidence: float) -> BeyondNoise | None:
+    """What an attack on the compute recovers more than noise, paired on images; None without the control."""
+    noise = evidence.control(planned, "corners") if planned.role == "compute" else None
+    both = None if noise is None else rows.ok & noise.ok
+    if noise is None or both is None or not both.any():
+        return None
+    model = evidence.model(planned.model)
+    assert model.total_macs is not None
+    more, skipped = rows.macs_adv[both] - noise.macs_adv[both], model.total_macs - rows.macs_clean[both]
+    if float(skipped.mean()) <= 1e-9 * model.total_macs:
+        return None
+    most, share = _skippable(model), float(more.mean() / skipped.mean())
+    bounds = (-most * (1 + max(share, 0.0)), most * (1 + max(-share, 0.0)))
+    low, high = ratio_interval(more, skipped, bounds=bounds, confidence=confidence)
+    return BeyondNoise(value=share, low=low, high=high, n=int(both.sum()))
+
+
+def _skippable(model: ModelRecord) -> float:
+    """The most that an image can skip, as far as is known."""
+    return float(sum(gate.macs or 0 for gate in model.gates)) or float(model.total_macs or 0)
+
+
+def _recovered(
+    before: Floats, after: Floats, model: ModelRecord, confidence: float
+) -> tuple[float, float, float] | None:
     """The share of skipped compute that is executed again, and its interval; None where nothing is skipped."""
     assert model.total_macs is not None
     skipped = model.total_macs - before
@@ -189,10 +232,10 @@ def _recovered(before: Floats, after: Floats, model: ModelRecord) -> tuple[float
     if float(skipped.mean()) <= 1e-9 * model.total_macs:
         return None
     # A residual is largest where nothing can be skipped, or all of it is.
-    most = float(sum(gate.macs or 0 for gate in model.gates)) or float(model.total_macs)
-    share = float((after - before).mean() / skipped.mean())
+    most, share = _skippable(model), float((after - before).mean() / skipped.mean())
     rest = (1 - share) * most
-    low, high = ratio_interval(after - before, skipped, bounds=(min(rest, 0.0) - most, max(rest, 0.0)))
+    bounds = (min(rest, 0.0) - most, max(rest, 0.0))
+    low, high = ratio_interval(after - before, skipped, bounds=bounds, confidence=confidence)
     return share, low, high
 
 

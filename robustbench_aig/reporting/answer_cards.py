@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import groupby
 from typing import NamedTuple
 
-from robustbench_aig.policy_traits import DETERMINISTIC
-from robustbench_aig.records import Answer, Evaluation, Plan, QuestionName, Report
+from robustbench_aig.policy_traits import PLAIN
+from robustbench_aig.records import QUESTIONS, Answer, Compute, Evaluation, Plan, QuestionName, Report
+from robustbench_aig.reporting.answers.gates_answer import most_moved
+from robustbench_aig.reporting.curves import DASHES
 from robustbench_aig.reporting.eps_curves import Line, Point, over_eps
-from robustbench_aig.reporting.words import accuracy_text, attack_text, bracket, gates_text, percent, threat_text
+from robustbench_aig.reporting.series import first_norm
+from robustbench_aig.reporting.words import accuracy_text, bracket, gates_text, percent, threat_text
 from robustbench_aig.threat import Threat
 
-PLAIN_COLOUR, GATED_COLOUR, NOISE_COLOUR = "var(--s0)", "var(--s1)", "var(--soft)"
-_SOLID, _DASHED, _DOTTED = [1, 0], [6, 3], [2, 2]
+PLAIN_COLOUR, GATED_COLOUR, NOISE_COLOUR = "var(--s0)", "var(--s1)", "var(--s5)"
+
+Band = tuple[float, float, float]
+"""A value and the ends of its interval."""
 
 _AXES: dict[QuestionName, str] = {
     "more-robust": "worst-case accuracy",
@@ -42,11 +46,9 @@ class Card(NamedTuple):
 
 def cards(report: Report, plan: Plan) -> list[Card]:
     """Of the first gated recipe, in the order of the questions."""
-    mine = [one for one in report.answers if one.gated == report.answers[0].gated]
-    order = {"more-robust": 0, "slower": 1, "gates": 2}
     found = []
-    for question, several in groupby(sorted(mine, key=lambda one: order[one.question]), key=lambda one: one.question):
-        answers = list(several)
+    for question in QUESTIONS:
+        answers = [one for one in report.first_answers if one.question == question]
         lines = [line for line in _LINES[question](report, plan, answers) if len(line.points) > 1]
         picture = over_eps(lines, _AXES[question]) if lines else None
         found.append(Card(answers[0].asked, answers, f"{_AXES[question].capitalize()} over ε", picture, lines))
@@ -55,16 +57,16 @@ def cards(report: Report, plan: Plan) -> list[Card]:
 
 def _accuracy(report: Report, _: Plan, answers: Sequence[Answer]) -> list[Line]:
     """Plain networks, and gated ones under each policy: their mean, between the lowest and the highest seed."""
-    plain = [_accuracies(report, "plain", PLAIN_COLOUR, _SOLID, answers[0].plain, "none")] if answers[0].plain else []
+    plain = [_accuracies(report, "plain", PLAIN_COLOUR, 0, answers[0].plain, PLAIN)] if answers[0].plain else []
     return plain + [
-        _accuracies(report, gates_text(one.gate_policy), GATED_COLOUR, _dash(one), one.gated, one.gate_policy)
-        for one in answers
+        _accuracies(report, gates_text(one.gate_policy), GATED_COLOUR, place, one.gated, one.gate_policy)
+        for place, one in enumerate(answers)
     ]
 
 
-def _accuracies(report: Report, name: str, colour: str, dash: list[int], models: Sequence[str], policy: str) -> Line:
+def _accuracies(report: Report, name: str, colour: str, place: int, models: Sequence[str], policy: str) -> Line:
     points = []
-    for threat in [None, *_threats(report)]:
+    for threat in [None, *first_norm(report)]:
         if threat is None:
             clean = (e for e in report.evaluations if e.role == "clean")
             found = [e.clean_accuracy for e in clean if e.model in models and e.gate_policy == policy]
@@ -79,91 +81,91 @@ def _accuracies(report: Report, name: str, colour: str, dash: list[int], models:
             spread = f"{percent(mean)}, from {percent(low)} to {percent(high)} over {len(found)} seeds"
             said = accuracy_text(found[0]) if len(found) == 1 else spread
             points.append(_point(threat, mean, low, high, f"{name}, {threat_text(threat)}: {said}"))
-    return Line(name, colour, dash, points)
+    return Line(name, colour, DASHES[place % len(DASHES)], points)
 
 
 def _compute(report: Report, plan: Plan, answers: Sequence[Answer]) -> list[Line]:
     """The most that any attack recovers at each ε, and what noise does."""
-    planned = {e.id: e for e in plan.evaluations}
+    raising = {e.id for e in plan.evaluations if e.raises_compute}
 
-    def recovered(e: Evaluation) -> tuple[float, float, float] | None:
-        known = e.compute if e.status == "ok" else None
-        if known is None or known.recovered is None:
-            return None
-        low = known.recovered if known.recovered_low is None else known.recovered_low
-        return known.recovered, low, known.recovered if known.recovered_high is None else known.recovered_high
+    def strongest(evaluations: Sequence[Evaluation]) -> Band | None:
+        known = [e.compute for e in evaluations if e.id in raising and e.status == "ok"]
+        bands = [band for compute in known if (band := _recovered(compute))]
+        return max(bands, default=None)
 
-    raising = [e for e in report.evaluations if planned[e.id].raises_compute]
-    return _with_noise(report, plan, answers, raising, recovered)
+    def noise(e: Evaluation) -> Band | None:
+        return _recovered(e.compute) if e.status == "ok" else None
+
+    return _beside_noise(report, plan, answers, strongest, noise)
+
+
+def _recovered(of: Compute | None) -> Band | None:
+    if of is None or of.recovered is None:
+        return None
+    low, high = (of.recovered if end is None else end for end in (of.recovered_low, of.recovered_high))
+    return of.recovered, low, high
 
 
 def _flips(report: Report, plan: Plan, answers: Sequence[Answer]) -> list[Line]:
-    """The most decisions that any attack changes at each ε, and what noise does."""
+    """The decisions that the attack changes which changes most at each ε, and those that noise changes."""
 
-    def changed(e: Evaluation) -> tuple[float, float, float] | None:
-        gates = e.gates
-        if gates is None or e.skipped:
+    def changed(e: Evaluation | None) -> Band | None:
+        gates = e.gates if e and e.status == "ok" else None
+        if gates is None:
             return None
         low, high = (gates.flip_rate if end is None else end for end in (gates.flip_low, gates.flip_high))
         return gates.flip_rate, low, high
 
-    attacks = [e for e in report.evaluations if e.role in {"attack", "compute"}]
-    return _with_noise(report, plan, answers, attacks, changed)
+    return _beside_noise(report, plan, answers, lambda evaluations: changed(most_moved(evaluations)), changed)
 
 
-Measure = Callable[[Evaluation], tuple[float, float, float] | None]
-
-
-def _with_noise(
-    report: Report, plan: Plan, answers: Sequence[Answer], attacks: Sequence[Evaluation], measure: Measure
+def _beside_noise(
+    report: Report,
+    plan: Plan,
+    answers: Sequence[Answer],
+    strongest: Callable[[Sequence[Evaluation]], Band | None],
+    noise: Callable[[Evaluation], Band | None],
 ) -> list[Line]:
-    """A line for each policy, and one for random-sign noise under the first."""
-    noise = {e.id for e in plan.evaluations if e.algorithm == "corners"}
-    if not attacks:
-        return []
-    lines = [
-        _strongest(one, gates_text(one.gate_policy), GATED_COLOUR, _dash(one), attacks, measure) for one in answers
+    """Two lines for each policy, of what attacks do and of what random-sign noise does; none without attacks."""
+    control = {e.id for e in plan.evaluations if e.algorithm == "corners"}
+
+    def of_noise(evaluations: Sequence[Evaluation]) -> Band | None:
+        return next((noise(e) for e in evaluations if e.id in control), None)
+
+    attacked = [
+        _line(report, one, gates_text(one.gate_policy), GATED_COLOUR, place, strongest)
+        for place, one in enumerate(answers)
     ]
-    control = [e for e in report.evaluations if e.id in noise]
-    lines.append(_strongest(answers[0], attack_text("corners"), NOISE_COLOUR, _DOTTED, control, measure))
-    return lines
+    several = len(answers) > 1
+    names = [f"noise, {gates_text(one.gate_policy)}" if several else "noise" for one in answers]
+    beside = [_line(report, one, names[place], NOISE_COLOUR, place, of_noise) for place, one in enumerate(answers)]
+    return [*attacked, *beside] if any(len(line.points) > 1 for line in attacked) else []
 
 
-def _strongest(
-    of: Answer, name: str, colour: str, dash: list[int], attacks: Sequence[Evaluation], measure: Measure
+def _line(
+    report: Report,
+    of: Answer,
+    name: str,
+    colour: str,
+    place: int,
+    measure: Callable[[Sequence[Evaluation]], Band | None],
 ) -> Line:
-    """Of each network its largest value at every ε, their mean, and from the lowest end to the highest."""
-    mine = [e for e in attacks if e.gate_policy == of.gate_policy]
+    """What each network shows at every ε: the mean, and from the lowest end to the highest."""
     points = [_point(None, 0.0, 0.0, 0.0, f"{name}, clean: nothing is attacked")]
-    for threat in dict.fromkeys(e.threat for e in sorted(mine, key=_size)):
-        each = [[measure(e) for e in mine if (e.model, e.threat) == (model, threat)] for model in of.gated]
-        known = [[one for one in found if one is not None] for found in each]
-        if all(known):
-            best = [max(found) for found in known]
-            value = sum(one[0] for one in best) / len(best)
-            low, high = min(one[1] for one in best), max(one[2] for one in best)
+    for threat in first_norm(report):
+        at = [e for e in report.evaluations if (e.gate_policy, e.threat) == (of.gate_policy, threat)]
+        each = [measure([e for e in at if e.model == model]) for model in of.gated]
+        bands = [band for band in each if band is not None]
+        if len(bands) == len(of.gated):
+            value = sum(one[0] for one in bands) / len(bands)
+            low, high = min(one[1] for one in bands), max(one[2] for one in bands)
             said = f"{name}, {threat_text(threat)}: {percent(value)} {bracket(low, high)}"
             points.append(_point(threat, value, low, high, said))
-    return Line(name, colour, dash, points)
+    return Line(name, colour, DASHES[place % len(DASHES)], points)
 
 
 def _point(threat: Threat | None, value: float, low: float, high: float, says: str) -> Point:
     return Point(0.0 if threat is None else threat.value, "0" if threat is None else threat.eps, value, low, high, says)
-
-
-def _dash(of: Answer) -> list[int]:
-    """Deterministic gates are drawn solid, others dashed."""
-    return _SOLID if of.gate_policy == DETERMINISTIC else _DASHED
-
-
-def _threats(report: Report) -> list[Threat]:
-    """Of the first norm, by size."""
-    found = sorted({w.threat for w in report.worst_case}, key=lambda threat: threat.rank)
-    return [threat for threat in found if threat.norm == found[0].norm]
-
-
-def _size(e: Evaluation) -> tuple[str, float]:
-    return (e.threat.norm, e.threat.value) if e.threat else ("", 0.0)
 
 
 _LINES = {"more-robust": _accuracy, "slower": _compute, "gates": _flips}

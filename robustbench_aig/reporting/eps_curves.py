@@ -49,7 +49,7 @@ def over_eps(lines: Sequence[Line], title: str) -> str:
         scale=alt.Scale(nice=False, domain=[0, max(point.eps for line in lines for point in line.points)]),
         axis=alt.Axis(values=list(ticks), labelExpr=f"{labels} : ''", labelFlush=True),
     )
-    y = alt.Y("value:Q", title=title, axis=alt.Axis(format="%", tickCount=4))
+    y = alt.Y("value:Q", title=title, axis=alt.Axis(format="%", tickCount=4, titlePadding=8))
     base = chart(data).encode(x=x, color=colour)
     band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", title=title), y2="high:Q", description="said:N")
     line = base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash, description="said:N")

@@ -27,7 +27,9 @@ class Beside:
     permuted: Rows | None
 
 
-def gates(rows: Rows, beside: Beside, model: ModelRecord, policy: str, classes: list[str]) -> Gates | None:
+def gates(
+    rows: Rows, beside: Beside, model: ModelRecord, policy: str, classes: list[str], *, confidence: float
+) -> Gates | None:
     """Summarise the gates of the images that were measured.
 
     Args:
@@ -36,6 +38,7 @@ def gates(rows: Rows, beside: Beside, model: ModelRecord, policy: str, classes: 
         model: names the gates.
         policy: how they decide.
         classes: names of the labels. A class without images is left out of `per_class`.
+        confidence: of the interval of the flip rate.
 
     Returns:
         None for a plain model, or where no image was measured.
@@ -59,7 +62,7 @@ def gates(rows: Rows, beside: Beside, model: ModelRecord, policy: str, classes: 
     ]
     change = rows.p_adv[rows.ok] - rows.p_clean[rows.ok]
     each = np.asarray((rows.gates_clean ^ rows.gates_adv)[rows.ok].mean(axis=1), np.float64)
-    between = mean_interval(each, bounds=(0.0, 1.0))
+    between = mean_interval(each, bounds=(0.0, 1.0), confidence=confidence)
     return Gates(
         flip_rate=float(flips.mean()),
         flip_low=between.low,

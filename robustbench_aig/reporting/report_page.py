@@ -101,9 +101,10 @@ class Page:
         """What the page is about."""
         data = self.report.data.name
         if self.cards:
-            first = self.report.answers[0]
+            first = self.report.first_answers[0]
             gated, plain = (_families(names, data) for names in (first.gated, first.plain))
-            return f"{gated} against {plain} on {data}" if plain else f"{gated} on {data}"
+            against = f"{plain} (plain)" if plain else "no plain network"
+            return f"{gated} (gated) against {against} on {data}"
         if self.forced and not self.on_accuracy:
             return "What can an attacker do to the compute?"
         return f"How accurate are these networks {'under attack' if self.attacked else 'on corrupted images'}?"
@@ -113,8 +114,8 @@ class Page:
         """Images, seeds, attacks and budgets in one line."""
         data = self.report.data
         told = [f"{data.n} of {data.available} images of the {data.split} split"]
-        if self.cards and len(self.report.answers[0].gated) > 1:
-            told.append(f"{len(self.report.answers[0].gated)} training seeds")
+        if self.cards and len(self.report.first_answers[0].gated) > 1:
+            told.append(f"{len(self.report.first_answers[0].gated)} training seeds")
         if self.attacks:
             told.append(words.counted(self.attacks, self.beside))
         if self.threats:
@@ -124,9 +125,14 @@ class Page:
         return " · ".join(told)
 
     @property
+    def unchecked(self) -> bool:
+        """Whether claims wait for checks."""
+        return any(claim.checks == "not run" for claim in self.report.claims)
+
+    @property
     def answers_for(self) -> str | None:
         """Whose answers the cards are, where there are several gated recipes."""
-        first = self.report.answers[0].gated
+        first = self.report.first_answers[0].gated
         others = {name for one in self.report.answers for name in one.gated} - {*first}
         if not others:
             return None

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from robustbench_aig.policy_traits import traits
+from robustbench_aig.policy_traits import DETERMINISTIC, PLAIN, POLICIES, traits
 from robustbench_aig.recipes import Family
 from robustbench_aig.records import Accuracy, Evaluation, Report
 from robustbench_aig.reporting.words import gates_text
@@ -18,11 +18,15 @@ _GLYPHS = "●■▲◆✚▼"
 _DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [10, 4], [4, 1])
 
 
+_COLOUR: dict[Family, int] = {"plain": 0, "gated": 1, "dynamic": 2, "stochastic": 3}
+"""Networks with and without gates are told apart by colour wherever they are drawn."""
+
+
 class Series(NamedTuple):
     """A model under one gate policy.
 
     Attributes:
-        place: position, which decides colour, shape and dash.
+        place: position, which decides the shape.
         model, policy: as in the plan.
         family: of the model.
         alone: whether it is the only model of its family, so that the family's name says enough.
@@ -61,8 +65,8 @@ class Series(NamedTuple):
 
     @property
     def colour(self) -> str:
-        """A variable of the page's style sheet, so that it follows the colour scheme."""
-        return f"var(--s{self.place % COLOURS})"
+        """A variable of the page's style sheet, so that it follows the colour scheme: of the family, or of the rung."""
+        return f"var(--s{self.place % COLOURS if self.rung else _COLOUR[self.family]})"
 
     @property
     def shape(self) -> str:
@@ -76,8 +80,10 @@ class Series(NamedTuple):
 
     @property
     def dash(self) -> list[int]:
-        """Line dash, for the same reason."""
-        return _DASHES[self.place % len(_DASHES)]
+        """Line dash: solid without gates and for deterministic ones, else of the policy; or of the rung."""
+        if self.rung or self.policy in {PLAIN, DETERMINISTIC}:
+            return _DASHES[self.place % len(_DASHES) if self.rung else 0]
+        return _DASHES[1 + (list(POLICIES).index(self.policy) - 1) % (len(_DASHES) - 1)]
 
 
 def can_be_misled(family: Family, policy: str) -> bool:
@@ -101,6 +107,12 @@ def all_series(report: Report) -> list[Series]:
 def threats(report: Report) -> list[Threat]:
     """Every threat, by norm and then by size."""
     return _threats(report.evaluations)
+
+
+def first_norm(report: Report) -> list[Threat]:
+    """The threats of the first norm, by size."""
+    found = threats(report)
+    return [threat for threat in found if threat.norm == found[0].norm]
 
 
 def _threats(evaluations: Sequence[Evaluation]) -> list[Threat]:

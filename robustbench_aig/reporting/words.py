@@ -327,7 +327,12 @@ _LISTED = 20
 
 
 def limits(
-    attacks: Sequence[str], gate_modes: Sequence[str], *, corrupted: bool = False, compute: bool = False
+    attacks: Sequence[str],
+    gate_modes: Sequence[str],
+    *,
+    corrupted: bool = False,
+    compute: bool = False,
+    unchecked: bool = False,
 ) -> list[str]:
     """What the numbers do not show; said on the first screen of every report.
 
@@ -336,6 +341,7 @@ def limits(
         gate_modes: how the gradients of gate-aware attacks treat gates.
         corrupted: whether there are common corruptions.
         compute: whether the compute was attacked.
+        unchecked: whether checks of the attacks are still to be run.
     """
     if compute and not attacks:
         return [_COMPUTE_ALONE, _INTERVALS]
@@ -343,13 +349,17 @@ def limits(
         return [_NO_ATTACK, _INTERVALS]
     over = listing([*map(attack_text, attacks)]) if attacks else "no attack"
     over = f"{len(attacks)} attacks" if len(attacks) > _FEW else over
-    ways = f"{len(gate_modes)} way{'s' * (len(gate_modes) > 1)}"
-    aimed = f"These attacks are gate-aware in {ways}: {listing(gate_modes)}." if gate_modes else _BLIND
+    aimed = f"{_AWARE}: {listing(gate_modes)}." if gate_modes else _BLIND
+    aimed += f" {_UNCHECKED}" if unchecked else ""
     worst = f"The worst case over attacks is the per-image union over {over}. It is an upper bound on robust accuracy."
     return [f"{worst} {_STRONGER}", aimed, _INTERVALS]
 
 
-_STRONGER = "A stronger attack can lower every number, and some more than others."
+_STRONGER = (
+    "A stronger attack can lower every accuracy, and raise every share of changed decisions and of recovered compute."
+)
+_AWARE = "Some of these attacks are gate-aware; their gradients treat gates in these ways"
+_UNCHECKED = "Whether a gradient is masked or an attack too weak was not checked (`aigrob check`)."
 _BLIND = (
     "None of these attacks is gate-aware. Higher robust accuracy of a gated network may come from a masked gradient or "
     "from the randomness of its gates. Run the suite `adaptive` to find out."

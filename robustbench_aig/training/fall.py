@@ -24,29 +24,42 @@ IMAGES, STEPS, BATCH = 200, 10, 100
 HIGH, LOW = 0.9, 0.1
 """Shares of its clean accuracy between which a network falls."""
 
-LADDER = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
+WANTED, TRIES = 3, 8
+"""Budgets that are chosen, and attempts between the ladder's until there are so many."""
+
+LADDER: tuple[float, ...] = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
 """Budgets that are tried, in 255ths, until hardly anything is left."""
 
 
 def record_fall(directory: Path, validation: ImageSet, device: torch.device) -> RunRecord:
-    """The record of a finished plain run, with its fall, which is measured and written where it isn't known yet."""
+    """The record of a finished plain run, with its fall, which is measured and written where it isn't known yet.
+
+    What doesn't fall within the ladder, or doesn't fit into the device's memory beside it, stays as it is.
+    """
     record = read_run(directory)
     if record.family != "plain" or record.fall is not None or not len(validation):
         return record
-    measured = measure_fall(load_model(directory, device), validation.to(device), record.seed)
-    record = record.model_copy(update={"fall": measured})
-    write_run(directory, record)
+    try:
+        measured = measure_fall(load_model(directory, device), validation.to(device), record.seed)
+    except torch.OutOfMemoryError:
+        return record
+    if measured is not None:
+        record = record.model_copy(update={"fall": measured})
+        write_run(directory, record)
     return record
 
 
 @float32()
-def measure_fall(model: nn.Module, validation: ImageSet, seed: int) -> Fall:
-    """Attack some validation images by PGD at one budget after the other.
+def measure_fall(model: nn.Module, validation: ImageSet, seed: int) -> Fall | None:
+    """Attack some validation images by PGD at one budget after the other, then at some between these.
 
     Args:
         model: plain, in eval mode, on the images' device.
         validation: never test images: what is judged is not chosen on what it is judged by.
         seed: chooses the images, and the attack's starting points.
+
+    Returns:
+        None where no three budgets are found at which it keeps between a tenth and nine tenths of its clean accuracy.
     """
     images = validation.limit(IMAGES, seed)
     attack, view = Pgd(PgdRecipe(steps=STEPS, step=0.25)), View(model, deployed_policy(PLAIN))
@@ -63,38 +76,50 @@ def measure_fall(model: nn.Module, validation: ImageSet, seed: int) -> Fall:
 
     with frozen_in_eval_mode(model):
         clean = accuracy(None)
-        curve = _down(accuracy, clean)
-    return Fall(n=len(images), steps=STEPS, clean=clean, accuracies=curve, budgets=_budgets(curve, clean))
+        curve = _between(accuracy, clean, _down(accuracy, clean)) if clean else {}
+    inside = _inside(curve, clean)
+    if len(inside) < WANTED:
+        return None
+    chosen = [inside[0], inside[len(inside) // 2], inside[-1]]
+    told = {_threat(size).eps: value for size, value in curve.items()}
+    return Fall(
+        n=len(images), steps=STEPS, clean=clean, accuracies=told, budgets=[_threat(size).eps for size in chosen]
+    )
 
 
-def _down(accuracy: Callable[[Threat], float], clean: float) -> dict[str, float]:
-    """Epsilon to accuracy, ascending, until less than a tenth of the clean accuracy is left."""
-    curve: dict[str, float] = {}
+def _down(accuracy: Callable[[Threat], float], clean: float) -> dict[float, float]:
+    """Size to accuracy, ascending, until less than a tenth of the clean accuracy is left."""
+    curve: dict[float, float] = {}
     for size in LADDER:
-        threat = Threat.parse(_spelled(size))
-        curve[threat.eps] = accuracy(threat)
-        if curve[threat.eps] < LOW * clean:
+        curve[size] = accuracy(_threat(size))
+        if curve[size] < LOW * clean:
             break
     return curve
 
 
-def _budgets(curve: dict[str, float], clean: float) -> list[str]:
-    """Three budgets at which a network keeps between a tenth and nine tenths of its clean accuracy."""
-    left = dict(zip(LADDER, curve.values(), strict=False))
-    inside = [size for size, value in left.items() if LOW * clean <= value <= HIGH * clean]
-    above = [size for size, value in left.items() if value > HIGH * clean]
-    match len(inside):
-        case 0:
-            last = above[-1] if above else LADDER[0]
-            chosen = [1.25 * last, 1.5 * last, 1.75 * last]
-        case 1:
-            chosen = [0.75 * inside[0], inside[0], 1.5 * inside[0]]
-        case 2:
-            chosen = [inside[0], 1.5 * inside[0], inside[1]]
-        case count:
-            chosen = [inside[0], inside[count // 2], inside[-1]]
-    return [_spelled(size) for size in chosen]
+def _between(accuracy: Callable[[Threat], float], clean: float, curve: dict[float, float]) -> dict[float, float]:
+    """The same with sizes in the middle of the widest steps of the fall, until three lie inside it, or enough don't."""
+    for _ in range(TRIES):
+        if len(_inside(curve, clean)) >= WANTED:
+            break
+        sizes = [0.0, *curve]
+        values = [clean, *curve.values()]
+        # Where it falls between two sizes: not both above the fall, nor both below it.
+        steps = [
+            (high - low, (low + high) / 2)
+            for low, high, before, after in zip(sizes, sizes[1:], values, values[1:], strict=False)
+            if after <= HIGH * clean and before >= LOW * clean
+        ]
+        if not steps:
+            break
+        middle = max(steps)[1]
+        curve = dict(sorted((curve | {middle: accuracy(_threat(middle))}).items()))
+    return curve
 
 
-def _spelled(size: float) -> str:
-    return f"{size:g}/255"
+def _inside(curve: dict[float, float], clean: float) -> list[float]:
+    return [size for size, value in curve.items() if LOW * clean <= value <= HIGH * clean]
+
+
+def _threat(size: float) -> Threat:
+    return Threat.parse(f"{size:g}/255")

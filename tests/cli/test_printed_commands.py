@@ -6,6 +6,7 @@ import html
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ def checked(where: Path, *arguments: str) -> list[Checkup]:
     assert result.returncode == 0, result.stderr
     run_all(where, printed(result))
     again = aigrob_here(where, "report", "reports/r")
-    assert printed(again) == []
+    assert [line for line in printed(again) if not line.startswith("aigrob attack ")] == []
     return load_report(where / "reports" / "r").checks
 
 
@@ -125,8 +126,10 @@ def test_commands_of_pages_make_the_same_again(tmp_path: Path) -> None:
     pages = sorted(there.rglob("*.html"), key=lambda page: page.name != "run.html")
     assert [page.name for page in pages] == ["run.html", "report.html", "inspect.html"]
     lines = [line for page in pages for line in commands_on(page)]
-    assert len(lines) == len(pages)
-    run_all(again, lines)
+    # The page of the attack also has a command for what it didn't measure.
+    missing = [line for line in lines if "--suite compute" in line]
+    assert len(lines) == len(pages) + len(missing)
+    run_all(again, [line for line in lines if line not in missing])
     assert {p.relative_to(again) for p in again.rglob("*.html")} == {p.relative_to(there) for p in pages}
 
 
@@ -158,7 +161,7 @@ def test_the_ladder_and_its_missing_controls(tmp_path: Path) -> None:
 
 
 def test_a_real_shell_runs_the_real_command(pair: Path, tmp_path: Path) -> None:
-    (tmp_path / "my runs").symlink_to(pair)
+    shutil.copytree(pair, tmp_path / "my runs")
     line = aigrob("report", "gated", runs="my runs", json=True)
     script = f'aigrob() {{ "{sys.executable}" -m robustbench_aig.cli "$@"; }}\n{line}'
     told = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -10,13 +10,16 @@ import pytest
 from robustbench_aig.records import Answer, Asked, Report
 from robustbench_aig.records.plan import Named
 from robustbench_aig.reporting import aggregate
+from robustbench_aig.reporting.answer_cards import cards
 from tests.reporting.synthetic import (
     EPSILONS,
     GATES,
     TOTAL_MACS,
     Row,
     Study,
+    cascaded,
     evaluation,
+    fail,
     make_study,
     repeated,
     with_seeds,
@@ -130,3 +133,89 @@ def test_networks_without_gates_are_asked_nothing(tmp_path: Path) -> None:
     plan = study.plan.model_copy(update={"evaluations": plain, "models": study.plan.models[:1]})
     report = aggregate(Study(plan, {e.id: study.rows[e.id] for e in plain}).write(tmp_path))
     assert report.answers == []
+
+
+def failed(study: Study, of: str, role: str, count: int) -> Study:
+    """Some images of every evaluation of that role of a network end as errors."""
+    for e in study.plan.evaluations:
+        if e.model.startswith(of) and e.role == role:
+            for row in study.rows[e.id][:count]:
+                fail(row)
+    return study
+
+
+@pytest.mark.parametrize("of", ["resnet", "aig"])
+def test_of_failed_images_nothing_is_told_but_that(tmp_path: Path, of: str) -> None:
+    report = aggregate(failed(make_study(), of, "attack", 30).write(tmp_path))
+    for policy in ("argmax", "sampled"):
+        found = asked_of(report, "more-robust", policy)
+        assert (found.verdict, found.told, found.value) == ("inconclusive", "Not known: images failed", None)
+    slower = failed(slowed(make_study(), 0.2), "aig", "compute", 30)
+    found = asked_of(aggregate(slower.write(tmp_path / "slower")), "slower", "argmax")
+    assert (found.verdict, found.value) == ("inconclusive", None)
+
+
+def test_what_one_network_lacks_is_told_of_what_all_have_met(tmp_path: Path) -> None:
+    """The second seed has not come to the larger budget yet."""
+    study = slowed(with_seeds(make_study(), 2), 0.2)
+    last = {e.id for e in study.plan.evaluations if e.model.endswith("s1") and e.threat and e.threat.eps == EPSILONS[1]}
+    report = aggregate(Study(study.plan, {k: v for k, v in study.rows.items() if k not in last}).write(tmp_path))
+    assert report.status == "partial"
+    for question in ("more-robust", "slower", "gates"):
+        found = asked_of(report, question, "argmax")
+        assert found.threat
+        assert found.threat.eps == EPSILONS[0], question
+        threats = {e.id: e.threat for e in report.evaluations}
+        assert {threats[name] for name in found.evidence} <= {found.threat, None}
+
+
+def test_a_network_that_skips_nothing_hides_no_attack_on_another(tmp_path: Path) -> None:
+    study = slowed(with_seeds(make_study(), 2), 0.2)
+    full = {"macs_clean": TOTAL_MACS, "macs_adv": TOTAL_MACS}
+    whole = {e.id for e in study.plan.evaluations if e.model == "aig-digits-s1"}
+    rows = {k: [row | full for row in mine] if k in whole else mine for k, mine in study.rows.items()}
+    found = asked_of(aggregate(Study(study.plan, rows).write(tmp_path)), "slower", "argmax")
+    assert found.verdict == "yes"
+    assert found.value == pytest.approx(0.3, abs=0.01)
+    assert "aig-digits-s1: nothing is skipped" in found.reason
+
+
+def test_an_attack_that_does_what_noise_does_slows_nothing(tmp_path: Path) -> None:
+    """The same rows under the name of a control, and without any control."""
+    study = slowed(repeated(make_study(), 20), 0.2)
+    rows, plan = dict(study.rows), study.plan
+    for e in plan.evaluations:
+        if e.attack == "corners" and e.model.startswith("aig"):
+            rows[e.id] = [row | {"attack": "corners"} for row in rows[e.id.replace("corners", "pgd")]]
+    found = asked_of(aggregate(Study(plan, rows).write(tmp_path / "noise")), "slower", "argmax")
+    assert (found.verdict, found.told) == ("inconclusive", "Inconclusive: not beyond random noise")
+    kept = [e for e in plan.evaluations if e.attack != "corners"]
+    without = Study(plan.model_copy(update={"evaluations": kept}), {e.id: study.rows[e.id] for e in kept})
+    found = asked_of(aggregate(without.write(tmp_path / "none")), "slower", "argmax")
+    assert (found.verdict, found.told) == ("inconclusive", "Not known: no noise control")
+
+
+def test_pictures_show_what_answers_say(tmp_path: Path) -> None:
+    """Each line ends at its answer's number; noise has one of its own for each policy."""
+    study = slowed(repeated(make_study(), 2), 0.2)
+    report = aggregate(study.write(tmp_path))
+    robust, slower, gates = cards(report, study.plan)
+    assert robust.lines[0].name == "plain"
+    for card in (slower, gates):
+        assert len(card.lines) == 2 * len(card.answers)
+        for answer, line, noise in zip(card.answers, card.lines[:2], card.lines[2:], strict=True):
+            assert (line.points[-1].value, line.points[-1].low) == (answer.value, answer.low)
+            assert noise.points[-1].value == answer.noise
+        assert card.picture
+        assert [point.eps for point in card.lines[0].points] == sorted(point.eps for point in card.lines[0].points)
+
+
+def test_in_a_cascade_the_picture_shows_the_attack_that_saw_most(tmp_path: Path) -> None:
+    study = cascaded(make_study())
+    report = aggregate(study.write(tmp_path))
+    gates = cards(report, study.plan)[2]
+    for answer, line in zip(gates.answers, gates.lines[:2], strict=True):
+        assert line.points[-1].value == answer.value
+        assert answer.n is not None
+        assert answer.n <= report.data.n
+        assert ("images that it ran on" in answer.reason) == (answer.n < report.data.n)

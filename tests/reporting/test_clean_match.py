@@ -348,7 +348,7 @@ def test_both_comparisons_stand_side_by_side_or_one_sentence_says_why_not(tmp_pa
     study = validated(with_brief((0,), (0,)), known)
     report = write_report(study.write(tmp_path, images=False))
     html = (tmp_path / "report.html").read_text()
-    screen = _text(html[html.index('id="answer"') : html.index("full limits")])
+    screen = _text(html[html.index('id="networks"') : html.index('id="accuracy"')])
     usual_table = screen.partition("Gated against plain on the same images")[2].partition("At nearer clean accuracy")[0]
     of_gated = "the gated model with deterministic (argmax) gates has robust accuracy"
     assert f"Under the strongest of these attacks at ε = 4/255 (L∞) {of_gated}" in screen

@@ -46,5 +46,5 @@ def test_answers_and_samples(written: Path, report: Report, tmp_path: Path) -> N
     assert rows.num_rows == sum(e.n for e in report.evaluations)
     lone = shutil.copy(written / "report.json", tmp_path)
     assert load_report(lone).record == report
-    with pytest.raises(InputError, match="no sample tables"):
+    with pytest.raises(InputError, match="sample tables are missing"):
         load_report(str(tmp_path)).samples()

@@ -253,7 +253,7 @@ def test_limits_say_whether_attacks_knew_of_the_gates() -> None:
     assert "None of these attacks is gate-aware" in words.limits(["fgsm", "pgd"], [])[1]
     many = words.limits([f"pgd:steps={steps}" for steps in range(9)], ["open", "bpda"])
     assert many[0].startswith("The worst case over attacks is the per-image union over 9 attacks.")
-    assert many[1] == "These attacks are gate-aware in 2 ways: open and bpda."
+    assert many[1] == "Some of these attacks are gate-aware; their gradients treat gates in these ways: open and bpda."
 
 
 def test_words() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from robustbench_aig.cli.attack_request import SMALL_EPS
 from robustbench_aig.data import load_data
-from robustbench_aig.training.fall import HIGH, LADDER, LOW, measure_fall
+from robustbench_aig.training.fall import HIGH, LOW, measure_fall
 from tests.command import aigrob_here
 
 
@@ -44,22 +44,29 @@ class Distances:
     ("low", "high", "budgets"),
     [
         (0.1, 3.9, ["0.5/255", "1/255", "2/255"]),
-        (10, 60, ["16/255", "24/255", "32/255"]),
-        (3, 6, ["3/255", "4/255", "6/255"]),
-        (5, 7, ["5/255", "6/255", "7/255"]),
+        (10, 60, ["16/255", "32/255", "48/255"]),
+        (3, 6, ["4/255", "5/255", "5.5/255"]),
+        (5, 7, ["5.5/255", "6/255", "6.5/255"]),
+        (0.01, 0.2, ["0.0625/255", "0.125/255", "0.15625/255"]),
     ],
 )
 def test_three_budgets_within_the_fall(low: float, high: float, budgets: list[str]) -> None:
     distances = np.linspace(low, high, 100) / 255
     fall = measure_fall(Brightness().eval(), Distances(distances), seed=0)  # type: ignore[arg-type]
+    assert fall
     assert fall.clean == 1
     for eps, accuracy in fall.accuracies.items():
         assert accuracy == pytest.approx(float((distances > float(eps.split("/")[0]) / 255).mean()), abs=0.011)
-    assert list(fall.accuracies) == [f"{size:g}/255" for size in LADDER[: len(fall.accuracies)]]
     assert list(fall.accuracies.values())[-1] < LOW
     assert fall.budgets == budgets
-    for eps in budgets[1:-1]:
+    for eps in budgets:
         assert LOW <= (distances > float(eps.split("/")[0]) / 255).mean() <= HIGH
+
+
+@pytest.mark.parametrize("distances", [np.linspace(200, 255, 100) / 255, np.full(100, -0.1), np.full(100, 1 / 255)])
+def test_what_does_not_fall_or_falls_at_once_has_no_budgets(distances: np.ndarray) -> None:
+    """Lost nowhere, misclassified from the start, and all at one ε."""
+    assert measure_fall(Brightness().eval(), Distances(distances), seed=0) is None  # type: ignore[arg-type]
 
 
 def test_train_records_it_and_attack_takes_it(tmp_path: Path) -> None:

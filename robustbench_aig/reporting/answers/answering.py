@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from robustbench_aig.policy_traits import DETERMINISTIC, traits
 from robustbench_aig.records import Answer, Plan, Report
-from robustbench_aig.reporting.answers.gates_look import gates_look
+from robustbench_aig.reporting.answers.asked_networks import AskedNetworks
+from robustbench_aig.reporting.answers.gates_answer import gates_look
 from robustbench_aig.reporting.answers.more_robust import more_robust
 from robustbench_aig.reporting.answers.slower import slower
-from robustbench_aig.reporting.answers.subject import Subject
 from robustbench_aig.reporting.claims import Group, groups
 
 _ANSWERS = (more_robust, slower, gates_look)
@@ -21,7 +21,7 @@ def answers(report: Report, plan: Plan) -> list[Answer]:
     if not any(e.threat for e in plan.evaluations):
         return []
     subjects = [
-        Subject(report, plan, one, policy, tuple(policies))
+        AskedNetworks(report, plan, one, policy, tuple(policies))
         for one in groups(plan)
         for policies in [_policies(report, one)]
         for policy in policies

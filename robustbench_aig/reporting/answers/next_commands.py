@@ -8,19 +8,15 @@ from robustbench_aig.commands import aigrob
 from robustbench_aig.norms import DEFAULT
 from robustbench_aig.policy_traits import PLAIN
 from robustbench_aig.records import Asked, Report
-from robustbench_aig.reporting.answers.subject import Subject
-
-_USUAL_LIMIT = 1000
-"""Images that `aigrob attack` takes where no number is given."""
+from robustbench_aig.reporting.answers.asked_networks import AskedNetworks
 
 
-def attack_command(of: Subject, suite: str) -> str | None:
+def attack_command(of: AskedNetworks, suite: str) -> str | None:
     """Attacks the networks by a suite; None where nothing tells how they were named."""
     report, asked = of.report, of.report.asked
     if asked is None or any(name not in asked.networks for name in [*of.plain, *of.gated]):
         return None
     named = [asked.networks[name] for name in [*of.plain, *of.gated]]
-    norms = {threat.norm for threat in of.threats}
     return aigrob(
         "attack",
         *[one.run for one in named if one.run],
@@ -30,8 +26,8 @@ def attack_command(of: Subject, suite: str) -> str | None:
         policy=of.policies,
         suite=suite,
         norm=asked.norm if asked.norm != DEFAULT else None,
-        eps=[threat.eps for threat in of.threats] if len(norms) == 1 else None,
-        limit=_limit(report),
+        eps=[threat.eps for threat in of.threats],
+        limit=None if asked.images else report.data.n,
         **_where(asked),
     )
 
@@ -62,13 +58,6 @@ def missing_checks(report: Report, directory: Path) -> list[str]:
     if asked is None:
         return []
     return [check_command(asked, name, policy, directory) for name, policy in sorted(waiting - have, key=str)]
-
-
-def _limit(report: Report) -> int | None:
-    """The option that takes as many images."""
-    usual = min(_USUAL_LIMIT, report.data.available)
-    listed = report.asked is not None and report.asked.images is not None
-    return None if listed or report.data.n == usual else report.data.n
 
 
 def _where(asked: Asked) -> dict[str, str | int | None]:

@@ -3,78 +3,110 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from robustbench_aig.records import Answer, AnswerVerdict, Compute
+from robustbench_aig.records import Answer, AnswerVerdict, Compute, Evaluation, Latency
+from robustbench_aig.reporting.answers.asked_networks import AskedNetworks, Number, hull
 from robustbench_aig.reporting.answers.next_commands import attack_command
-from robustbench_aig.reporting.answers.subject import Number, Subject
-from robustbench_aig.reporting.compute_verdict import Forced, forced
-from robustbench_aig.reporting.series import all_series
 from robustbench_aig.reporting.words import attack_text, bracket, listing, number, percent
+from robustbench_aig.threat import Threat
 
 _HARDLY = 0.05
 """Recovered compute below which an attack hardly matters."""
 
 
-def slower(of: Subject) -> Answer:
-    """By the attack that raises the compute of each network most, at the largest ε."""
-    series = [one for one in all_series(of.report) if one.model in of.gated and one.policy == of.policy]
-    found = forced(of.report, of.plan, series)
-    if len(found) < len(of.gated):
-        return of.answer(
-            "slower",
-            "not measured",
-            "Not measured",
-            "no attack was on the compute of these networks",
-            command=attack_command(of, "compute"),
-        )
-    computes = [one.most.compute for one in found]
-    whole = [one for one in computes if one and one.recovered is not None]
-    if any(one.most.status != "ok" for one in found) or len(whole) < len(computes):
-        failed = any(one.most.status != "ok" for one in found)
-        reason = "images failed" if failed else "these networks execute all of their blocks on clean images"
-        return of.answer("slower", "inconclusive" if failed else "no", "Not shown" if failed else "No", reason)
-    measured = _measured(found, whole)
-    verdict, told = _verdict(measured)
-    return of.answer("slower", verdict, told, _reason(found, measured), measured)
+class _Raised(NamedTuple):
+    """One network: the attack that raises its compute most, what that executes, and noise of the same ball."""
+
+    attack: Evaluation
+    compute: Compute
+    noise: Evaluation | None
 
 
-def _measured(found: Sequence[Forced], computes: Sequence[Compute]) -> Number:
-    lows, highs = ([getattr(one, side) for one in computes] for side in ("recovered_low", "recovered_high"))
-    known = None not in lows
+def slower(of: AskedNetworks) -> Answer:
+    """By the attack that raises the compute of each network most, at the largest ε that all of them have met."""
+    if any(model.total_macs is None for model in of.group.gated):
+        return of.answer("slower", "not measured", "Not measured", "the compute of these networks is not known")
+    found = next((raised for threat in reversed(of.threats) if (raised := _raised(of, threat))), [])
+    if not found:
+        reason = "no attack was on the compute of these networks"
+        return of.answer("slower", "not measured", "Not measured", reason, command=attack_command(of, "compute"))
+    if any(one.attack.status != "ok" for one in found):
+        return of.answer("slower", "inconclusive", "Not known: images failed", "an attack failed on some images")
+    skipping = [one for one in found if one.compute.recovered is not None]
+    if not skipping:
+        reason = "these networks execute all of their blocks on clean images, so nothing can be recovered"
+        return of.answer("slower", "no", "No: nothing is skipped", reason)
+    measured = _measured(skipping)
+    verdict, told = _verdict(skipping, measured)
+    rest = [one.attack.model for one in found if one.compute.recovered is None]
+    beside = f"; {listing(rest)}: nothing is skipped on clean images" if rest else ""
+    return of.answer("slower", verdict, told, f"{_reason(skipping, measured)}{beside}", measured)
+
+
+def _raised(of: AskedNetworks, threat: Threat) -> list[_Raised]:
+    """Of each network, in their order; none where one has not finished an attack on the compute at that strength."""
+    found = []
+    for name in of.gated:
+        at = [e for e in of.evaluations if e.model == name and e.threat == threat]
+        ups = [(e.compute, e) for e in at if e.compute and of.planned[e.id].raises_compute]
+        noise = next((e for e in at if of.planned[e.id].algorithm == "corners"), None)
+        if ups:
+            # What failed on some images comes last: it is told only where there is nothing else.
+            compute, most = max(ups, key=lambda one: (one[1].status == "ok", one[0].change))
+            found.append(_Raised(most, compute, noise))
+    return found if len(found) == len(of.gated) else []
+
+
+def _measured(found: Sequence[_Raised]) -> Number:
+    low, high = hull((one.compute.recovered_low, one.compute.recovered_high) for one in found)
     noises = [one.noise.compute.recovered for one in found if one.noise and one.noise.compute]
     seen = [one for one in noises if one is not None]
     return Number(
         "recovered compute: share of what is skipped on clean images",
-        found[0].most.threat,
-        sum(one.recovered or 0.0 for one in computes) / len(computes),
-        min(lows) if known else None,
-        max(highs) if known else None,
-        found[0].most.n,
-        [e.id for one in found for e in (one.most, one.noise) if e],
+        found[0].attack.threat,
+        sum(one.compute.recovered or 0.0 for one in found) / len(found),
+        low,
+        high,
+        found[0].attack.n,
+        [e.id for one in found for e in (one.attack, one.noise) if e],
         sum(seen) / len(seen) if len(seen) == len(found) else None,
     )
 
 
-def _verdict(of: Number) -> tuple[AnswerVerdict, str]:
-    """A maximum over attacks: none of them shows that no attack can."""
-    if of.low is None or of.high is None:
-        return "inconclusive", "Not judged by the rules of today"
-    if of.high < _HARDLY:
+def _verdict(found: Sequence[_Raised], of: Number) -> tuple[AnswerVerdict, str]:
+    """Beyond noise on the same images; a maximum over attacks never shows that no attack can."""
+    beyond = [one.compute.beyond_noise for one in found]
+    if of.high is not None and of.high < _HARDLY:
         return "hardly", "Hardly, by these attacks"
-    if of.low <= 0:
-        return "inconclusive", "Not shown by these attacks"
-    if of.noise is not None and of.low <= of.noise:
-        return "inconclusive", "No more than random noise does"
-    return "yes", "Yes"
+    if of.low is None or None in beyond:
+        return "inconclusive", "Not known: " + ("no noise control" if of.noise is None else "measured by earlier rules")
+    if all(one.low > 0 for one in beyond if one):
+        return "yes", f"Yes{_slowdown(found)}"
+    return "inconclusive", "Inconclusive: not beyond random noise"
 
 
-def _reason(found: Sequence[Forced], of: Number) -> str:
+def _slowdown(found: Sequence[_Raised]) -> str:
+    """By how much, by the clock, where that was measured."""
+    clocks = _clocks(found)
+    if not clocks:
+        return ", in operations"
+    ratio = sum(one.ratio for one in clocks) / len(clocks)
+    longer = all(one.low > 1 for one in clocks)
+    return f": {number(ratio, 2)} times as long" if longer else ", in operations; hardly by the clock"
+
+
+def _clocks(found: Sequence[_Raised]) -> list[Latency]:
+    return [one.compute.latency for one in found if one.compute.latency]
+
+
+def _reason(found: Sequence[_Raised], of: Number) -> str:
     """How much, by which attack, and by the clock."""
-    by = listing([*dict.fromkeys(attack_text(one.most.attack) for one in found)])
+    by = listing([*dict.fromkeys(attack_text(one.attack.attack) for one in found)])
     interval = "" if of.low is None or of.high is None else f" {bracket(of.low, of.high)}"
     noise = "no noise control was run" if of.noise is None else f"random-sign noise recovers {percent(of.noise)}"
     start = f"{by} recovers {percent(of.value)}{interval} of the compute that is skipped on clean images; {noise}"
-    clocks = [one.most.compute.latency for one in found if one.most.compute and one.most.compute.latency]
+    clocks = _clocks(found)
     if not clocks:
         return f"{start}; the time was not measured"
     ratio = sum(one.ratio for one in clocks) / len(clocks)

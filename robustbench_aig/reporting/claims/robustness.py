@@ -108,7 +108,7 @@ def unmeasured(claim: Strengths, group: Group, found: Sequence[Measurement]) -> 
 
 def _listed(strengths: Strengths, group: Group) -> list[Threat]:
     """The balls that a claim is judged in: those that suit the images, where that was measured."""
-    budgets = next((model.budgets for model in group.plain if model.budgets), None)
+    budgets = group.plain[0].budgets if group.plain else None  # of the first seed
     if budgets:
         return budgets
     listed = strengths.hardened if group.hardened else strengths.undefended

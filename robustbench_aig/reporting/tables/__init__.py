@@ -14,11 +14,11 @@ from typing import Literal
 
 from robustbench_aig.records import Report
 from robustbench_aig.reporting.tables.accuracy_table import accuracy_table
+from robustbench_aig.reporting.tables.csv_lines import to_csv
 from robustbench_aig.reporting.tables.gate_table import movement_table
 from robustbench_aig.reporting.tables.latex import to_latex
 from robustbench_aig.reporting.tables.markdown import to_markdown
 from robustbench_aig.reporting.tables.table import Table
-from robustbench_aig.reporting.tables.tidy import to_csv
 
 Format = Literal["csv", "latex", "markdown"]
 

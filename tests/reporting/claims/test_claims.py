@@ -49,7 +49,7 @@ def test_sentences_that_no_source_backs_are_headed_as_ours(tmp_path: Path) -> No
     assert all(claim.source and (claim.ours or claim.source.place) for claim in found)
     assert all((claim.reference is None) == claim.ours for claim in found)
     page = (directory / "report.html").read_text()
-    theirs, ours = page[page.index('id="claims"') :].split("Claims of our own")[:2]
+    theirs, ours = page[page.index("Claims in full") :].split("Claims of our own")[:2]
     rows = ours[: ours.index("</table>")]
     for claim in found:
         assert (claim.sentence in rows, claim.sentence in theirs) == (claim.ours, not claim.ours), claim.id
@@ -73,7 +73,10 @@ def test_the_first_screen_says_what_is_left_of_the_claim_of_robustness(tmp_path:
     first = page[: page.index('id="claims"')]
     for policy in ("argmax", "sampled"):
         claim = found["more-robust", policy]
-        assert f"{claim.sentence}, {gates_text(policy)}: <strong>{claim.ruled}</strong>" in first
+        assert claim.verdict == "not refuted"
+        assert first.count(f"<strong>Yes: {claim.ruled}</strong>") == 2, "for each policy"
+        whole = f"{claim.sentence}, {gates_text(policy)}: <strong>{claim.ruled}</strong>"
+        assert whole in page[page.index('id="networks"') :]
     assert found["as-accurate", "argmax"].sentence not in first
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from robustbench_aig.records import Answer, AnswerVerdict, Evaluation, Plan, QuestionName, Report
+from robustbench_aig.policy_traits import PLAIN
+from robustbench_aig.records import (
+    QUESTIONS,
+    Answer,
+    AnswerVerdict,
+    Evaluation,
+    EvaluationPlan,
+    Plan,
+    QuestionName,
+    Report,
+)
 from robustbench_aig.reporting.claims import Group
+from robustbench_aig.reporting.series import first_norm
 from robustbench_aig.threat import Threat
-
-QUESTIONS: dict[QuestionName, str] = {
-    "more-robust": "Is the gated network more robust?",
-    "slower": "Can an attacker make it slower?",
-    "gates": "Do the gates look at the image, and do they move under attack?",
-}
-"""In the order in which they are answered."""
 
 
 class Number(NamedTuple):
@@ -40,8 +45,15 @@ class Number(NamedTuple):
     noise: float | None = None
 
 
+def hull(intervals: Iterable[tuple[float | None, float | None]]) -> tuple[float | None, float | None]:
+    """From the lowest end to the highest of several networks' intervals; (None, None) where one of them is unknown."""
+    known = list(intervals)
+    lows, highs = [low for low, _ in known if low is not None], [high for _, high in known if high is not None]
+    return (min(lows), max(highs)) if len(lows) == len(highs) == len(known) else (None, None)
+
+
 @dataclass(frozen=True)
-class Subject:
+class AskedNetworks:
     """Gated networks of one recipe under one policy, with the plain ones that they are compared with.
 
     Attributes:
@@ -57,6 +69,11 @@ class Subject:
     group: Group
     policy: str
     policies: tuple[str, ...]
+
+    @cached_property
+    def planned(self) -> dict[str, EvaluationPlan]:
+        """By id, how each evaluation was set."""
+        return {e.id: e for e in self.plan.evaluations}
 
     @cached_property
     def gated(self) -> list[str]:
@@ -76,14 +93,13 @@ class Subject:
     @cached_property
     def threats(self) -> list[Threat]:
         """Of the report's first norm, by size."""
-        found = sorted({e.threat for e in self.report.evaluations if e.threat}, key=lambda threat: threat.rank)
-        return [threat for threat in found if threat.norm == found[0].norm]
+        return first_norm(self.report)
 
-    def attacked_at(self, threat: Threat | None) -> list[str]:
-        """Ids of the attacks on the accuracy of all these networks at one strength, and of the clean images."""
-        mine = [(name, self.policy) for name in self.gated] + [(name, "none") for name in self.plain]
+    def attacked_at(self, threat: Threat | None) -> list[Evaluation]:
+        """The attacks on the accuracy of all these networks at one strength, and the clean images."""
+        mine = [(name, self.policy) for name in self.gated] + [(name, PLAIN) for name in self.plain]
         counted = [e for e in self.report.evaluations if e.role == "clean" or (e.role, e.threat) == ("attack", threat)]
-        return [e.id for e in counted if (e.model, e.gate_policy) in mine]
+        return [e for e in counted if (e.model, e.gate_policy) in mine]
 
     def answer(
         self,

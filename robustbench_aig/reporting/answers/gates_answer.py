@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robustbench_aig.records import Answer, AnswerVerdict, Dependence, Evaluation
+from robustbench_aig.reporting.answers.asked_networks import AskedNetworks, Number, hull
 from robustbench_aig.reporting.answers.next_commands import attack_command
-from robustbench_aig.reporting.answers.subject import Number, Subject
 from robustbench_aig.reporting.words import attack_text, bracket, listing, percent, threat_text
 
 
-def gates_look(of: Subject) -> Answer:
+def gates_look(of: AskedNetworks) -> Answer:
     """Whether they look, by clean images; how they move, by the attack that changes most decisions at the largest ε."""
     clean = [e.gates.dependence for e in of.evaluations if e.role == "clean" and e.gates]
     known = [one for one in clean if one]
@@ -36,6 +36,9 @@ def _moving(moved: Sequence[Evaluation], number: Number) -> str:
 def _looking(known: Sequence[Dependence]) -> tuple[AnswerVerdict, str]:
     counts = [str(one.deciding) for one in known]
     told = f"{listing(list(dict.fromkeys(counts)))} of {len(known[0].gates)} gates decide by the image"
+    unclear = max(one.unclear for one in known)
+    if unclear:
+        told += f", {unclear} undecided"
     looks = {one.looks for one in known}
     if looks == {True}:
         return "yes", told
@@ -52,31 +55,32 @@ def _explained(known: Sequence[Dependence]) -> str:
     return f"the image explains {percent(value)} {bracket(low, high)} of the variance of all decisions; "
 
 
-def _most_moved(of: Subject) -> list[Evaluation]:
-    """Of each network, in their order; none where one was not attacked at the largest ε."""
-    attacked = [e for e in of.evaluations if e.role in {"attack", "compute"} and e.status == "ok" and e.gates]
-    threats = [threat for threat in of.threats if any(e.threat == threat for e in attacked)]
-    at = [e for e in attacked if threats and e.threat == threats[-1]]
-    found = [[e for e in at if e.model == name] for name in of.gated]
-    return [max(mine, key=_weight) for mine in found] if all(found) else []
+def _most_moved(of: AskedNetworks) -> list[Evaluation]:
+    """Of each network, in their order, at the largest ε that all of them have met; none where there is none."""
+    for threat in reversed(of.threats):
+        each = [most_moved([e for e in of.evaluations if (e.model, e.threat) == (name, threat)]) for name in of.gated]
+        found = [e for e in each if e]
+        if len(found) == len(of.gated):
+            return found
+    return []
 
 
-def _weight(e: Evaluation) -> tuple[int, float]:
-    """In a cascade the attack that saw most images counts."""
-    return -e.skipped, e.gates.flip_rate if e.gates else 0.0
+def most_moved(evaluations: Sequence[Evaluation]) -> Evaluation | None:
+    """The attack that changes most decisions; in a cascade that which saw most images. None where none is whole."""
+    attacks = [e for e in evaluations if e.role in {"attack", "compute"} and e.status == "ok" and e.gates]
+    return max(attacks, key=lambda e: (-e.skipped, e.gates.flip_rate if e.gates else 0.0), default=None)
 
 
 def _flips(moved: Sequence[Evaluation]) -> Number:
     gates = [e.gates for e in moved if e.gates]
-    lows = [one.flip_low for one in gates if one.flip_low is not None]
-    highs = [one.flip_high for one in gates if one.flip_high is not None]
+    low, high = hull((one.flip_low, one.flip_high) for one in gates)
     noises = [one.noise_flip_rate for one in gates if one.noise_flip_rate is not None]
     return Number(
         "gate decisions changed, of all",
         moved[0].threat,
         sum(one.flip_rate for one in gates) / len(gates),
-        min(lows) if len(lows) == len(gates) else None,
-        max(highs) if len(highs) == len(gates) else None,
+        low,
+        high,
         min(e.n - e.skipped for e in moved),
         [e.id for e in moved],
         sum(noises) / len(noises) if len(noises) == len(gates) else None,

@@ -9,6 +9,13 @@ from pydantic import Field
 from robustbench_aig.records.base import Record, RecordedThreat
 
 QuestionName = Literal["more-robust", "slower", "gates"]
+QUESTIONS: dict[QuestionName, str] = {
+    "more-robust": "Is the gated network more robust?",
+    "slower": "Can an attacker make it slower?",
+    "gates": "Do the gates look at the image, and do they move under attack?",
+}
+"""In the order in which they are answered."""
+
 AnswerVerdict = Literal[
     "yes",
     "no",

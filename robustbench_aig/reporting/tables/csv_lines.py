@@ -35,10 +35,9 @@ def to_csv(tables: Sequence[Table], report: Report) -> str:
                 "attack": one.attack,
                 "quantity": "difference",
                 **({} if failed else {"value": one.difference, "low": one.low, "high": one.high}),
+                **({} if failed else {"p": one.p_value, "p_holm": one.holm_p}),
                 "n": one.n,
                 "against": one.plain,
-                "p": one.p_value,
-                "p_holm": one.holm_p,
                 "verdict": reading(one),
             }
         )
@@ -46,7 +45,7 @@ def to_csv(tables: Sequence[Table], report: Report) -> str:
         for measured in claim.measurements:
             writer.writerow(
                 {
-                    "model": " ".join(claim.gated),
+                    "model": "; ".join(claim.gated),
                     "policy": claim.gate_policy,
                     "threat": measured.threat or "none",
                     "quantity": f"claim {claim.id}: {measured.what}",
@@ -54,7 +53,7 @@ def to_csv(tables: Sequence[Table], report: Report) -> str:
                     "low": measured.low,
                     "high": measured.high,
                     "n": measured.n,
-                    "against": " ".join(claim.plain),
+                    "against": "; ".join(claim.plain),
                     "verdict": measured.verdict,
                 }
             )

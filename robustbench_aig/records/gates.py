@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from robustbench_aig.records.base import Record
+
+_DIGITS = 7
+"""So many of a figure are kept: most of a report is these figures, and images are far fewer than ten million."""
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
+
+
+Figure = Annotated[float, AfterValidator(_short)]
+"""A number to seven digits."""
 
 
 class ClassPart(Record):
@@ -16,10 +27,10 @@ class ClassPart(Record):
     """
 
     n: int
-    alpha: float = Field(description="fraction of the way gone; images weigh by the squared length of their way")
-    explained: float = Field(description="mean squared length along that way")
-    residual: float = Field(description="mean squared length beside it: the change's own")
-    share: float | None = Field(
+    alpha: Figure = Field(description="fraction of the way gone; images weigh by the squared length of their way")
+    explained: Figure = Field(description="mean squared length along that way")
+    residual: Figure = Field(description="mean squared length beside it: the change's own")
+    share: Figure | None = Field(
         description="explained / (explained + residual); null where the noise of draws hides their sum"
     )
 
@@ -37,28 +48,28 @@ class GateMoves(Record):
     """How far the gates of n images are from where they are on the clean images. Lists follow the model's gates."""
 
     n: int
-    flip_rate: float = Field(description="share of (image, gate) pairs whose decision changed, noise held equal")
-    shift: float | None = Field(
+    flip_rate: Figure = Field(description="share of (image, gate) pairs whose decision changed, noise held equal")
+    shift: Figure | None = Field(
         description="mean over images of the sum over gates of (p_adv - p_clean)^2, p being the mean over draws, "
         "corrected for the noise of that mean; null where the sample table is older than the columns it takes"
     )
-    divergence: float | None = Field(description="mean Jensen-Shannon divergence of a gate, in bits; null as above")
-    overlap: float = Field(description="mean Jaccard index of the blocks that ran, noise held equal")
+    divergence: Figure | None = Field(description="mean Jensen-Shannon divergence of a gate, in bits; null as above")
+    overlap: Figure = Field(description="mean Jaccard index of the blocks that ran, noise held equal")
     paths: int = Field(description="distinct sets of blocks that ran, one draw per image")
-    path_entropy: float = Field(description="of these sets over images, in bits")
+    path_entropy: Figure = Field(description="of these sets over images, in bits")
     class_part: ClassPart | None = Field(description="null where no image has such a way")
     largest: LargestFlips | None = Field(None, description="null for a class, and in reports of earlier versions")
-    flip_rates: list[float] = Field(description="per gate; empty for a class")
-    shifts: list[float] = Field(description="per gate; empty for a class, and where `shift` is null")
-    divergences: list[float] = Field(description="as `shifts`")
+    flip_rates: list[Figure] = Field(description="per gate; empty for a class")
+    shifts: list[Figure] = Field(description="per gate; empty for a class, and where `shift` is null")
+    divergences: list[Figure] = Field(description="as `shifts`")
 
 
 class Excess(Record):
     """A difference of shifts, paired on n images, with its 95 % interval (Student's t)."""
 
-    value: float
-    low: float
-    high: float
+    value: Figure
+    low: Figure
+    high: Figure
     n: int
 
 
@@ -68,7 +79,7 @@ class GateStratum(Record):
     by: Literal["all", "outcome", "class"]
     name: str = Field(description="'all'; 'fooled', 'held' or 'already wrong'; a true class")
     clean_paths: int
-    clean_path_entropy: float
+    clean_path_entropy: Figure
     attacked: GateMoves
     corners: GateMoves | None = Field(description="under random ±eps noise; null where that control didn't run")
     permuted: GateMoves | None = Field(description="under another image's change; null where that control didn't run")
@@ -80,10 +91,10 @@ class GateShift(Record):
     """One gate over all images."""
 
     gate: str
-    rate_clean: float
-    rate_adv: float
-    flip_rate: float
-    noise_flip_rate: float | None
+    rate_clean: Figure
+    rate_adv: Figure
+    flip_rate: Figure
+    noise_flip_rate: Figure | None
 
 
 class ClassShift(Record):
@@ -91,8 +102,8 @@ class ClassShift(Record):
 
     label: str
     n: int
-    rates_clean: list[float]
-    rates_adv: list[float]
+    rates_clean: list[Figure]
+    rates_adv: list[Figure]
 
 
 class ExplainedShare(Record):

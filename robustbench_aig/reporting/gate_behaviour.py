@@ -110,11 +110,15 @@ def _per_class(rows: Rows, classes: list[str]) -> list[ClassShift]:
 
 
 def _strata(rows: Rows, beside: Beside, classes: list[str]) -> list[GateStratum]:
-    """How far gates moved, over images that belong together; empty for the clean images themselves."""
+    """How far gates moved, over all images and by outcome; empty for the clean images themselves.
+
+    Those of each class would be the larger half of a report, and no page shows them: `moved_gates` has them.
+    """
     if rows is beside.clean:
         return []
     corners, permuted = (None if one is None else _version(one) for one in (beside.corners, beside.permuted))
-    return moved_gates(rows.label, Versions(_version(beside.clean), _version(rows), corners, permuted), classes)
+    found = moved_gates(rows.label, Versions(_version(beside.clean), _version(rows), corners, permuted), classes)
+    return [stratum for stratum in found if stratum.by != "class"]
 
 
 def _version(rows: Rows) -> Version:

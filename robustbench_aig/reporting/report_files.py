@@ -59,6 +59,6 @@ def _page(report: Report, evidence: Evidence, directory: Path, originals: Origin
 def _json(content: dict[str, object], directory: Path) -> str:
     # Not pydantic's own JSON, which writes a number that is not finite as null.
     try:
-        return json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        return json.dumps(content, separators=(",", ":"), sort_keys=True, allow_nan=False) + "\n"
     except ValueError as error:
         raise RunError(f"{directory}: a number of the report is not finite ({error}): attack again") from None

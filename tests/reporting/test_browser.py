@@ -99,7 +99,22 @@ def test_a_page_of_many_is_short_as_it_opens(browser: Browser, tmp_path: Path, w
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     open_rows = [table.locator("tbody tr:visible").count() for table in page.locator("table:visible").all()]
     assert max(open_rows) <= words.OPEN_ROWS
+    sizes = {name: (tmp_path / name).stat().st_size / 2**20 for name in ("report.html", "report.json")}
+    assert sizes["report.html"] < 2
+    assert sizes["report.json"] < 3
     page.close()
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_no_column_is_out_of_sight_without_a_sign(browser: Browser, written: Path, width: int) -> None:
+    """At 1400 pixels every table fits; where one doesn't, a shade at its edge says that there is more."""
+    page = open_page(browser, written, width=width)
+    page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true; })")
+    boxes = page.locator(".scroll:has(table)").all()
+    hidden = [box for box in boxes if box.evaluate("one => one.scrollWidth > one.clientWidth + 1")]
+    assert hidden == [] or width < 1400, [box.get_attribute("aria-label") for box in hidden]
+    assert all("gradient" in box.evaluate("one => getComputedStyle(one).backgroundImage") for box in hidden)
+    page.context.close()
 
 
 def test_every_setting_is_read_without_scrolling(browser: Browser, study: Study, tmp_path: Path) -> None:

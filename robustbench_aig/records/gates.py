@@ -39,9 +39,9 @@ class LargestFlips(Record):
     """The gate that flips on most images, with a 95 % interval of the largest share, whichever gate has it."""
 
     gate: int = Field(description="its position among the model's gates, from 0")
-    value: float
-    low: float
-    high: float
+    value: Figure
+    low: Figure
+    high: Figure
 
 
 class GateMoves(Record):

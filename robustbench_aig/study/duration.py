@@ -33,8 +33,8 @@ backward; HopSkipJump asks 100 times the root of the step's number in each of 64
 _FORWARD, _SHARED = 1 / 3, 9
 """Time of a forward pass in that of both, and passes that patterns share in one (512 cost 57)."""
 
-_STEPS, _BATCH = 5, 100
-"""Of the attack that is clocked."""
+_STEPS, _BATCH, _BALL = 5, 100, Threat.parse("8/255")
+"""Of the attack that is clocked; a pass takes as long in every ball."""
 
 _QUICK, _WORTH = "quick", 60
 """The suite that is named beside a longer one, and the seconds from which on that is worth a line."""
@@ -101,13 +101,13 @@ def _seconds_of_pass(subject: Subject, images: Images) -> float:
     device = next((parameter.device for parameter in model.parameters()), images.pixels.device)
     index = torch.arange(min(len(images), _BATCH), device=images.pixels.device)
     x, y, ids = (part[index].to(device) for part in (images.pixels, images.labels, images.ids))
-    attack, threat = Pgd(PgdRecipe(steps=_STEPS)), Threat.parse("8/255")
+    attack = Pgd(PgdRecipe(steps=_STEPS))
     policy = subject.deployed(Stream.of(ids, "duration"))
     spent = 0.0
     with frozen_in_eval_mode(model), gating(model, policy):
         for _ in range(2):
             started = time.perf_counter()
-            float(attack(View(model, policy), x, y, threat, Stream.of(ids, "duration")).sum())
+            float(attack(View(model, policy), x, y, _BALL, Stream.of(ids, "duration")).sum())
             spent = time.perf_counter() - started
     return spent / _STEPS / len(ids)
 

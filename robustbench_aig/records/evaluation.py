@@ -107,7 +107,7 @@ class WorstCase(Record):
     beyond: dict[str, int] = Field(
         default_factory=dict,
         description="gate-aware attack -> images that it breaks in most draws and no gate-unaware attack does; not "
-        "in a cascade",
+        "in a cascade, and none without gates",
     )
     others_only: list[int] = Field(
         default_factory=list,

@@ -54,6 +54,8 @@ def _union(threat: Threat, members: list[EvaluationPlan], evidence: Evidence) ->
     rows = [evidence.rows[member.id].without_gates() for member in members]
     chosen, ok, scores = _worst(rows)
     others = _others(members, cascade=evidence.plan.cascade)
+    # Without gates there is nothing that an attack could know of.
+    blind = evidence.plan.cascade or evidence.model(members[0].model).gateless
     strongest = dict.fromkeys((member.attack for member in members), 0)
     for index, member in enumerate(members):
         strongest[member.attack] += int((chosen[ok] == index).sum())
@@ -66,7 +68,7 @@ def _union(threat: Threat, members: list[EvaluationPlan], evidence: Evidence) ->
         accuracy=accuracy(scores),
         strongest=strongest,
         alone={} if evidence.plan.cascade else _alone(members, rows),
-        beyond={} if evidence.plan.cascade else _beyond(members, rows),
+        beyond={} if blind else _beyond(members, rows),
         others_only=[] if others is None else _others_only(rows, others),
         own_accuracy=None if others is None else accuracy(_worst(_pick(rows, ~others)).scores),
     )

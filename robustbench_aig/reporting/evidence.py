@@ -70,7 +70,7 @@ class Evidence:
             (
                 self.rows[e.id]
                 for e in self.finished()
-                if e.algorithm == algorithm and (e.model, e.policy, e.threat) == same
+                if (e.model, e.policy, e.threat) == same and e.algorithm == algorithm
             ),
             None,
         )

@@ -48,6 +48,7 @@ LAYERS = {
     "evaluation": 6,
     "checks": 7,
     "opened_report": 8,
+    "exporting": 8,
     "study": 8,
     "cli": 9,
 }

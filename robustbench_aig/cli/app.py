@@ -29,6 +29,7 @@ COMMANDS = {
     "inspect": (f"{_CLI}.inspect:inspect", "Show which blocks a network executes, and how much each contributes."),
     "check": (f"{_CLI}.check:check", "Check whether robust accuracies can be trusted."),
     "report": (f"{_CLI}.report:report", "Render a report, or the page of a run, again."),
+    "export": (f"{_CLI}.export:export_", "Write results in the format of RobustBench, a model hub, or as pictures."),
     "compare": (f"{_CLI}.compare:compare", "Compare two reports: which differences are significant?"),
     "leaderboard": (f"{_CLI}.leaderboard:leaderboard", "Rank the networks of many reports on one page."),
     "models": (f"{_CLI}.models:models", "List the networks that can be trained."),

@@ -32,6 +32,7 @@ class Card(NamedTuple):
     Attributes:
         asked: in words.
         answers: one for each gate policy, of the first gated recipe.
+        axis: what the picture shows over ε.
         title: of the picture.
         picture: as SVG; None where nothing was measured.
         lines: what is drawn in it, for the legend.
@@ -39,6 +40,7 @@ class Card(NamedTuple):
 
     asked: str
     answers: list[Answer]
+    axis: str
     title: str
     picture: str | None
     lines: list[Line]
@@ -50,8 +52,9 @@ def cards(report: Report, plan: Plan) -> list[Card]:
     for question in QUESTIONS:
         answers = [one for one in report.first_answers if one.question == question]
         lines = [line for line in _LINES[question](report, plan, answers) if len(line.points) > 1]
-        picture = over_eps(lines, _AXES[question]) if lines else None
-        found.append(Card(answers[0].asked, answers, f"{_AXES[question].capitalize()} over ε", picture, lines))
+        axis = _AXES[question]
+        picture = over_eps(lines, axis) if lines else None
+        found.append(Card(answers[0].asked, answers, axis, f"{axis.capitalize()} over ε", picture, lines))
     return found
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import altair as alt
 import vl_convert
 
+from robustbench_aig.reporting.palette import light_colours
+
 INK, FAINT, ACCENT = "currentColor", "var(--line)", "var(--s1)"
 """Colours of the page, so that a chart follows its colour scheme."""
 
@@ -21,8 +23,24 @@ def chart(data: list[Datum]) -> alt.Chart:
     return alt.Chart(alt.InlineData(values=data))
 
 
-def svg(drawn: alt.LayerChart | alt.FacetChart) -> str:
-    """Draw with the page's font and colours, on no background.
+def png(drawn: alt.LayerChart | alt.FacetChart, scale: float) -> bytes:
+    """Draw as `svg` does, in the page's light colours on white, for what knows no page.
+
+    Args:
+        drawn: the chart.
+        scale: pixels of the picture for one of the chart.
+
+    Raises:
+        MemoryError: as `svg`.
+    """
+    colours, text = light_colours(), svg(drawn, background="white")
+    for name, value in [*((f"var({name})", value) for name, value in colours.items()), (INK, colours["--ink"])]:
+        text = text.replace(name, value)
+    return bytes(vl_convert.svg_to_png(text, scale=scale))
+
+
+def svg(drawn: alt.LayerChart | alt.FacetChart, background: str = "transparent") -> str:
+    """Draw with the page's font and colours.
 
     Raises:
         MemoryError: the process may not have as many addresses as drawing takes.
@@ -30,8 +48,10 @@ def svg(drawn: alt.LayerChart | alt.FacetChart) -> str:
     if not _may_draw():
         raise MemoryError("drawing takes more addresses than the limit of ulimit -v allows")
     styled = (
-        drawn.configure(background="transparent", font="system-ui, sans-serif", padding=4)
+        drawn.configure(background=background, font="system-ui, sans-serif", padding=4)
         .configure_view(stroke=None)
+        .configure_title(color=INK, subtitleColor=INK)
+        .configure_legend(labelColor=INK)
         .configure_axis(
             labelColor=INK,
             titleColor=INK,

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import altair as alt
 
-from robustbench_aig.reporting.drawing import Datum, chart, svg
+from robustbench_aig.reporting.drawing import Datum, chart, png, svg
 
 _WIDTH, _HEIGHT = 300, 150
+_SCALE = 3.0
 _TICKS = 5
 
 
@@ -35,12 +36,26 @@ class Line(NamedTuple):
 
 def over_eps(lines: Sequence[Line], title: str) -> str:
     """Draw at least one line of shares as SVG; the axis reaches from 0, or below, to the largest value."""
+    return svg(_drawn(lines, title, None))
+
+
+def over_eps_alone(lines: Sequence[Line], title: str, heading: str, told: Sequence[str]) -> bytes:
+    """The same as a PNG that explains itself: with a heading, sentences under it, and a legend."""
+    legend = alt.Legend(
+        title=None, orient="bottom", direction="vertical", labelLimit=0,
+        symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=2, symbolSize=400,
+    )  # fmt: skip
+    above = alt.TitleParams(heading, subtitle=[*told], anchor="start", offset=12, subtitlePadding=6)
+    return png(_drawn(lines, title, legend).properties(title=above), _SCALE)
+
+
+def _drawn(lines: Sequence[Line], title: str, legend: alt.Legend | None) -> alt.LayerChart | alt.FacetChart:
     data: list[Datum] = [
         {"line": line.name, **point._asdict(), "said": _said(line)} for line in lines for point in line.points
     ]
     names = [line.name for line in lines]
-    colour = alt.Color("line:N", legend=None, scale=alt.Scale(domain=names, range=[line.colour for line in lines]))
-    dash = alt.StrokeDash("line:N", legend=None, scale=alt.Scale(domain=names, range=[line.dash for line in lines]))
+    colour = alt.Color("line:N", legend=legend, scale=alt.Scale(domain=names, range=[line.colour for line in lines]))
+    dash = alt.StrokeDash("line:N", legend=legend, scale=alt.Scale(domain=names, range=[line.dash for line in lines]))
     ticks = _ticks({point.eps: point.name for line in lines for point in line.points})
     labels = " : ".join(f"datum.value == {eps!r} ? '{name}'" for eps, name in ticks.items())
     x = alt.X(
@@ -54,7 +69,7 @@ def over_eps(lines: Sequence[Line], title: str) -> str:
     band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", title=title), y2="high:Q", description="said:N")
     line = base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash, description="said:N")
     point = base.mark_point(filled=True, size=28, opacity=1).encode(y=y, description="says:N")
-    return svg(alt.layer(band, line, point).properties(width=_WIDTH, height=_HEIGHT))
+    return alt.layer(band, line, point).properties(width=_WIDTH, height=_HEIGHT)
 
 
 def _said(line: Line) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
+
+_STYLE = Path(__file__).parent / "templates" / "style.css"
 
 Colour = tuple[int, int, int]
 
@@ -12,6 +16,12 @@ _DIVERGING = {
     "light": ((33, 102, 172), (248, 248, 248), (179, 88, 6)),
     "dark": ((92, 164, 232), (34, 38, 44), (240, 150, 70)),
 }
+
+
+def light_colours() -> dict[str, str]:
+    """The style sheet's variables on a light page: `--ink` to `#15181c`."""
+    root = _STYLE.read_text(encoding="utf-8").partition("}")[0]
+    return dict(re.findall(r"(--[\w-]+): ([^;]+);", root))
 
 
 def heat_css() -> str:

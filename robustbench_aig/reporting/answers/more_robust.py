@@ -37,10 +37,11 @@ def more_robust(of: AskedNetworks) -> Answer:
     strength = _strength(of)
     if strength:
         return _unjudged(of, strength)
-    reason = "its accuracy was not attacked" if of.plain else "there is no plain network here to compare with"
-    return of.answer(
-        "more-robust", "not measured", "Not measured", reason, command=attack_command(of, "quick") if of.plain else None
-    )
+    if not of.plain:
+        told = "Not measured: no plain network to compare with"
+        return of.answer("more-robust", "not measured", told, "name a plain network beside it: a run, or another --model")
+    reason = "its accuracy was not attacked"
+    return of.answer("more-robust", "not measured", "Not measured", reason, command=attack_command(of, "quick"))
 
 
 def _by_claim(of: AskedNetworks, claim: Claim) -> Answer:

@@ -18,6 +18,7 @@ from robustbench_aig.cli.image_options import data_of, tested
 from robustbench_aig.cli.policy_option import policy_of
 from robustbench_aig.cli.progress import counting, reading
 from robustbench_aig.cli.run_selection import Choice, Naming, choose_one
+from robustbench_aig.cli.tables import show_verdicts
 from robustbench_aig.cli.terminal import aside, console
 from robustbench_aig.defence_names import defended_name
 from robustbench_aig.errors import CheckError, InputError, Interrupted
@@ -131,9 +132,10 @@ def check(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
             found = _carry_out(request, console(quiet=request.quiet))
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; try again: {options.command_line()}") from None
-    if request.into:
-        add_checkup(request.into, found)
+    report = add_checkup(request.into, found) if request.into else None
     show(found, as_json=request.json)
+    if request.into and report and not request.json:
+        show_verdicts(report, request.into)
     failed = found.named("fail")
     if failed:
         raise CheckError(f"{len(failed)} of {len(found.findings)} checks failed: {', '.join(failed)}")

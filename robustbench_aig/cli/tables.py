@@ -57,11 +57,23 @@ def show(report: Report, directory: Path, *, as_json: bool, page: Path | None = 
         note = f" ({rung.note})" if rung.note else ""
         to.print(f"{rung.key:<4}{rung.title}{note}", markup=False, highlight=False, soft_wrap=True)
     matched = [line for match in report.clean_matches for line in lines(match)]
-    checks = [] if page else [f"next: {line}" for line in missing_checks(report, directory)]
     answered = ["", *answer_lines(report)] if report.answers else []
-    for line in (*_guessing(report), *matched, *_verdicts(report), *checks, *answered):
-        to.print(line, markup=False, highlight=False, soft_wrap=True)
-    to.print(f"report: {page or directory / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    _say(*_guessing(report), *matched, *_verdicts(report), *([] if page else _next(report, directory)), *answered)
+    _say(f"report: {page or directory / 'report.html'}")
+
+
+def show_verdicts(report: Report, directory: Path) -> None:
+    """Claims of a report that a checkup was put into, the checks that they still wait for, and where the page is."""
+    _say("", *_verdicts(report), *_next(report, directory), f"report: {directory / 'report.html'}")
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        stdout().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _next(report: Report, directory: Path) -> list[str]:
+    return [f"next: {line}" for line in missing_checks(report, directory)]
 
 
 def _guessing(report: Report) -> list[str]:

@@ -8,7 +8,7 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.files import file_name, make_own_folder
 from robustbench_aig.locks import only_writer
 from robustbench_aig.manifest import Manifest
-from robustbench_aig.records import Checkup
+from robustbench_aig.records import Checkup, Report
 from robustbench_aig.reporting.evidence import CHECKS, load_plan
 from robustbench_aig.reporting.report_files import write_report
 
@@ -37,8 +37,11 @@ def refuse_foreign(directory: Path, run: str, weights_digest: str | None, policy
         raise InputError(f"--into {directory} attacks {run} under {', '.join(policies)}: choose --policy from these")
 
 
-def add_checkup(directory: Path, found: Checkup) -> None:
+def add_checkup(directory: Path, found: Checkup) -> Report:
     """Put a checkup beside a report, in place of an earlier one of the same network and policy; write the page anew.
+
+    Returns:
+        The report with it.
 
     Raises:
         RunError: the report's evidence is damaged, or another process is writing it.
@@ -48,4 +51,4 @@ def add_checkup(directory: Path, found: Checkup) -> None:
         make_own_folder(directory / CHECKS)
         name = file_name(f"{found.run}.{found.policy}")
         Manifest.of(directory).write(f"{CHECKS}/{name}.json", found.model_dump_json(indent=1) + "\n")
-        write_report(directory)
+        return write_report(directory)

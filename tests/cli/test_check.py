@@ -180,9 +180,11 @@ def test_into_a_report_whose_claims_rest_on_it(pair: Path, tmp_path: Path) -> No
     assert aigrob_here(tmp_path, *attacked, "--policy", "argmax", "--name", "r", "--quiet").returncode == 0
     into = ["check", "gated", "--quick", *SMALL, "--eps", "8/255", "--into", "reports/r"]
     result = aigrob_here(tmp_path, *into, "--quiet")
+    assert result.stdout.splitlines()[-1] == "report: reports/r/report.html"
     assert result.returncode == 0, result.stderr
     report = load_report(tmp_path / "reports" / "r")
     assert [(c.run, c.policy, c.quick) for c in report.checks] == [("gated", "argmax", True)]
+    assert all(f"{claim.ruled}  {claim.told}" in result.stdout for claim in report.claims)
     refused(aigrob_here(tmp_path, *into, "--policy", "sampled"), "reports/r", "argmax", "--policy")
     refused(aigrob_here(tmp_path, "check", "plain", "--into", "reports/r"), "not plain")
     refused(aigrob_here(tmp_path, "check", "plain", "--into", "runs"), "no report directory")

@@ -39,7 +39,8 @@ def more_robust(of: AskedNetworks) -> Answer:
         return _unjudged(of, strength)
     if not of.plain:
         told = "Not measured: no plain network to compare with"
-        return of.answer("more-robust", "not measured", told, "name a plain network beside it: a run, or another --model")
+        way_out = "name a plain network beside it: a run, or another --model"
+        return of.answer("more-robust", "not measured", told, way_out)
     reason = "its accuracy was not attacked"
     return of.answer("more-robust", "not measured", "Not measured", reason, command=attack_command(of, "quick"))
 

@@ -55,9 +55,9 @@ def test_the_sentence_is_what_the_rows_say(tmp_path: Path, policy: str) -> None:
     change = {e.attack: e.compute.change for e in report.evaluations if e.compute and e.gate_policy == policy
               and e.threat and e.threat.eps == EPSILONS[-1]}  # fmt: skip
     most = max(("pgd", "fgsm"), key=lambda attack: change[attack])
-    assert asked.most.attack == most
-    assert asked.kept is not None
-    assert asked.kept.attack == "fgsm"
+    assert asked.by.most.attack == most
+    assert asked.by.kept is not None
+    assert asked.by.kept.attack == "fgsm"
     assert f" execute {recovered(study, policy, most)} of the compute that it skips on clean images" in said
     assert f"({recovered(study, policy, 'fgsm')} without changing any predicted class, " in said
     assert f"{recovered(study, policy, 'corners')} by random-sign noise of the same" in said

@@ -15,7 +15,7 @@ from robustbench_aig.reporting.claims.robustness import named
 from robustbench_aig.reporting.claims.verdicts import Estimate, Ruling, judge_bound, measurement
 from robustbench_aig.reporting.evidence import Evidence
 from robustbench_aig.reporting.table_columns import Floats, Rows
-from robustbench_aig.reporting.words import attack_text
+from robustbench_aig.reporting.words import attack_text, listing
 from robustbench_aig.statistics import largest_mean, mean_interval
 from robustbench_aig.threat import Threat
 
@@ -44,13 +44,13 @@ class _Moves:
     Attributes:
         attack: its name.
         flips: (S, N, G) 1 where a gate decides otherwise, less the same of the control, over S networks.
-        controlled: a control ran beside it, for every network.
+        control: what ran beside it, for every network, and is subtracted; None where a network lacks it.
         whole: no image failed.
     """
 
     attack: str
     flips: Floats
-    controlled: bool
+    control: str | None
     whole: bool
 
     @property
@@ -59,7 +59,7 @@ class _Moves:
         return np.asarray(self.flips.mean(axis=(0, 2)), np.float64)
 
     def __str__(self) -> str:
-        beyond = ", beyond the control" if self.controlled else "; its control was not run"
+        beyond = f", beyond {self.control}" if self.control else "; its control was not run"
         return f"{attack_text(self.attack)}{beyond}"
 
 
@@ -71,8 +71,9 @@ def _moves(group: Group, evaluations: Sequence[EvaluationPlan], evidence: Eviden
         met = [one for one in each if one is not None]
         if len(met) == len(each):
             flips = np.stack([one.flips[0] for one in met])
-            flags = all(one.controlled for one in met), all(one.whole for one in met)
-            found.append(_Moves(attack, flips, *flags))
+            controls = dict.fromkeys(one.control or "" for one in met)
+            control = None if "" in controls else listing([*controls])
+            found.append(_Moves(attack, flips, control, whole=all(one.whole for one in met)))
     return found
 
 
@@ -82,11 +83,12 @@ def _beyond(model: str, attack: str, evaluations: Sequence[EvaluationPlan], evid
     if met is None or evidence.rows[met.id].skipped.any():
         return None
     rows = evidence.rows[met.id]
-    control = evidence.control(met, "permuted") or evidence.control(met, "corners")
-    if control is None:
-        return _Moves(attack, _flips(rows)[None], controlled=False, whole=bool(rows.ok.all()))
-    flips = _flips(rows) - _flips(control)
-    return _Moves(attack, flips[None], controlled=True, whole=bool((rows.ok & control.ok).all()))
+    for name in ("permuted", "corners"):
+        control = evidence.control(met, name)
+        if control is not None:
+            flips = _flips(rows) - _flips(control)
+            return _Moves(attack, flips[None], attack_text(name), whole=bool((rows.ok & control.ok).all()))
+    return _Moves(attack, _flips(rows)[None], None, whole=bool(rows.ok.all()))
 
 
 def _flips(rows: Rows) -> Floats:

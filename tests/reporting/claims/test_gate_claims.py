@@ -42,7 +42,7 @@ def test_moved_gates_are_those_beyond_the_control(tmp_path: Path) -> None:
         worst = max(beyond, key=lambda name: float(beyond[name].max()))
         assert list(largest.beside.values()) == pytest.approx(beyond[worst].tolist())
         assert mean.what.startswith("share of gates flipped by ")
-        assert f"by {worst}, beyond the control" in largest.what
+        assert f"by {worst}, beyond random-sign noise" in largest.what
         assert mean.attacks == largest.attacks == ["fgsm", "pgd"]
 
 

@@ -24,7 +24,7 @@ from robustbench_aig.reporting.leaderboard import (
     title,
 )
 from robustbench_aig.reporting.leaderboard import leaderboard as read_leaderboard
-from robustbench_aig.reporting.words import accuracy_text, threat_text
+from robustbench_aig.reporting.words import accuracy_text
 from robustbench_aig.threat import Threat
 
 PAGE = "leaderboard.html"
@@ -50,7 +50,7 @@ _WRITERS: dict[str, Callable[[Leaderboard], str]] = {
 @click.option(
     "--by",
     metavar="NORM:EPS",
-    help="Threat to rank by, like linf:1/255.  [default: the one that most reports have]",
+    help="Rank at this threat alone, like linf:1/255.  [default: at every threat, one table each]",
 )
 @click.option(
     "--format",
@@ -98,18 +98,18 @@ def _threat(text: str) -> Threat:
 
 def _show(board: Leaderboard, page: Path) -> None:
     to = stdout()
-    for group in board.groups:
-        if group.ranked:
-            to.print(_table(group, title(group, board)))
-    left = sum(len(group.unranked) for group in board.groups) + len(board.unread)
+    for group in board.first:
+        to.print(_table(group, title(group, board)))
+    more, left = len(board.groups) - len(board.first), len(board.unranked) + len(board.unread)
+    if more:
+        to.print(f"tables at other threats: {more}, on the page; --by shows one", markup=False, highlight=False)
     if left:
         to.print(f"not ranked: {left}; the page gives the reasons", markup=False, highlight=False)
     to.print(f"leaderboard: {page}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(group: Group, named: str) -> Table:
-    at = f", at {threat_text(group.by)}" if group.by else ""
-    table = Table(title=f"{escape(named)}{at}", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title=escape(named), title_justify="left", box=SIMPLE_HEAD)
     table.add_column("", justify="right")
     table.add_column("network", overflow="fold")
     table.add_column("gates")

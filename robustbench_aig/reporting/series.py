@@ -22,6 +22,11 @@ _COLOUR: dict[Family, int] = {"plain": 0, "gated": 1, "dynamic": 2, "stochastic"
 """Networks with and without gates are told apart by colour wherever they are drawn."""
 
 
+def family_colour(family: Family) -> str:
+    """The variable of the page's style sheet that networks of a family are drawn in."""
+    return f"var(--s{_COLOUR[family]})"
+
+
 class Series(NamedTuple):
     """A model under one gate policy.
 
@@ -66,7 +71,7 @@ class Series(NamedTuple):
     @property
     def colour(self) -> str:
         """A variable of the page's style sheet, so that it follows the colour scheme: of the family, or of the rung."""
-        return f"var(--s{self.place % COLOURS if self.rung else _COLOUR[self.family]})"
+        return f"var(--s{self.place % COLOURS})" if self.rung else family_colour(self.family)
 
     @property
     def shape(self) -> str:

@@ -86,18 +86,18 @@ def test_leaderboard_writes_a_page(where: Path) -> None:
     shown = aigrob_here(where, "leaderboard", "reports")
     assert (shown.returncode, shown.stderr) == (0, "")
     text = " ".join(shown.stdout.split())
-    assert "Stochastic networks under 2 attacks, 60 images of digits (test), at ε = 4/255 (L∞)" in text
+    assert "ε = 4/255 (L∞): stochastic networks, 2 attacks, 60 images of digits (test)" in text
     assert shown.stdout.endswith("leaderboard: reports/leaderboard.html\n")
     assert 'href="a/report.json"' in (where / "reports" / "leaderboard.html").read_text()
     elsewhere = aigrob_here(where, "leaderboard", "reports", "--by", "linf:8/255", "--out", "site/board.html")
-    assert "at ε = 8/255 (L∞)" in elsewhere.stdout
+    assert "ε = 8/255 (L∞): " in elsewhere.stdout
     assert 'href="../reports/a/report.json"' in (where / "site" / "board.html").read_text()
 
 
 def test_leaderboard_in_other_formats(where: Path) -> None:
     for form, begins in (
         ("csv", "data,split,n"),
-        ("markdown", "**Deterministic networks under 2 attacks, 60 images of digits"),
+        ("markdown", "**ε = 4/255 (L∞): deterministic networks, 2 attacks, 60 images of digits"),
         ("json", '{"groups":'),
     ):
         shown = aigrob_here(where, "leaderboard", "reports", "--format", form)

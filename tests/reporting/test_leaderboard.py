@@ -67,7 +67,8 @@ def order(board: Leaderboard, group: int = 0) -> list[tuple[int | None, str, str
 
 
 def ranked(board: Leaderboard) -> list[Entry]:
-    return [entry for group in board.groups for entry in group.ranked]
+    """At the threat that comes first."""
+    return [entry for group in board.first for entry in group.ranked]
 
 
 def test_sorted_by_the_worst_case(report: Report, tmp_path: Path) -> None:
@@ -81,7 +82,6 @@ def test_sorted_by_the_worst_case(report: Report, tmp_path: Path) -> None:
         policies = [entry.gate_policy for entry in group.ranked]
         assert policies == sorted(policies, key=lambda policy: -values[policy])
         assert [entry.rank for entry in group.ranked] == [*range(1, len(policies) + 1)]
-        assert not group.unranked
         for entry in group.ranked:
             standing = entry.at(group.by)
             assert standing
@@ -96,7 +96,7 @@ def test_networks_under_other_attacks_are_never_ranked_together(report: Report, 
     low = report.model_copy(update=keeping(report, 0.01, policy="none"))
     put(low, tmp_path / "eleven", **attacked_by(low, *names))
     put(low, tmp_path / "others", **attacked_by(low, *names), **other_weights(report))
-    groups = [group for group in leaderboard(tmp_path).groups if not group.stochastic]
+    groups = [group for group in leaderboard(tmp_path).first if not group.stochastic]
     assert [(len(group.attacks), len(group.ranked)) for group in groups] == [(11, 4), (6, 2)]
     for group in groups:
         assert all(standing.attacks == group.attacks for entry in group.ranked for standing in entry.standings)
@@ -105,7 +105,7 @@ def test_networks_under_other_attacks_are_never_ranked_together(report: Report, 
     assert (plain.lower.accuracy.value, plain.lower.report) == (0.01, "eleven/report.json")
     assert all(entry.lower is None for entry in groups[0].ranked)
     page = board_page(leaderboard(tmp_path))
-    assert "Deterministic networks under 11 attacks" in page
+    assert "deterministic networks, 11 attacks" in page
     assert "under another list of attacks, of which 11 apply to it, in eleven." in page
 
 
@@ -173,13 +173,14 @@ def test_attacks_on_gates_do_not_part_a_gated_network_from_its_twin(report: Repo
     put(report, tmp_path / "both", worst_case=worst)
     plain = [w for w in worst if w.gate_policy == "none"]
     put(report, tmp_path / "plain", worst_case=plain, **other_weights(report))
-    (group, _, left) = leaderboard(tmp_path).groups
+    board = leaderboard(tmp_path)
+    (group, _) = board.first
     assert {entry.report for entry in group.ranked if entry.gate_policy == "none"} == {
         "both/report.json",
         "plain/report.json",
     }
     assert {entry.gate_policy for entry in group.ranked} == {"none", "argmax"}
-    assert len(left.unranked) == 2
+    assert len(board.unranked) == 2
 
 
 def test_each_number_comes_from_the_report_in_which_it_is_lowest(report: Report, tmp_path: Path) -> None:
@@ -230,9 +231,9 @@ def test_threats_are_equal_however_they_are_spelled(report: Report, tmp_path: Pa
     text = report.model_dump_json().replace('"eps":"8/255"', '"eps":"16/510"')
     put(Report.model_validate_json(text), tmp_path / "two", **other_weights(report))
     board = leaderboard(tmp_path, Threat.parse("24/765"))
-    group = board.groups[0]
     assert len(ranked(board)) == 6
-    assert [threat.value for threat in group.threats] == [4 / 255, 8 / 255]
+    assert {group.by.value for group in board.groups} == {8 / 255}
+    assert len(leaderboard(tmp_path).groups) == 4  # deterministic and stochastic networks at two threats
 
 
 def test_a_network_has_one_row_from_the_report_in_which_it_keeps_least(report: Report, tmp_path: Path) -> None:
@@ -269,15 +270,15 @@ def test_other_images_are_never_mixed(report: Report, tmp_path: Path) -> None:
     put(report, tmp_path / "c", **other_images(report, n=40))
     put(report, tmp_path / "d", **other_images(report, name="cifar10"))
     board = leaderboard(tmp_path)
-    assert [(g.name, g.n, len(g.ranked)) for g in board.groups] == [
+    assert [(g.name, g.n, len(g.ranked)) for g in board.first] == [
         (*images, networks)
-        for images in (("cifar10", 60), ("digits", 40), ("digits", 60), ("digits", 60))
+        for images in (("cifar10", 60), ("digits", 60), ("digits", 60), ("digits", 40))
         for networks in (2, 1)
     ]
     page = board_page(board)
-    headings = re.findall(r'<h2 id="title-[^>]*>(.*)</h2>', page)
-    assert len(set(headings)) == len(headings) == 8
-    assert "Stochastic networks under 2 attacks, 40 images of digits (test)" in headings
+    headings = re.findall(r"<h2>(ε.*)</h2>", page)
+    assert len(set(headings)) == len(headings) == 16
+    assert "ε = 8/255 (L∞): stochastic networks, 2 attacks, 40 images of digits (test)" in headings
 
 
 def test_default_threat_is_that_which_most_reports_have(report: Report, tmp_path: Path) -> None:
@@ -286,11 +287,11 @@ def test_default_threat_is_that_which_most_reports_have(report: Report, tmp_path
     first = leaderboard(tmp_path).groups[0].by
     put(report, tmp_path / "b", worst_case=large, **other_weights(report))
     board = leaderboard(tmp_path)
-    assert first
     assert first.eps == "4/255"
     assert board.groups[0].by == large[0].threat
-    left = leaderboard(tmp_path, Threat.parse("4/255")).groups[-1]
-    assert [entry.reason for entry in left.unranked] == ["no worst case at ε = 4/255 (L∞)"] * 3
+    assert not board.unranked
+    left = leaderboard(tmp_path, Threat.parse("4/255")).unranked
+    assert [entry.reason for entry in left] == ["no worst case at ε = 4/255 (L∞)"] * 3
     with pytest.raises(InputError, match=r"--by linf:1/255: no report .* known: linf:4/255, linf:8/255"):
         leaderboard(tmp_path, Threat.parse("1/255"))
     with pytest.raises(InputError, match="--by l2:4/255"):
@@ -310,9 +311,8 @@ def test_failed_and_unattacked_networks_are_listed_with_the_reason(
     (tmp_path / "later").mkdir()
     (tmp_path / "later" / "report.json").write_text('{"schema_version": "9"}')
     board = leaderboard(tmp_path)
-    (group,) = board.groups
-    assert (group.ranked, group.by) == ([], None)
-    reasons = {(entry.report, entry.gate_policy): entry.reason for entry in group.unranked}
+    assert board.groups == []
+    reasons = {(entry.report, entry.gate_policy): entry.reason for entry in board.unranked}
     assert reasons["failed/report.json", "argmax"] == "images failed (pgd)"
     assert reasons["failed/report.json", "none"] == "images of other networks in this report failed"
     assert reasons["clean/report.json", "none"] == "no worst case at any threat"
@@ -327,16 +327,17 @@ def test_failed_and_unattacked_networks_are_listed_with_the_reason(
 def test_a_report_of_corruptions_alone_is_not_ranked(study: Study, tmp_path: Path) -> None:
     alone = aggregate(corrupted(study, {"jpeg": [1]}, alone=True).write(tmp_path / "evidence", images=False))
     put(alone, tmp_path / "one")
-    (group,) = leaderboard(tmp_path / "one").groups
-    assert {entry.reason for entry in group.unranked} == {"no worst case at any threat"}
+    board = leaderboard(tmp_path / "one")
+    assert board.groups == []
+    assert {entry.reason for entry in board.unranked} == {"no worst case at any threat"}
 
 
 def test_cascades_are_marked(study: Study, tmp_path: Path) -> None:
     put(aggregate(cascaded(study).write(tmp_path / "evidence", images=False)), tmp_path / "reports" / "one")
     board = leaderboard(tmp_path / "reports")
     assert all(standing.cascade for entry in ranked(board) for standing in entry.standings)
-    assert board_page(board).count("(cascade)") == 3
-    assert board_markdown(board).count("(cascade)") == 3
+    assert board_page(board).count("(cascade)") == 6
+    assert board_markdown(board).count("(cascade)") == 6
 
 
 def test_nothing_there_is_told(tmp_path: Path) -> None:
@@ -350,14 +351,14 @@ def test_csv_has_every_accuracy(report: Report, tmp_path: Path) -> None:
     kept = {
         (line["policy"], line["threat"]): (float(line["value"]), float(line["low"]), float(line["high"]))
         for line in lines
-        if line["quantity"] == "accuracy" and line["threat"] != "none"
+        if line["quantity"] == "accuracy"
     }
     expected = {
         (w.gate_policy, str(w.threat)): (w.accuracy.value, w.accuracy.low, w.accuracy.high) for w in report.worst_case
     }
     assert kept == expected
     assert {line["weights_digest"] for line in lines} == {m.weights_digest for m in report.models}
-    assert len(lines) == 3 * (2 + 2 * 2)
+    assert len(lines) == 3 * 2 * 4
 
 
 def test_markdown_and_page_show_every_worst_case_and_lead_to_the_report(report: Report, tmp_path: Path) -> None:
@@ -380,7 +381,7 @@ def test_markdown_and_page_show_every_worst_case_and_lead_to_the_report(report: 
         for child in token.children or []
         if child.type == "link_open"
     ]
-    assert links == ["../a%20%231%20report/report.html"] * 3
+    assert links == ["../a%20%231%20report/report.html"] * 6
 
 
 def test_page_needs_nothing_from_outside_and_escapes(report: Report, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from robustbench_aig.files import sha256_of_bytes
 from robustbench_aig.policy_traits import traits
 from robustbench_aig.records import Evaluation, Report, WorstCase
-from robustbench_aig.reporting.leaderboard.records import Entry, Standing
+from robustbench_aig.reporting.leaderboard.records import Entry, Images, Standing
 from robustbench_aig.reporting.tables.gate_table import strongest_of
 from robustbench_aig.reporting.words import listing
 
@@ -26,13 +26,15 @@ def entries_of(report: Report, path: str, page: str) -> list[Entry]:
         page: path of what shows it.
     """
     models = {model.name: model for model in report.models}
-    entries = []
+    data, entries = report.data, []
+    images = Images(name=data.name, split=data.split, n=data.n, digest=data.digest)
     for name, policy in dict.fromkeys((e.model, e.gate_policy) for e in report.evaluations):
         mine = [e for e in report.evaluations if (e.model, e.gate_policy) == (name, policy)]
         model, clean = models[name], next((e for e in mine if e.role == "clean"), None)
         entries.append(
             Entry(
                 reason=_failed(mine) if report.status == "error" else None,
+                images=images,
                 model=name,
                 recipe=model.recipe,
                 family=model.family,

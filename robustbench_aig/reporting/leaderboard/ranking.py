@@ -31,7 +31,7 @@ def leaderboard(directory: Path, by: Threat | None = None, *, base: Path | None 
 
     Args:
         directory: that is searched.
-        by: threat whose union ranks; None takes, for each set of images, the one that most reports have.
+        by: threat to rank at; None ranks at every threat, first at the one that most reports of the same images have.
         base: what paths are relative to, for links; None for the directory.
 
     Raises:
@@ -52,8 +52,13 @@ def leaderboard(directory: Path, by: Threat | None = None, *, base: Path | None 
         paths = [_relative(path, base or directory) for path in (file, page if page.is_file() else file)]
         read.setdefault(_key(report), []).append(entries_of(report, *paths))
     _check_known(by, [entry for reports in read.values() for entries in reports for entry in entries])
-    groups = [group for key, reports in sorted(read.items()) for group in _groups(key, reports, by)]
-    return Leaderboard(groups=groups, unread=unread)
+    # Of images that are called alike the most come first.
+    of_images = sorted(read.items(), key=lambda one: (one[0][0], one[0][1], -one[0][2], one[0][3]))
+    return Leaderboard(
+        groups=[group for key, reports in of_images for group in _groups(key, reports, by)],
+        unranked=[entry for _, reports in of_images for entries in reports for entry in _left(entries, by)],
+        unread=unread,
+    )
 
 
 def _key(report: Report) -> Key:
@@ -83,21 +88,35 @@ class _Comparable:
 
 
 def _groups(key: Key, reports: Sequence[list[Entry]], by: Threat | None) -> list[Group]:
-    """The groups of one set of images: those with the most networks first."""
-    fit = [entry for entries in reports for entry in entries if entry.reason is None]
-    chosen = _most_shared(fit) if by is None else next((t for t in _threats(fit) if t == by), None)
-    told = threat_text(chosen) if chosen else (str(by) if by else "any threat")
-    left = [entry for entries in reports for entry in entries if entry.reason is not None]
-    left += [e.model_copy(update={"reason": f"no worst case at {told}"}) for e in fit if e.at(chosen) is None]
-    lowest = _lowest(fit)
-    attacked = [[e for e in entries if e.reason is None and e.at(chosen)] for entries in reports]
+    """The tables of one set of images, threat by threat; at each, those with the most networks first."""
+    fit = [[entry for entry in entries if entry.reason is None] for entries in reports]
+    every = [entry for entries in fit for entry in entries]
+    lowest = _lowest(every)
+    return [
+        group
+        for threat in _most_shared_first(every)
+        if by is None or threat == by
+        for group in _groups_at(key, [[e for e in entries if e.at(threat)] for entries in fit], threat, lowest)
+    ]
+
+
+def _groups_at(key: Key, reports: Sequence[list[Entry]], by: Threat, lowest: dict[Measured, Standing]) -> list[Group]:
     groups = [
-        _group(key, [e for e in one.entries if e.stochastic is stochastic], chosen, lowest)
-        for one in _comparable(attacked, chosen)
+        _group(key, [e for e in one.entries if e.stochastic is stochastic], by, lowest)
+        for one in _comparable(reports, by)
         for stochastic in (False, True)
     ]
-    found = sorted((group for group in groups if group.ranked), key=lambda group: -len(group.ranked))
-    return [*found, _unranked(key, left)] if left else found
+    return sorted((group for group in groups if group.ranked), key=lambda group: -len(group.ranked))
+
+
+def _left(entries: Sequence[Entry], by: Threat | None) -> list[Entry]:
+    """What stands in no table, with the reason."""
+    told = threat_text(by) if by else "any threat"
+    return [
+        entry if entry.reason else entry.model_copy(update={"reason": f"no worst case at {told}"})
+        for entry in entries
+        if entry.reason or not (entry.at(by) if by else entry.standings)
+    ]
 
 
 def _lowest(entries: Sequence[Entry]) -> dict[Measured, Standing]:
@@ -110,7 +129,7 @@ def _lowest(entries: Sequence[Entry]) -> dict[Measured, Standing]:
     return found
 
 
-def _comparable(reports: Sequence[list[Entry]], by: Threat | None) -> list[_Comparable]:
+def _comparable(reports: Sequence[list[Entry]], by: Threat) -> list[_Comparable]:
     """Reports with the most networks are looked at first, so that those with few join them."""
     found: list[_Comparable] = []
     parts = [part for entries in reports for part in _parts(entries, by)]
@@ -124,7 +143,7 @@ def _comparable(reports: Sequence[list[Entry]], by: Threat | None) -> list[_Comp
     return found
 
 
-def _parts(entries: Sequence[Entry], by: Threat | None) -> list[list[Entry]]:
+def _parts(entries: Sequence[Entry], by: Threat) -> list[list[Entry]]:
     """The networks of one report, divided where two of a kind met other attacks: nobody is its own transfer source."""
     parts: list[list[Entry]] = []
     for entry in entries:
@@ -145,13 +164,13 @@ def _kind(entry: Entry) -> Kind:
     return entry.family, entry.gate_policy, entry.stochastic
 
 
-def _attacks(entry: Entry, by: Threat | None) -> Attacks:
+def _attacks(entry: Entry, by: Threat) -> Attacks:
     standing = entry.at(by)
     assert standing is not None
     return standing.met
 
 
-def _group(key: Key, entries: Sequence[Entry], by: Threat | None, lowest: dict[Measured, Standing]) -> Group:
+def _group(key: Key, entries: Sequence[Entry], by: Threat, lowest: dict[Measured, Standing]) -> Group:
     name, split, n, digest = key
     return Group(
         name=name,
@@ -161,9 +180,7 @@ def _group(key: Key, entries: Sequence[Entry], by: Threat | None, lowest: dict[M
         stochastic=any(entry.stochastic for entry in entries),
         attacks=sorted({attack for entry in entries for attack in _attacks(entry, by)[0]}),
         by=by,
-        threats=_threats(entries),
         ranked=_ranked(entries, by, lowest),
-        unranked=[],
     )
 
 
@@ -175,23 +192,7 @@ def _value(standing: Standing) -> float:
     return standing.accuracy.value
 
 
-def _unranked(key: Key, entries: list[Entry]) -> Group:
-    name, split, n, digest = key
-    return Group(
-        name=name,
-        split=split,
-        n=n,
-        digest=digest,
-        stochastic=False,
-        attacks=[],
-        by=None,
-        threats=[],
-        ranked=[],
-        unranked=entries,
-    )
-
-
-def _ranked(entries: Sequence[Entry], by: Threat | None, lowest: dict[Measured, Standing]) -> list[Entry]:
+def _ranked(entries: Sequence[Entry], by: Threat, lowest: dict[Measured, Standing]) -> list[Entry]:
     """Each network under each policy once."""
     same: dict[Network, list[Entry]] = {}
     for entry in entries:
@@ -203,13 +204,13 @@ def _ranked(entries: Sequence[Entry], by: Threat | None, lowest: dict[Measured, 
     ]
 
 
-def _robust(entry: Entry, by: Threat | None) -> float:
+def _robust(entry: Entry, by: Threat) -> float:
     standing = entry.at(by)
     assert standing is not None
     return _value(standing)
 
 
-def _strongest(reports: Sequence[Entry], by: Threat | None, lowest: dict[Measured, Standing]) -> Entry:
+def _strongest(reports: Sequence[Entry], by: Threat, lowest: dict[Measured, Standing]) -> Entry:
     """One network as several reports have it, first the one where its robust accuracy at `by` is lowest."""
     first, *others = sorted(reports, key=lambda e: (_robust(e, by), e.created, e.report))
     network, met = _network(first), _attacks(first, by)
@@ -240,11 +241,11 @@ def _threats(entries: Sequence[Entry]) -> list[Threat]:
     return sorted(found, key=lambda threat: threat.rank)
 
 
-def _most_shared(entries: Sequence[Entry]) -> Threat | None:
-    """The threat at which most reports have a union; of several the first of `_threats`."""
+def _most_shared_first(entries: Sequence[Entry]) -> list[Threat]:
+    """Every threat once: first those at which most reports have a union, and then as in `_threats`."""
     reports = {(entry.report, one.threat) for entry in entries for one in entry.standings}
     count = Counter(threat for _, threat in reports)
-    return max(_threats(entries), key=lambda threat: count[threat], default=None)
+    return sorted(_threats(entries), key=lambda threat: -count[threat])
 
 
 def _check_known(by: Threat | None, entries: Sequence[Entry]) -> None:

@@ -13,6 +13,15 @@ Attacks = tuple[frozenset[str], str | None]
 """Names of attacks, and the digest of their settings."""
 
 
+class Images(Record):
+    """Which images networks were evaluated on."""
+
+    name: str
+    split: str
+    n: int
+    digest: str = Field(description="over images and labels")
+
+
 class Standing(Record):
     """Robust accuracy of a network under the worst of some attacks."""
 
@@ -40,6 +49,7 @@ class Entry(Record):
 
     rank: int | None = Field(None, description="null where it is not ranked; equal accuracies share one")
     reason: str | None = Field(None, description="why it is not ranked")
+    images: Images
     model: str
     recipe: str
     family: Family
@@ -68,19 +78,19 @@ class Entry(Record):
         return next((one for one in self.standings if one.threat == threat), None)
 
 
-class Group(Record):
-    """Networks that can be compared: on the same images, by the same attacks, all deterministic or all stochastic."""
+class Group(Images):
+    """Networks that can be compared: one threat, the same images and attacks, all deterministic or all stochastic."""
 
-    name: str
-    split: str
-    n: int
-    digest: str = Field(description="over images and labels")
     stochastic: bool
     attacks: list[str] = Field(description="those of them that apply to a network attacked it")
-    by: RecordedThreat | None = Field(description="what they are sorted by; null where nothing is ranked")
-    threats: list[RecordedThreat]
+    by: RecordedThreat = Field(description="threat at which they are compared, and sorted by robust accuracy")
     ranked: list[Entry]
-    unranked: list[Entry]
+
+    @property
+    def overlapping(self) -> int:
+        """How many networks have an interval that overlaps that of the first."""
+        first, *others = [one.accuracy for entry in self.ranked if (one := entry.at(self.by))]
+        return sum(other.high >= first.low for other in others)
 
 
 class Unread(Record):
@@ -94,4 +104,11 @@ class Leaderboard(Record):
     """All reports below a directory."""
 
     groups: list[Group]
+    unranked: list[Entry] = Field(description="each with the reason")
     unread: list[Unread]
+
+    @property
+    def first(self) -> list[Group]:
+        """Of each set of images, the groups at the threat that most reports have."""
+        by = {(group.name, group.split, group.n, group.digest): group.by for group in reversed(self.groups)}
+        return [group for group in self.groups if group.by == by[group.name, group.split, group.n, group.digest]]

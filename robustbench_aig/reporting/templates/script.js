@@ -1,4 +1,34 @@
 "use strict";
+
+// Every head of a column that says how it sorts becomes a button.
+const sortable = (table) => {
+  const body = table.tBodies[0];
+  const lines = [...body.rows];
+  const key = (line, column, kind) => {
+    const cell = line.cells[column];
+    return kind === "number" ? Number(cell.dataset.key ?? cell.textContent) : cell.textContent;
+  };
+  const sort = (head) => {
+    const way = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+    for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", way > 0 ? "ascending" : "descending");
+    const [column, kind] = [head.cellIndex, head.dataset.sort];
+    lines.sort((a, b) => {
+      const [one, two] = [key(a, column, kind), key(b, column, kind)];
+      return way * (kind === "number" ? one - two : one.localeCompare(two));
+    });
+    body.append(...lines);
+  };
+  for (const head of table.tHead.rows[0].cells) {
+    if (!head.dataset.sort) continue;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = head.textContent;
+    button.addEventListener("click", () => sort(head));
+    head.replaceChildren(button);
+  }
+};
+
 (function tooltips() {
   const tip = document.getElementById("tip");
   const describe = (target) => {
@@ -112,33 +142,57 @@
     }
     shown.textContent = `Shown: ${lines.filter((line) => !line.hidden).length} of ${lines.length} images.`;
   };
-  const key = (line, column, kind) => {
-    const cell = line.cells[column];
-    return kind === "number" ? Number(cell.dataset.key ?? cell.textContent) : cell.textContent;
-  };
-  const sort = (head) => {
-    const way = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
-    for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", way > 0 ? "ascending" : "descending");
-    const [column, kind] = [head.cellIndex, head.dataset.sort];
-    lines.sort((a, b) => {
-      const [one, two] = [key(a, column, kind), key(b, column, kind)];
-      return way * (kind === "number" ? one - two : one.localeCompare(two));
-    });
-    body.append(...lines);
-  };
-  for (const head of table.tHead.rows[0].cells) {
-    if (!head.dataset.sort) continue;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = head.textContent;
-    button.addEventListener("click", () => sort(head));
-    head.replaceChildren(button);
-  }
+  sortable(table);
   form.hidden = shown.hidden = false;
   form.addEventListener("input", filter);
   form.addEventListener("submit", (event) => event.preventDefault());
   filter();
+})();
+
+(function leaderboard() {
+  const form = document.getElementById("board-choose");
+  if (!form) return;
+  const boards = [...document.querySelectorAll(".board")];
+  const boxes = [...form.querySelectorAll("[name]")];
+  const [shown, reset] = [document.getElementById("board-shown"), form.querySelector("button")];
+  const hit = (board, line, want) =>
+    (!want.images || want.images === board.dataset.images) && (!want.threat || want.threat === board.dataset.threat)
+    && (!want.answers || want.answers === board.dataset.answers)
+    && (!want.family || want.family === line.dataset.family) && (!want.checks || want.checks === line.dataset.checks)
+    && (!want.network || line.dataset.network.toLowerCase().includes(want.network.toLowerCase()));
+  const filter = () => {
+    const chosen = boxes.map((box) => [box.name, box.value.trim()]).filter(([, value]) => value);
+    const want = Object.fromEntries(chosen);
+    let [left, all] = [0, 0];
+    for (const board of boards) {
+      const lines = [...board.querySelector("tbody").rows];
+      for (const line of lines) line.hidden = !hit(board, line, want);
+      const here = lines.filter((line) => !line.hidden).length;
+      board.hidden = !here;
+      if (chosen.length) board.open = true;
+      left += here;
+      all += lines.length;
+    }
+    shown.textContent = `Shown: ${left} of ${all} rows.`;
+    reset.hidden = !chosen.length;
+    return new URLSearchParams(chosen).toString();
+  };
+  // What is chosen stands in the address, so that it can be linked.
+  const choose = () => history.replaceState(null, "", `#${filter()}`);
+  const follow = () => {
+    const linked = new URLSearchParams(location.hash.slice(1));
+    if (!location.hash.includes("=")) return;
+    for (const box of boxes) box.value = linked.get(box.name) ?? "";
+    filter();
+  };
+  for (const board of boards) sortable(board.querySelector("table"));
+  form.hidden = shown.hidden = false;
+  form.addEventListener("input", choose);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  reset.addEventListener("click", () => { form.reset(); choose(); });
+  addEventListener("hashchange", follow);
+  filter();
+  follow();
 })();
 
 (function sections() {

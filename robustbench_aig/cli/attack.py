@@ -44,6 +44,7 @@ Examples:
   aigrob attack --corruptions CIFAR-10-C --eps 1/255
       the corruptions of a published test set, and the default attacks
   aigrob attack --model examples.skipnet:network --weights skipnet.safetensors --data digits
+  aigrob attack --model timm:resnet18.a1_in1k --data imagenet/
   aigrob attack --eps 4/255 --resume
       continues the same command after an interruption
   aigrob attack --suite quick --eps 1/255 --processes 8

@@ -193,7 +193,8 @@ def own_options(command: F) -> F:
         multiple=True,
         metavar="PKG.MODULE:FACTORY",
         help="A network of your own, repeatable in aigrob attack: a function that returns an nn.Module from images in "
-        "[0, 1] to logits. Needs --data if no RUN is named.",
+        "[0, 1] to logits. Or one of a hub: timm:NAME, hf:OWNER/REPO, or hub:OWNER/REPO:NAME, which runs its code. "
+        "Needs --data if no RUN is named.",
     )
     return model(weights(command))
 

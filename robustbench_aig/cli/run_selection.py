@@ -10,6 +10,7 @@ from robustbench_aig.cli.ladder_options import found_controls
 from robustbench_aig.defence_names import parse_defence
 from robustbench_aig.errors import InputError
 from robustbench_aig.files import safe_name
+from robustbench_aig.hub_names import of_hub
 from robustbench_aig.ladder import Role, Run
 from robustbench_aig.runs import Trained, ambiguous, find_run, list_runs, newest_pair, read_run
 from robustbench_aig.threat import Norm, Shape
@@ -98,7 +99,9 @@ def choose_one(naming: Naming) -> Choice:
 
 
 def called(factory: str) -> str:
-    """What reports call the network of a factory."""
+    """What reports call the network of a factory, or of a hub."""
+    if of_hub(factory):
+        return safe_name(factory.replace(":", "-").replace("/", "-"))
     return safe_name(factory.rpartition(".")[2].replace(":", "-"))
 
 

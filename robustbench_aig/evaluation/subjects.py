@@ -167,6 +167,7 @@ def network_of_module(name: str, model: ForeignNetwork, images: Tensor, classes:
             restless=model.restless,
             still=[gate + 1 for gate in tried.still] if tried else [],
             unattackable=model.unattackable,
+            hub=model.hub,
         ),
         weights_digest=model.digest,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,34 +15,45 @@ import torch
 from torch import nn
 
 from robustbench_aig.errors import InputError, first_line
+from robustbench_aig.hub_names import of_hub
 from robustbench_aig.models.foreign.fitting import fit
 from robustbench_aig.models.foreign.torch_settings import Defaults
 from robustbench_aig.models.foreign.wrapper import ForeignNetwork
+from robustbench_aig.models.hubs import load_from_hub
+from robustbench_aig.models.resnet import Normalise
 from robustbench_aig.models.state import read_state
 
 
 def load_own(factory: str, weights: Path | None) -> ForeignNetwork:
-    """The network that a factory builds, with weights from a file, in eval mode.
+    """The network that a factory or a hub builds, with weights from a file, in eval mode.
 
     What the factory sets for all of torch, such as a default dtype, is in force in its own network alone.
 
     Args:
-        factory: `package.module:function`, importable from the current directory; called without arguments.
+        factory: `package.module:function`, importable from the current directory; called without arguments. Or the name
+            of a network of a hub, as `load_from_hub` takes it.
         weights: a state dict, as .safetensors or as torch.save writes it; None leaves the factory's own.
 
     Raises:
         InputError: there is no such factory, it fails or exits, it builds no network, or the weights don't fit.
     """
+    state = None if weights is None else read_state(weights, masks=True)
     with _settings_kept():
-        model = _built(factory)
+        model, hub = load_from_hub(factory, state) if of_hub(factory) else (_built(factory), None)
+        if not isinstance(model, nn.Module):
+            raise InputError(f"--model {factory} returns a {type(model).__name__}: it must return a torch.nn.Module")
         defaults = Defaults.now()
-        if weights is not None:
-            fit(model, read_state(weights, masks=True), weights)
+        if state is not None and weights is not None:
+            fit(model, state, weights)
+        if hub and hub.mean and hub.std:
+            model = nn.Sequential(OrderedDict(normalise=Normalise(hub.mean, hub.std), network=model))
         model.eval()
-    return ForeignNetwork(model, factory, defaults)
+    own = ForeignNetwork(model, factory, defaults)
+    own.hub = hub
+    return own
 
 
-def _built(factory: str) -> nn.Module:
+def _built(factory: str) -> object:
     module_name, _, function = factory.partition(":")
     if not module_name or not function:
         raise InputError(f"--model {factory}: write package.module:function, such as examples.skipnet:network")
@@ -56,8 +68,6 @@ def _built(factory: str) -> nn.Module:
     except BaseException as error:  # noqa: BLE001 - foreign code may fail in any way, and scripts call sys.exit
         said = f": {first_line(error)}" if str(error) else ""
         raise InputError(f"--model {factory} cannot be built: {type(error).__name__}{said}") from None
-    if not isinstance(model, nn.Module):
-        raise InputError(f"--model {factory} returns a {type(model).__name__}: it must return a torch.nn.Module")
     return model
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from robustbench_aig.defence_names import JpegDefence
+from robustbench_aig.hub_names import Hub
 from robustbench_aig.recipes import Family
 from robustbench_aig.records.base import Precision, Record, RecordedThreat
 
@@ -78,6 +79,15 @@ MacsUnknown = Literal["differs", "uncounted", "unnamed"]
 blocks are named for its decisions."""
 
 
+class HubRecord(Record):
+    """What a public hub says of a network: which images it takes."""
+
+    hub: Hub = Field(description="timm, the Hugging Face hub, or torch.hub")
+    mean: list[float] | None = Field(description="by which images in [0, 1] are normalised; null: none is known")
+    std: list[float] | None
+    image: list[int] | None = Field(description="channels, height and width of the images it was trained on")
+
+
 class ForeignRecord(Record):
     """What the trial of a network that isn't ours showed, and how it is therefore called."""
 
@@ -92,6 +102,7 @@ class ForeignRecord(Record):
         description="decisions, from 1, that were read alike for all images of the trial, without a gradient by them",
     )
     unattackable: str | None = Field(None, description="why no gradient reaches the images; null where one does")
+    hub: HubRecord | None = Field(None, description="where it comes from a public hub")
 
 
 class StaticPattern(Record):

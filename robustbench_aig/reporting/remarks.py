@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_aig.records import ModelRecord
+from robustbench_aig.records import HubRecord, ModelRecord
 
 UNVERIFIED = (
     "The sample tables could not be verified, since the report directory has no manifest.json; versions before 0.2 "
@@ -34,4 +34,16 @@ def remarks(model: ModelRecord) -> list[str]:
         ),
         f"passes no gradient to the images ({foreign.unattackable})": foreign.unattackable is not None,
     }
-    return [f"{model.name} {words}" for words, holds in found.items() if holds]
+    told = [words for words, holds in found.items() if holds]
+    return [f"{model.name} {words}" for words in [*_of_hub(foreign.hub), *told]]
+
+
+def _of_hub(hub: HubRecord | None) -> list[str]:
+    """How images are normalised for a network of a hub, and whether that is known."""
+    if hub is None:
+        return []
+    if hub.mean is None or hub.std is None:
+        return ["gets images in [0, 1]: its hub says no normalisation; if it needs one, write a function that adds it"]
+    mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (hub.mean, hub.std))
+    size = f", and was trained on images of {'×'.join(map(str, hub.image))}" if hub.image else ""
+    return [f"gets images normalised by mean {mean} and std {std}, as its hub says{size}"]

@@ -200,6 +200,7 @@ def test_what_a_network_prints_and_sets_stays_its_own(mine: Path) -> None:
         "restless": False,
         "still": [],
         "unattackable": None,
+        "hub": None,
     }
     for words in ("from a shell", "from python", "a pass", "mine-odd writes into the images that it gets"):
         assert words in found.stderr

@@ -55,7 +55,7 @@ def enter(
     with neutral():
         copied = _moved(own_copy(unwrapped(outer.network), name), name, device)
         entered = ForeignNetwork(copied, name, outer.defaults).eval()
-        entered.digest = _digest(copied, name)
+        entered.hub, entered.digest = outer.hub, _digest(copied, name)
         few = images[:_FEW].to(device)
         few = few if len(few) > 1 else torch.cat([few, 1 - few])
         logits = _shaped(entered, few)

@@ -16,6 +16,7 @@ from robustbench_aig.models.foreign.answers import logits_in, ruled_out
 from robustbench_aig.models.foreign.copying import numbers_kept
 from robustbench_aig.models.foreign.torch_settings import Defaults
 from robustbench_aig.precision import without_autocast
+from robustbench_aig.records import HubRecord
 
 
 class ForeignNetwork(nn.Module):
@@ -38,6 +39,7 @@ class ForeignNetwork(nn.Module):
         classes: how many logits it returns; 0 before `enter`.
         restless: whether it answers twice differently, by dice of its own beside any gates.
         unattackable: why no gradient reaches the images; None where one does.
+        hub: what a public hub says of its images; None where it comes from elsewhere.
         digest: SHA-256 of its weights before its first answer; "" before `enter`.
     """
 
@@ -46,6 +48,7 @@ class ForeignNetwork(nn.Module):
     restless: bool = False
     unattackable: str | None = None
     digest: str = ""
+    hub: HubRecord | None = None
 
     def __init__(self, network: nn.Module, name: str, defaults: Defaults | None = None) -> None:
         super().__init__()

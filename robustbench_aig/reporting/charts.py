@@ -11,16 +11,17 @@ import numpy as np
 
 from robustbench_aig.records import Evaluation, ModelRecord, Report
 from robustbench_aig.reporting.drawing import ACCENT, FAINT, INK, Datum, chart, svg
-from robustbench_aig.reporting.series import Series, accuracy_of, threats
+from robustbench_aig.reporting.seed_series import Measured, SeedSeries, measured
+from robustbench_aig.reporting.series import threats
 from robustbench_aig.reporting.table_columns import Rows
-from robustbench_aig.reporting.words import SUMMARIES, accuracy_text, percent, threat_text
+from robustbench_aig.reporting.words import SUMMARIES, percent, threat_text
 from robustbench_aig.threat import Threat
 
 WIDTH = 360
 _BINS = 24
 
 
-def worst_case(report: Report, series: list[Series]) -> str:
+def worst_case(report: Report, series: list[SeedSeries]) -> str:
     """The first screen's picture: clean accuracy, union accuracy at every epsilon and the mean over corruptions."""
     clean = "clean images"
     groups: list[tuple[str, str, Threat | None]] = [
@@ -29,10 +30,10 @@ def worst_case(report: Report, series: list[Series]) -> str:
         (SUMMARIES["corruptions"], "corruptions", None),
     ]
     data = [
-        _point(report, one, (attack, threat), "clean" if name == clean else name) | {"group": name}
+        _point(one, found, "clean" if name == clean else name) | {"group": name}
         for name, attack, threat in groups
         for one in series
-        if accuracy_of(report, one, attack, threat)
+        if (found := measured(report, one, attack, threat))
     ]
     order = list(dict.fromkeys(point["group"] for point in data))
     y = alt.Y("series:N", sort=None, axis=None)
@@ -53,14 +54,14 @@ def worst_case(report: Report, series: list[Series]) -> str:
     return svg(layers.facet(row=alt.Row("group:N", sort=order, header=header), spacing=6))
 
 
-def accuracy(report: Report, series: list[Series], attack: str, norm: str) -> str | None:
+def accuracy(report: Report, series: list[SeedSeries], attack: str, norm: str) -> str | None:
     """Accuracy against epsilon under one attack, a line per series; None where nothing finished."""
     groups: list[Threat | None] = [None, *(t for t in threats(report) if t.norm == norm)]
     data = [
-        _point(report, one, (attack, threat), threat_text(threat)) | {"eps": "clean" if threat is None else threat.eps}
+        _point(one, found, threat_text(threat)) | {"eps": "clean" if threat is None else threat.eps}
         for one in series
         for threat in groups
-        if accuracy_of(report, one, attack, threat)
+        if (found := measured(report, one, attack, threat))
     ]
     if all(point["eps"] == "clean" for point in data):
         return None
@@ -148,19 +149,16 @@ def compute(rows: Rows, model: ModelRecord) -> str | None:
     return svg(alt.layer(*layers).properties(width=WIDTH - 50, height=180))
 
 
-def _point(report: Report, series: Series, query: tuple[str, Threat | None], name: str) -> Datum:
-    """One accuracy that is there, found by (attack, threat), under the name of what was done to the images."""
-    found = accuracy_of(report, series, *query)
-    assert found is not None
-    result, status = found
-    failed = " (with failed images)" if status == "error" else ""
+def _point(series: SeedSeries, found: Measured, name: str) -> Datum:
+    """One accuracy, under the name of what was done to the images."""
+    failed = " (with failed images)" if found.failed else ""
     return {
         "series": series.label,
-        "value": result.value,
-        "low": result.low,
-        "high": result.high,
-        "short": percent(result.value),
-        "says": f"{series.label}, {name}: {accuracy_text(result)}{failed}",
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "short": percent(found.value),
+        "says": f"{series.label}, {name}: {found.told}{failed}",
     }
 
 
@@ -178,16 +176,16 @@ def _rate(field: str, title: str = "decisions changed") -> alt.Y:
     return alt.Y(f"{field}:Q", title=title, axis=alt.Axis(format="%", tickCount=4))
 
 
-def _colour(series: list[Series]) -> alt.Color:
-    scale = alt.Scale(domain=[one.label for one in series], range=[one.colour for one in series])
+def _colour(series: list[SeedSeries]) -> alt.Color:
+    scale = alt.Scale(domain=[one.label for one in series], range=[one.look.colour for one in series])
     return alt.Color("series:N", scale=scale, legend=None)
 
 
-def _shape(series: list[Series]) -> alt.Shape:
-    scale = alt.Scale(domain=[one.label for one in series], range=[one.shape for one in series])
+def _shape(series: list[SeedSeries]) -> alt.Shape:
+    scale = alt.Scale(domain=[one.label for one in series], range=[one.look.shape for one in series])
     return alt.Shape("series:N", scale=scale, legend=None)
 
 
-def _dash(series: list[Series]) -> alt.StrokeDash:
-    scale = alt.Scale(domain=[one.label for one in series], range=[one.dash for one in series])
+def _dash(series: list[SeedSeries]) -> alt.StrokeDash:
+    scale = alt.Scale(domain=[one.label for one in series], range=[one.look.dash for one in series])
     return alt.StrokeDash("series:N", scale=scale, legend=None)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from robustbench_aig.norms import BALLS
 from robustbench_aig.policy_traits import traits
-from robustbench_aig.records import Accuracy, Comparison, Evaluation, ModelRecord, Plan, Report
+from robustbench_aig.records import Accuracy, Comparison, Evaluation, EvaluationPlan, ModelRecord, Plan, Report
 from robustbench_aig.reporting import charts, words
+from robustbench_aig.reporting.attack_labels import AttackLabels
 from robustbench_aig.reporting.claims.groups import groups
 from robustbench_aig.reporting.evidence import Evidence
+from robustbench_aig.reporting.seed_series import SeedSeries
 from robustbench_aig.reporting.series import Series, accuracy_of, before, headline, threats
 
 
@@ -49,10 +52,19 @@ class Movement(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One chart of accuracy against epsilon."""
+    """One chart of accuracy against epsilon: under which attack, in which norm where there are several."""
 
-    title: str
+    attack: str
+    suffix: str
     svg: str
+
+
+class AttackSettings(NamedTuple):
+    """What was run under one name by one provider: where links to it lead, what it's called, how it was set."""
+
+    anchor: str | None
+    title: str
+    settings: dict[str, object]
 
 
 def verdicts(report: Report, plan: Plan, series: list[Series]) -> list[Verdict]:
@@ -105,7 +117,7 @@ def movements(report: Report, evidence: Evidence, series: list[Series]) -> list[
     return found
 
 
-def panels(report: Report, series: list[Series], drawn: list[str]) -> list[Panel]:
+def panels(report: Report, series: list[SeedSeries], drawn: list[str]) -> list[Panel]:
     """Accuracy by ε in the worst case over attacks and under each of the drawn attacks, a norm at a time."""
     norms = list(dict.fromkeys(threat.norm for threat in threats(report)))
     drawings = []
@@ -114,5 +126,17 @@ def panels(report: Report, series: list[Series], drawn: list[str]) -> list[Panel
         for attack in ["union", *drawn]:
             svg = charts.accuracy(report, series, attack, norm)
             if svg is not None:
-                drawings.append(Panel(words.attack_text(attack) + suffix, svg))
+                drawings.append(Panel(attack, suffix, svg))
     return drawings
+
+
+def attack_settings(planned: Sequence[EvaluationPlan], labels: AttackLabels) -> list[AttackSettings]:
+    """Once for every name and provider that ran it."""
+    found: dict[str, AttackSettings] = {}
+    for e in planned:
+        if e.threat is not None:
+            anchor = labels.anchor(e.attack)
+            title = f"{words.attack_text(e.attack)} ({e.provider} {e.provider_version})"
+            told = AttackSettings(anchor, f"{anchor} = {title}" if anchor else title, e.settings)
+            found.setdefault(title, told)
+    return list(found.values())

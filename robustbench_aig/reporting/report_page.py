@@ -23,6 +23,7 @@ from robustbench_aig.records import (
 )
 from robustbench_aig.reporting import charts, corruptions, gallery, heatmap, page_parts, shifts, words
 from robustbench_aig.reporting.answer_cards import cards
+from robustbench_aig.reporting.attack_labels import AttackLabels
 from robustbench_aig.reporting.claims.verdicts import combine
 from robustbench_aig.reporting.compute_verdict import Forced, forced
 from robustbench_aig.reporting.evidence import Evidence
@@ -34,6 +35,7 @@ from robustbench_aig.reporting.over_seeds import over_seeds
 from robustbench_aig.reporting.palette import heat_css
 from robustbench_aig.reporting.pictures import channels_shown
 from robustbench_aig.reporting.remarks import UNVERIFIED, remarks
+from robustbench_aig.reporting.seed_series import Measured, SeedSeries, by_seed, measured
 from robustbench_aig.reporting.series import (
     Remainder,
     Series,
@@ -67,7 +69,9 @@ class Page:
         report: of which all is said.
         image_outcomes: the table of images; None without sample tables.
         series: what a reader compares.
+        columns: the same, with all training seeds of a recipe together.
         names: image -> its file's name.
+        attack: how attacks are called.
         section: makes a section by the name of its template.
         lost: what could not be made, each with the reason.
         cards: the questions that are answered first, with their pictures; none without a gated network.
@@ -83,16 +87,18 @@ class Page:
     def __init__(self, report: Report, evidence: Evidence, directory: Path, outcomes: ImageOutcomes | None) -> None:
         self.report, self._evidence, self.image_outcomes = report, evidence, outcomes
         self.series = series = all_series(report)
+        self.columns = columns = by_seed(report, series)
         self.names = evidence.names
+        self.attack = AttackLabels(e.attack for e in evidence.plan.evaluations if e.threat is not None)
         parts = Contained()
         self.section, self.lost = parts.section, parts.lost
         self.picture = parts.part(
-            "The first chart", lambda: charts.worst_case(report, series) if series else None, None
+            "The first chart", lambda: charts.worst_case(report, columns) if columns else None, None
         )
         self.cards = parts.part("The answers", lambda: cards(report, evidence.plan) if report.answers else [], [])
         self.movements = parts.part("How gates moved", lambda: page_parts.movements(report, evidence, series), [])
         self.shift_blocks = parts.part("How far gates shifted", lambda: shifts.blocks(report, series), [])
-        self.panels = parts.part("The charts of accuracy", lambda: page_parts.panels(report, series, self.drawn), [])
+        self.panels = parts.part("The charts of accuracy", lambda: page_parts.panels(report, columns, self.drawn), [])
         self.thumbnails = parts.part("The pictures of images", lambda: load_thumbnails(directory), {})
         self.shelves = parts.part("The gallery", lambda: gallery.shelves(report, evidence, directory, series), [])
 
@@ -147,6 +153,16 @@ class Page:
     def accuracy_of(self, series: Series, attack: str, threat: Threat | None) -> tuple[Accuracy, str] | None:
         """As in `reporting.series`."""
         return accuracy_of(self.report, series, attack, threat)
+
+    def measured(self, column: SeedSeries, attack: str, threat: Threat | None) -> Measured | None:
+        """As in `reporting.seed_series`."""
+        return measured(self.report, column, attack, threat)
+
+    @cached_property
+    def single(self) -> list[SeedSeries]:
+        """Every network by itself, where several are one column; else none."""
+        apart = [SeedSeries(one, [one], one.label) for one in self.series]
+        return apart if any(column.several for column in self.columns) else []
 
     def remainder_of(self, series: Series, attack: str, threat: Threat) -> Remainder | None:
         """As in `reporting.series`."""
@@ -266,13 +282,9 @@ class Page:
         return [mode for mode in named if mode not in {None, STRAIGHT_THROUGH}]
 
     @property
-    def attack_settings(self) -> list[tuple[str, dict[str, object]]]:
-        """What was run under each name, once for every provider that ran it."""
-        found: dict[str, dict[str, object]] = {}
-        for e in self._planned:
-            if e.threat is not None:
-                found.setdefault(f"{e.attack} ({e.provider} {e.provider_version})", e.settings)
-        return list(found.items())
+    def attack_settings(self) -> list[page_parts.AttackSettings]:
+        """What was run under each name; the list that labels lead to."""
+        return page_parts.attack_settings(self._planned, self.attack)
 
     @cached_property
     def comparisons(self) -> dict[str, list[Comparison]]:

@@ -54,6 +54,11 @@ def bracket(low: float, high: float) -> str:
     return f"[{number(100 * low)},{NBSP}{number(100 * high)}]"
 
 
+def spread(low: float, high: float) -> str:
+    """From the lowest to the highest of several, in percent: `10.4–14.1`."""
+    return f"{number(100 * low)}–{number(100 * high)}"
+
+
 def around(low: float, high: float) -> str:
     """The interval of a difference in points: `[−3.8, +0.1]`; an end beside zero has the digits that show its side."""
     return f"[{_end(low)},{NBSP}{_end(high)}]"
@@ -137,11 +142,6 @@ def condition(comparison: Difference) -> str:
 def breakable(name: str) -> Markup:
     """A name that a line may end in, after a comma: `apgd:steps=50,gates=open` would make a table too wide."""
     return Markup(",<wbr>").join(name.split(","))
-
-
-def attack_cell(name: str) -> Markup:
-    """An attack's name in a table."""
-    return breakable(attack_text(name))
 
 
 def counted(attacks: Sequence[str], beside: Mapping[str, str]) -> str:

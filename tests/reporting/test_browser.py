@@ -165,6 +165,19 @@ def test_long_names_of_many_attacks_fit_a_phone(browser: Browser, tmp_path: Path
     page.context.close()
 
 
+def test_the_label_of_an_attack_opens_its_settings(browser: Browser, tmp_path: Path) -> None:
+    write_report(with_many_attacks(make_study()).write(tmp_path))
+    page = open_page(browser, tmp_path, width=1280)
+    page.evaluate("location.hash = 'accuracy'")
+    label = page.locator("#accuracy a.attack").first
+    name, listed = label.get_attribute("title") or "", page.locator(label.get_attribute("href") or "")
+    assert not listed.is_visible()
+    label.click()
+    assert listed.is_visible()
+    assert name in (listed.text_content() or "")
+    page.context.close()
+
+
 def test_page_without_controls_is_accessible(browser: Browser, tmp_path: Path) -> None:
     study = make_study()
     attacks = [e for e in study.plan.evaluations if e.role != "control"]

@@ -69,6 +69,28 @@ def test_failed_images_are_no_verdict(directory: Path) -> None:
     assert not any("no verdict" in sentence for sentence in over_seeds(report))
 
 
+def test_the_table_of_accuracies_has_one_column_for_all_seeds_and_single_ones_folded(directory: Path) -> None:
+    """Mean and range, counted here from the report; the networks by themselves stand in a table of their own."""
+    report = aggregate(directory)
+    html = (directory / "report.html").read_text()
+    page = html[html.index('id="accuracy"') : html.index('id="rates"')].replace("\xa0", " ")
+    together, single = page.split("The same for every training seed by itself")
+    for policy, name in (("none", "plain, 3 seeds"), ("argmax", "gated · argmax, 3 seeds")):
+        assert f'<th scope="col">{name}</th>' in together
+        for eps in EPSILONS:
+            same = [w for w in report.worst_case if (w.gate_policy, w.threat.eps) == (policy, eps)]
+            values = [100 * w.accuracy.value for w in same]
+            told = (
+                f'<strong>{np.mean(values):.1f} %</strong> <span class="ci">{min(values):.1f}–{max(values):.1f}</span>'
+            )
+            assert told in together
+            assert told not in single
+            assert all(f"[{100 * w.accuracy.low:.1f}, {100 * w.accuracy.high:.1f}]" in single for w in same)
+    names = [model.name for model in report.models]
+    assert all(name in single for name in names)
+    assert not any(name in together for name in names)
+
+
 def test_two_seeds_are_too_few(tmp_path: Path) -> None:
     report = aggregate(with_seeds(make_study(), 2).write(tmp_path, images=False))
     assert over_seeds(report) == []

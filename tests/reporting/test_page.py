@@ -14,6 +14,7 @@ from robustbench_aig.records import Report, report_json_schema
 from robustbench_aig.reporting import aggregate, charts, words, write_report
 from robustbench_aig.reporting.heatmap import MOST_CLASSES, cell, choices, heat_maps
 from robustbench_aig.reporting.palette import contrast, steps
+from robustbench_aig.reporting.seed_series import by_seed
 from robustbench_aig.reporting.series import all_series, headline
 from tests.reporting.synthetic import EPSILONS, Study, evaluation, fail, threat, with_many_attacks
 
@@ -167,6 +168,19 @@ def test_what_other_providers_alone_break_is_said_once_per_model_and_epsilon(stu
     assert "Only attacks of other providers" not in (tmp_path / "ours" / "report.html").read_text()
 
 
+def test_labels_of_attacks_lead_to_their_names_and_settings(study: Study, tmp_path: Path) -> None:
+    """A label stands for one attack, and its target tells which, once."""
+    write_report(with_many_attacks(study).write(tmp_path))
+    html = (tmp_path / "report.html").read_text()
+    links = set(re.findall(r'<a class="attack" href="#(A\d+)" title="([^"]*)">(A\d+) fgsm</a>', html))
+    assert len(links) == len({anchor for anchor, _, _ in links}) == 11
+    for anchor, name, label in links:
+        assert anchor == label
+        listed = html.index(f'id="{anchor}"')
+        assert html.count(f'id="{anchor}"') == 1
+        assert f"{anchor} = {name} (" in html[listed : listed + 400]
+
+
 def test_many_attacks_are_counted_first_and_listed_in_the_table(study: Study, tmp_path: Path) -> None:
     """Thirteen attacks of which one is stronger: the first screen counts, few are drawn, none is left out."""
     report = write_report(with_many_attacks(study).write(tmp_path))
@@ -177,7 +191,8 @@ def test_many_attacks_are_counted_first_and_listed_in_the_table(study: Study, tm
     assert "Attacks 13 attacks and 1 control, each in the table of accuracies" in text_of(html)
     accuracy = html[html.index('id="accuracy"') : html.index('id="flips"')]
     for count in range(11):
-        assert accuracy.count(f'scope="row" class="name">fgsm:steps={count},<wbr>') >= len(EPSILONS)
+        link = rf'class="name"><a[^>]* title="fgsm:steps={count},[^>]*>A\d+ fgsm</a>'
+        assert len(re.findall(link, accuracy)) >= len(EPSILONS)
     titles = re.findall(r"<figcaption>(.*?)</figcaption>", accuracy)[: words.FEW]
     strongest = max((w.strongest for w in report.worst_case), key=lambda counts: counts["pgd"])
     assert strongest["pgd"] > 0
@@ -271,7 +286,7 @@ def test_words() -> None:
 def test_epsilons_of_the_first_picture_go_upwards(report: Report) -> None:
     """As numbers: 16/255 sorts before 4/255 as text."""
     larger = Report.model_validate_json(report.model_dump_json().replace('"8/255"', '"16/255"'))
-    picture = charts.worst_case(larger, all_series(larger))
+    picture = charts.worst_case(larger, by_seed(larger, all_series(larger)))
     assert picture.index("clean images") < picture.index("ε = 4/255") < picture.index("ε = 16/255")
 
 

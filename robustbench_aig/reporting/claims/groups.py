@@ -54,7 +54,7 @@ class Group:
 
 def groups(plan: Plan) -> list[Group]:
     """All gated recipes of a plan, with the plain ones each is compared with."""
-    families = {family: _alike([m for m in plan.models if m.family == family]) for family in ("gated", "plain")}
+    families = {family: alike([m for m in plan.models if m.family == family]) for family in ("gated", "plain")}
     found = []
     for gated in families["gated"]:
         rivals = [p for p in families["plain"] if _treated(p[0]) == _treated(gated[0])]
@@ -93,7 +93,7 @@ def _apart(one: int | None, other: int | None) -> float:
     return math.inf if one is None or other is None else abs(one - other)
 
 
-def _alike(models: Sequence[ModelRecord]) -> list[tuple[ModelRecord, ...]]:
+def alike(models: Sequence[ModelRecord]) -> list[tuple[ModelRecord, ...]]:
     """Networks that differ in the training seed alone, together."""
     found: dict[tuple[object, ...], list[ModelRecord]] = {}
     for model in models:

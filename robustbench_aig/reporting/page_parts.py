@@ -11,6 +11,7 @@ from robustbench_aig.records import Accuracy, Comparison, Evaluation, Evaluation
 from robustbench_aig.reporting import charts, words
 from robustbench_aig.reporting.attack_labels import AttackLabels
 from robustbench_aig.reporting.claims.groups import groups
+from robustbench_aig.reporting.compute_verdict import forced
 from robustbench_aig.reporting.evidence import Evidence
 from robustbench_aig.reporting.seed_series import SeedSeries
 from robustbench_aig.reporting.series import Series, accuracy_of, before, headline, threats
@@ -31,12 +32,23 @@ class Verdict(NamedTuple):
 
 
 class Movement(NamedTuple):
-    """What the gates of one series did under the attack that cost it most."""
+    """What the gates of one series did under attack.
+
+    Attributes:
+        series: whose gates they are.
+        evaluation: of the attack that cost it most accuracy.
+        model: the network.
+        flips: chart of the decisions that this attack changes.
+        slowed: of the attack that raises its compute most, or else the same.
+        compute: chart of the compute under that one.
+        before: attacks that images went through before, in a cascade.
+    """
 
     series: Series
     evaluation: Evaluation
     model: ModelRecord
     flips: str | None
+    slowed: Evaluation
     compute: str | None
     before: list[str]
 
@@ -105,15 +117,17 @@ def _leads(report: Report, comparison: Comparison) -> bool:
 
 def movements(report: Report, evidence: Evidence, series: list[Series]) -> list[Movement]:
     """What the gates of every series did that can be misled."""
+    slowest = {(one.series.model, one.series.policy): one.by.most for one in forced(report, evidence.plan, series)}
     found = []
     for one in series:
         evaluation = headline(report.evaluations, one.model, one.policy) if one.chooses else None
         if evaluation is None:
             continue
-        model = evidence.model(one.model)
-        rows = evidence.rows.get(evaluation.id)
-        flips, compute = charts.flips(evaluation), None if rows is None else charts.compute(rows, model)
-        found.append(Movement(one, evaluation, model, flips, compute, before(report, evaluation)))
+        model, slowed = evidence.model(one.model), slowest.get((one.model, one.policy), evaluation)
+        rows = evidence.rows.get(slowed.id)
+        compute = None if rows is None else charts.compute(rows, model)
+        moved = Movement(one, evaluation, model, charts.flips(evaluation), slowed, compute, before(report, evaluation))
+        found.append(moved)
     return found
 
 

@@ -24,12 +24,22 @@ Three = tuple[Cell | None, Cell | None, Cell | None]
 """What a quantity is for the attacked images and under the two controls; None where there is nothing to say."""
 
 
+class Shown(NamedTuple):
+    """The strata of an evaluation by their names, and its gates' names."""
+
+    strata: dict[str, GateStratum]
+    gates: list[str]
+
+
+Reader = Callable[[Shown], Three]
+
+
 class Quantity(NamedTuple):
     """A row of the table: its name, what it means to a newcomer, and how it's read off an evaluation's strata."""
 
     name: str
     meaning: str
-    read: Callable[[dict[str, GateStratum]], Three]
+    read: Reader
 
 
 class Line(NamedTuple):
@@ -58,8 +68,8 @@ def blocks(report: Report, series: list[Series]) -> list[Block]:
     for one in series:
         strongest = [_strongest(report, one, threat) for threat in threats(report)]
         if one.chooses and any(e is not None for e in strongest):
-            by_threat = [{s.name: s for s in _shown(e)} for e in strongest]
-            lines = [Line(q, [q.read(strata) for strata in by_threat]) for q in QUANTITIES]
+            by_threat = [_shown(e) for e in strongest]
+            lines = [Line(q, [q.read(shown) for shown in by_threat]) for q in QUANTITIES]
             found.append(Block(one, strongest, lines))
     return found
 
@@ -76,16 +86,18 @@ def _strongest(report: Report, series: Series, threat: Threat) -> Evaluation | N
     return headline(at, series.model, series.policy)
 
 
-def _shown(evaluation: Evaluation | None) -> list[GateStratum]:
+def _shown(evaluation: Evaluation | None) -> Shown:
     gates = evaluation.gates if evaluation else None
-    return [s for s in gates.strata if s.by != "class"] if gates else []
+    if gates is None:
+        return Shown({}, [])
+    return Shown({s.name: s for s in gates.strata if s.by != "class"}, [shift.gate for shift in gates.per_gate])
 
 
-def _of(stratum: str, text: Callable[[GateMoves], str | None]) -> Callable[[dict[str, GateStratum]], Three]:
+def _of(stratum: str, text: Callable[[GateMoves], str | None]) -> Reader:
     """Read one number of a stratum, where that has any image."""
 
-    def read(strata: dict[str, GateStratum]) -> Three:
-        found = strata.get(stratum)
+    def read(shown: Shown) -> Three:
+        found = shown.strata.get(stratum)
         if found is None:
             return None, None, None
         attacked, corners, permuted = (
@@ -100,51 +112,53 @@ def _cell(text: str | None, beside: str = "") -> Cell | None:
     return None if text is None else Cell(text, beside)
 
 
-def _part(text: Callable[[ClassPart], str | None]) -> Callable[[dict[str, GateStratum]], Three]:
+def _part(text: Callable[[ClassPart], str | None]) -> Reader:
     return _of("fooled", lambda moves: None if moves.class_part is None else text(moves.class_part))
 
 
-def _explained(strata: dict[str, GateStratum]) -> Three:
-    attacked, corners, permuted = _part(lambda part: None if part.share is None else words.percent(part.share))(strata)
-    part = strata["fooled"].attacked.class_part if attacked else None
+def _explained(shown: Shown) -> Three:
+    attacked, corners, permuted = _part(lambda part: None if part.share is None else words.percent(part.share))(shown)
+    part = shown.strata["fooled"].attacked.class_part if attacked else None
     return attacked and attacked._replace(beside=_images(part.n) if part else ""), corners, permuted
 
 
-def _flips(stratum: str) -> Callable[[dict[str, GateStratum]], Three]:
-    def read(strata: dict[str, GateStratum]) -> Three:
-        attacked, corners, permuted = _of(stratum, lambda moves: words.percent(moves.flip_rate))(strata)
-        return attacked and attacked._replace(beside=_images(strata[stratum].attacked.n)), corners, permuted
+def _flips(stratum: str) -> Reader:
+    def read(shown: Shown) -> Three:
+        attacked, corners, permuted = _of(stratum, lambda moves: words.percent(moves.flip_rate))(shown)
+        return attacked and attacked._replace(beside=_images(shown.strata[stratum].attacked.n)), corners, permuted
 
     return read
 
 
-def _largest(strata: dict[str, GateStratum]) -> Three:
+def _largest(shown: Shown) -> Three:
     """With the interval beside it: it may be the largest by luck."""
-    found = strata.get("all")
+    found = shown.strata.get("all")
     if found is None:
         return None, None, None
-    attacked, corners, permuted = (_of_gate(moves) for moves in (found.attacked, found.corners, found.permuted))
+    attacked, corners, permuted = (
+        _of_gate(moves, shown.gates) for moves in (found.attacked, found.corners, found.permuted)
+    )
     return attacked, corners, permuted
 
 
-def _of_gate(moves: GateMoves | None) -> Cell | None:
+def _of_gate(moves: GateMoves | None, gates: list[str]) -> Cell | None:
     if moves is None or moves.largest is None:
         return None
     one = moves.largest
-    return Cell(words.percent(one.value), f"gate {one.gate + 1}, {words.bracket(one.low, one.high)}")
+    return Cell(words.percent(one.value), f"gate {gates[one.gate]}, {words.bracket(one.low, one.high)}")
 
 
 def _images(count: int) -> str:
     return "1 image" if count == 1 else f"{count} images"
 
 
-def _paths(strata: dict[str, GateStratum]) -> Three:
-    attacked, corners, permuted = _of("all", lambda moves: str(moves.paths))(strata)
-    return attacked and attacked._replace(beside=f"clean: {strata['all'].clean_paths}"), corners, permuted
+def _paths(shown: Shown) -> Three:
+    attacked, corners, permuted = _of("all", lambda moves: str(moves.paths))(shown)
+    return attacked and attacked._replace(beside=f"clean: {shown.strata['all'].clean_paths}"), corners, permuted
 
 
-def _beyond(strata: dict[str, GateStratum]) -> Three:
-    found = strata.get("all")
+def _beyond(shown: Shown) -> Three:
+    found = shown.strata.get("all")
     if found is None:
         return None, None, None
     return None, _excess(found.beyond_corners), _excess(found.beyond_permuted)
@@ -169,7 +183,7 @@ QUANTITIES = (
     ),
     Quantity(
         "… of the gate that moves most",
-        "share of images for which the most affected gate changes its decision; gates count from 1. The 95 % interval "
+        "share of images for which the most affected gate changes its decision. The 95 % interval "
         "is for the largest share, whichever gate has it. The mean over many constant gates hides such a gate",
         _largest,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +102,13 @@ def test_lowering_forces_nothing(tmp_path: Path) -> None:
     study = on_the_compute(make_study(), {"pgd": DIRECTIONS["pgd"] | {"direction": "down"}})
     report = aggregate(study.write(tmp_path))
     assert forced(report, study.plan, all_series(report)) == []
+
+
+def test_the_chart_of_compute_shows_the_attack_that_raises_it_most(tmp_path: Path) -> None:
+    """Beside an attack on the accuracy, which costs most of that."""
+    report = write_report(on_the_compute(make_study(), {"pgd": DIRECTIONS["pgd"]}).write(tmp_path))
+    html = (tmp_path / "report.html").read_text()
+    compute = html[html.index('id="compute"') :]
+    captions = re.findall(r"<figcaption>[^:<]*: ([^,]*), ", compute[: compute.index("<table>")])
+    assert captions == ["pgd", "pgd"]
+    assert {e.attack for e in report.evaluations if e.role == "attack"} == {"fgsm"}

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from robustbench_aig.records import QUESTIONS, Report
-from robustbench_aig.reporting.words import answer_number, gates_text
+from robustbench_aig.reporting.words import answer_text
 
 _WIDTH = 80
 _INDENT = "  "
@@ -22,10 +22,8 @@ def answer_lines(report: Report) -> Iterator[str]:
         found = [one for one in mine if one.question == question]
         yield asked
         for one in found:
-            number = answer_number(one)
-            told = f"{gates_text(one.gate_policy)}: {one.told}{f', {number}' if number else ''}"
             yield from textwrap.wrap(
-                told,
+                answer_text(one),
                 _WIDTH,
                 initial_indent=_INDENT,
                 subsequent_indent=2 * _INDENT,

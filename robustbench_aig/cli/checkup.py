@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from robustbench_aig.cli.terminal import stdout
+from robustbench_aig.cli.terminal import say, stdout
 from robustbench_aig.records import Checkup, FindingRecord
 from robustbench_aig.reporting.words import gates_text
 
@@ -19,10 +19,8 @@ def show(found: Checkup, *, as_json: bool) -> None:
     if as_json:
         click.echo(found.model_dump_json())
         return
-    to = stdout()
-    to.print(_table(found))
-    for line in [*_said(found), *_not_asked(found), _sum(found)]:
-        to.print(line, markup=False, highlight=False, soft_wrap=True)
+    stdout().print(_table(found))
+    say(*_said(found), *_not_asked(found), _sum(found))
 
 
 def _table(found: Checkup) -> Table:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from robustbench_aig.cli import options
-from robustbench_aig.cli.terminal import stdout
+from robustbench_aig.cli.terminal import say, stdout
 from robustbench_aig.reporting.compare import ReportComparison, compare_reports
 from robustbench_aig.reporting.compare.changes import Change, Measurement
 from robustbench_aig.reporting.words import around, attack_text, number, p_text, signed
@@ -55,8 +55,7 @@ def _show(found: ReportComparison, to: Console) -> None:
     lines += _only("B", found.new, {_model(one) for one in [*found.changes, *found.gone]})
     if not found.changes:
         lines.append("no model under the same gate policy, attack and threat is in both")
-    for line in lines:
-        to.print(line, markup=False, highlight=False, soft_wrap=True)
+    say(*lines)
 
 
 def _table(model: str, changes: Iterable[Change]) -> Table:

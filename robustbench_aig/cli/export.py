@@ -7,9 +7,9 @@ from typing import get_args
 
 import click
 
-from robustbench_aig.cli.terminal import stdout
+from robustbench_aig.cli.terminal import say
 from robustbench_aig.exporting import Request, Target, export
-from robustbench_aig.records.documents import REPORT, load_report
+from robustbench_aig.opened_report import load_report
 
 EXAMPLES = """\b
 Examples:
@@ -44,10 +44,9 @@ def export_(directory: Path, target: Target, networks: tuple[str, ...], out: Pat
     DIR is a report directory or a report.json. Nothing is computed again: each number is that of report.json. What a
     report does not know, such as authors, is left for you to fill in, and said on stderr.
     """
-    report = load_report(directory)
-    where = directory.parent if directory.name == REPORT else directory
-    done = export(Request(report, where, out or where / "export" / target, networks), target)
+    opened = load_report(directory)
+    where = out or opened.directory / "export" / target
+    done = export(Request(opened.record, opened.directory, where, networks), target)
     for remark in done.remarks:
         click.echo(f"note: {remark}", err=True)
-    for path in done.files:
-        stdout().print(str(path), markup=False, highlight=False, soft_wrap=True)
+    say(*map(str, done.files))

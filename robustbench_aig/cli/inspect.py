@@ -15,7 +15,7 @@ from robustbench_aig.cli import options
 from robustbench_aig.cli.image_options import images_of
 from robustbench_aig.cli.policy_option import policy_of
 from robustbench_aig.cli.progress import counting, reading
-from robustbench_aig.cli.terminal import console, stdout
+from robustbench_aig.cli.terminal import console, say, stdout
 from robustbench_aig.errors import Interrupted
 from robustbench_aig.files import make_folder, safe_name
 from robustbench_aig.inspection_record import Inspection
@@ -78,13 +78,10 @@ def inspect(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the 
     if request.json:
         click.echo(inspection.model_dump_json())
         return
-    to = stdout()
-    to.print(_table(inspection))
+    stdout().print(_table(inspection))
     if inspection.gates and inspection.gates.dependence:
-        to.print(
-            f"gates: {dependence_text(inspection.gates.dependence)}", markup=False, highlight=False, soft_wrap=True
-        )
-    to.print(f"inspection: {directory / 'inspect.html'}", markup=False, highlight=False, soft_wrap=True)
+        say(f"gates: {dependence_text(inspection.gates.dependence)}")
+    say(f"inspection: {directory / 'inspect.html'}")
 
 
 def _carry_out(request: InspectRequest, shown: Console) -> tuple[Inspection, Path]:

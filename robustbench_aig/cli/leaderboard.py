@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from robustbench_aig.cli import options
-from robustbench_aig.cli.terminal import stdout
+from robustbench_aig.cli.terminal import say, stdout
 from robustbench_aig.files import make_folder, write_atomic
 from robustbench_aig.norms import DEFAULT
 from robustbench_aig.reporting.leaderboard import (
@@ -105,7 +105,7 @@ def _show(board: Leaderboard, page: Path) -> None:
         to.print(f"tables at other threats: {more}, on the page; --by shows one", markup=False, highlight=False)
     if left:
         to.print(f"not ranked: {left}; the page gives the reasons", markup=False, highlight=False)
-    to.print(f"leaderboard: {page}", markup=False, highlight=False, soft_wrap=True)
+    say(f"leaderboard: {page}")
 
 
 def _table(group: Group, named: str) -> Table:

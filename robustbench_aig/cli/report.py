@@ -10,7 +10,7 @@ import click
 
 from robustbench_aig.cli import options
 from robustbench_aig.cli.tables import show
-from robustbench_aig.cli.terminal import stdout
+from robustbench_aig.cli.terminal import say
 from robustbench_aig.errors import InputError, RunError, did_you_mean
 from robustbench_aig.files import write_atomic
 from robustbench_aig.records.documents import REPORT, load_report
@@ -128,7 +128,7 @@ def _publish(directory: Path, run: Path, out: Path) -> None:
     if (run / RECORD).exists():
         raise InputError(f"--publish: {run} is a run; name a report directory")
     publish(directory, out)
-    stdout().print(f"report: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    say(f"report: {out / 'report.html'}")
 
 
 def _show_run(run: Path, *, as_json: bool) -> None:
@@ -137,4 +137,4 @@ def _show_run(run: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(json_module.dumps({"directory": str(run), **record.model_dump(mode="json")}))
     else:
-        stdout().print(f"run: {run / PAGE}", markup=False, highlight=False, soft_wrap=True)
+        say(f"run: {run / PAGE}")

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from robustbench_aig.cli.answer_lines import answer_lines
 from robustbench_aig.cli.repeated_answers import asking_table
-from robustbench_aig.cli.terminal import stdout
+from robustbench_aig.cli.terminal import say, stdout
 from robustbench_aig.records import Evaluation, Report
 from robustbench_aig.reporting.answers.next_commands import missing_checks
 from robustbench_aig.reporting.clean_match_words import lines
@@ -55,21 +55,16 @@ def show(report: Report, directory: Path, *, as_json: bool, page: Path | None = 
         to.print(asking_table(report))
     for rung in report.ladder.rungs if report.ladder else []:
         note = f" ({rung.note})" if rung.note else ""
-        to.print(f"{rung.key:<4}{rung.title}{note}", markup=False, highlight=False, soft_wrap=True)
+        say(f"{rung.key:<4}{rung.title}{note}")
     matched = [line for match in report.clean_matches for line in lines(match)]
     answered = ["", *answer_lines(report)] if report.answers else []
-    _say(*_guessing(report), *matched, *_verdicts(report), *([] if page else _next(report, directory)), *answered)
-    _say(f"report: {page or directory / 'report.html'}")
+    say(*_guessing(report), *matched, *_verdicts(report), *([] if page else _next(report, directory)), *answered)
+    say(f"report: {page or directory / 'report.html'}")
 
 
 def show_verdicts(report: Report, directory: Path) -> None:
     """Claims of a report that a checkup was put into, the checks that they still wait for, and where the page is."""
-    _say("", *_verdicts(report), *_next(report, directory), f"report: {directory / 'report.html'}")
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        stdout().print(line, markup=False, highlight=False, soft_wrap=True)
+    say("", *_verdicts(report), *_next(report, directory), f"report: {directory / 'report.html'}")
 
 
 def _next(report: Report, directory: Path) -> list[str]:

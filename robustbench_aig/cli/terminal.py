@@ -30,6 +30,13 @@ def stdout() -> Console:
     return console if console.is_terminal else _Plain(width=120)
 
 
+def say(*lines: str) -> None:
+    """Lines on stdout as they are, unbroken and without markup, so that paths and commands can be copied."""
+    to = stdout()
+    for line in lines:
+        to.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def console(*, quiet: bool) -> Console:
     """For progress and notes: stderr, or nowhere."""
     return _Plain(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from robustbench_aig.cli.interruption import stop_on_signals
 from robustbench_aig.cli.jobs import TrainRequest, find_jobs
 from robustbench_aig.cli.progress import follow
 from robustbench_aig.cli.tensorboard import check_tensorboard, logged
-from robustbench_aig.cli.terminal import console, stdout
+from robustbench_aig.cli.terminal import console, say, stdout
 from robustbench_aig.commands import with_flag
 from robustbench_aig.data import KNOWN
 from robustbench_aig.distributed import joined
@@ -120,10 +120,8 @@ def train(**chosen: Any) -> None:  # noqa: ANN401 - click hands over what the op
         stdout().print(_table(finished))
         for note in (note for job, record in zip(jobs, finished, strict=True) for note in _guesses(job, record)):
             shown.print(note, markup=False)
-        for job in jobs:
-            stdout().print(f"page: {job.directory / PAGE}", markup=False, highlight=False, soft_wrap=True)
-        line = options.next_attack([job.directory for job in jobs])
-        stdout().print(f"next: {line}", markup=False, highlight=False, soft_wrap=True)
+        say(*(f"page: {job.directory / PAGE}" for job in jobs))
+        say(f"next: {options.next_attack([job.directory for job in jobs])}")
 
 
 def _train(job: Job, request: TrainRequest, shown: Console) -> RunRecord:

@@ -6,11 +6,10 @@ import textwrap
 
 from robustbench_aig.errors import InputError
 from robustbench_aig.exporting.exported import Exported, Request
-from robustbench_aig.records import Answer
 from robustbench_aig.reporting.answer_cards import Card, cards
 from robustbench_aig.reporting.eps_curves import over_eps_alone
 from robustbench_aig.reporting.evidence import load_plan
-from robustbench_aig.reporting.words import NBSP, answer_number, gates_text
+from robustbench_aig.reporting.words import NBSP, answer_text
 
 _LETTERS = 66
 
@@ -38,10 +37,5 @@ def chart_pictures(request: Request) -> Exported:
 
 
 def _picture(card: Card) -> bytes:
-    told = [line for answer in card.answers for line in textwrap.wrap(_told(answer), _LETTERS)]
+    told = [line for answer in card.answers for line in textwrap.wrap(answer_text(answer).replace(NBSP, " "), _LETTERS)]
     return over_eps_alone(card.lines, card.axis, card.asked, told)
-
-
-def _told(answer: Answer) -> str:
-    number = answer_number(answer).replace(NBSP, " ")
-    return f"{gates_text(answer.gate_policy)}: {answer.told}{f', {number}' if number else ''}"

@@ -12,8 +12,8 @@ from robustbench_aig.errors import InputError
 from robustbench_aig.exporting.exported import Exported, NetworkResults, Request, network_results
 from robustbench_aig.files import safe_name
 from robustbench_aig.policy_traits import PLAIN
-from robustbench_aig.records import Accuracy, Answer, ModelRecord, Report
-from robustbench_aig.reporting.words import accuracy_text, answer_number, gates_text, macs, threat_text
+from robustbench_aig.records import Accuracy, ModelRecord, Report
+from robustbench_aig.reporting.words import accuracy_text, answer_text, gates_text, macs, threat_text
 from robustbench_aig.threat import Threat
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def _body(report: Report, found: list[NetworkResults]) -> str:
     if model.total_macs:
         what += f", {macs(model.total_macs)} multiply-accumulates" + (" with every gate open" if model.gates else "")
     parts = [f"# {model.name}", f"{what}.", "## Robustness", _how(report), _table(found)]
-    if told := [_told(answer) for answer in report.answers if model.name in answer.gated]:
+    told = [f"- {one.asked} With {answer_text(one)}." for one in report.answers if model.name in one.gated]
+    if told:
         parts.append("\n".join(told))
     if training := model.training:
         parts += [
@@ -136,8 +137,3 @@ def _table(found: list[NetworkResults]) -> str:
         cells = [accuracy_text(results.clean), *(accuracy_text(one) if one else "" for one in kept)]
         rows.append(["none" if results.policy == PLAIN else gates_text(results.policy), *cells])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _told(answer: Answer) -> str:
-    number = answer_number(answer)
-    return f"- {answer.asked} With {gates_text(answer.gate_policy)}: {answer.told}{f', {number}' if number else ''}."

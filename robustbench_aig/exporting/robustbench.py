@@ -18,6 +18,8 @@ from robustbench_aig.files import safe_name
 from robustbench_aig.norms import Norm
 from robustbench_aig.policy_traits import PLAIN, traits
 from robustbench_aig.records import Accuracy, WorstCase
+from robustbench_aig.reporting.evidence import load_evidence
+from robustbench_aig.reporting.without_evidence import came_alone
 from robustbench_aig.reporting.words import gates_text
 
 _FOLDERS: dict[Norm, str] = {"linf": "Linf", "l2": "L2"}
@@ -33,6 +35,7 @@ def robustbench(request: Request) -> Exported:
     stands in `autoattack_acc` where it was run; the worst case over all attacks is in `external` and `reported`.
     """
     done, report = Exported(), request.report
+    evidence = None if came_alone(request.directory) else load_evidence(request.directory)
     without: dict[str, list[str]] = {}
     for results in network_results(request):
         for worst in results.worst:
@@ -42,7 +45,7 @@ def robustbench(request: Request) -> Exported:
             folder = request.out / "model_info" / safe_name(report.data.name) / _FOLDERS[worst.threat.norm]
             info = _model_info(request, results, worst)
             done.write(folder / f"{name}.json", json.dumps(info, indent=2) + "\n")
-            images = worst_images(request.directory, worst)
+            images = worst_images(request.directory, evidence, worst)
             if isinstance(images, str):
                 without.setdefault(images, []).append(name)
             else:

@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_aig.records import WorstCase
-from robustbench_aig.reporting.evidence import load_evidence, load_images
+from robustbench_aig.reporting.evidence import Evidence, load_images
 from robustbench_aig.reporting.union import members_of, worst
-from robustbench_aig.reporting.without_evidence import came_alone
 
 
-def worst_images(directory: Path, of: WorstCase) -> NDArray[np.float32] | str:
+def worst_images(directory: Path, evidence: Evidence | None, of: WorstCase) -> NDArray[np.float32] | str:
     """Put together what the attacks of a worst case left of each image.
 
     Args:
         directory: of the report.
+        evidence: in it; None where the report came without.
         of: the worst case of a network under its policy, at one threat.
 
     Returns:
@@ -26,11 +26,10 @@ def worst_images(directory: Path, of: WorstCase) -> NDArray[np.float32] | str:
     Raises:
         RunError: an image file or a table is damaged.
     """
-    if came_alone(directory):
+    if evidence is None:
         return "the report came without its images"
     if of.status != "ok":
         return "an attack failed on some images"
-    evidence = load_evidence(directory)
     wanted = (of.model, of.gate_policy, of.threat)
     members = next(
         members
@@ -48,6 +47,5 @@ def worst_images(directory: Path, of: WorstCase) -> NDArray[np.float32] | str:
         kept = load_images(directory, member.id, evidence.plan.data.shape)
         if kept is None or not np.isin(ids[mine], kept.ids).all():
             return "not all of them were kept: attack again with --keep-images"
-        order = np.argsort(kept.ids)
-        pixels[mine] = kept.pixels[order[np.searchsorted(kept.ids, ids[mine], sorter=order)]]
+        pixels[mine] = kept.pixels[kept.positions(ids[mine])]
     return pixels

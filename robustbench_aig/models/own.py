@@ -62,13 +62,12 @@ def _built(factory: str) -> object:
         sys.path.insert(0, "")
     try:
         build: Callable[[], Any] = getattr(importlib.import_module(module_name), function)
-        model = build()
+        return build()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - foreign code may fail in any way, and scripts call sys.exit
         said = f": {first_line(error)}" if str(error) else ""
         raise InputError(f"--model {factory} cannot be built: {type(error).__name__}{said}") from None
-    return model
 
 
 @contextmanager

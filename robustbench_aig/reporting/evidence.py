@@ -97,6 +97,11 @@ class Images:
     ids: Ints
     pixels: NDArray[np.float32]
 
+    def positions(self, wanted: Ints) -> Ints:
+        """(M,) where the images of these ids are; each must be there."""
+        order = np.argsort(self.ids)
+        return np.asarray(order[np.searchsorted(self.ids, wanted, sorter=order)])
+
 
 def load_plan(directory: Path) -> Plan:
     """Read `plan.json`.

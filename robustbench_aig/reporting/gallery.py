@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robustbench_aig.records import Evaluation, Report
 from robustbench_aig.reporting.evidence import Evidence, load_images
@@ -80,8 +79,8 @@ def _shelf(series: Series, evaluation: Evaluation, evidence: Evidence, directory
     before = _thin(clean.pixels, every)
     count = min(ids.size, int(np.clip(_PIXELS // before[0, 0].size, 4, MOST_CARDS)))
     chosen = np.sort(np.random.default_rng(evidence.plan.seed).choice(ids, count, replace=False))
-    before = before[_positions(clean.ids, chosen)]
-    after = _thin(attacked.pixels, every)[_positions(attacked.ids, chosen)]
+    before = before[clean.positions(chosen)]
+    after = _thin(attacked.pixels, every)[attacked.positions(chosen)]
     largest = float(np.abs(after - before).max())
     factor = 0.5 / largest if largest else 1.0
     cards = [_card(int(image), (before[i], after[i]), factor, evidence, evaluation) for i, image in enumerate(chosen)]
@@ -114,11 +113,6 @@ def _said(rows: Rows, row: int, names: list[str]) -> str:
     if rows.draws[row] == 0:
         return f"{said} (right with probability {rows.p_correct[row]:.3f})"
     return f"{said} ({rows.correct[row]} of {rows.draws[row]} draws right)" if rows.draws[row] > 1 else said
-
-
-def _positions(ids: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
-    order = np.argsort(ids)
-    return np.asarray(order[np.searchsorted(ids, chosen, sorter=order)])
 
 
 def _thin(pixels: Pixels, every: int) -> Pixels:

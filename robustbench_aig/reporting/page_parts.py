@@ -11,7 +11,7 @@ from robustbench_aig.records import Accuracy, Comparison, Evaluation, Evaluation
 from robustbench_aig.reporting import charts, words
 from robustbench_aig.reporting.attack_labels import AttackLabels
 from robustbench_aig.reporting.claims.groups import groups
-from robustbench_aig.reporting.compute_verdict import forced
+from robustbench_aig.reporting.compute_verdict import Forced
 from robustbench_aig.reporting.evidence import Evidence
 from robustbench_aig.reporting.seed_series import SeedSeries
 from robustbench_aig.reporting.series import Series, accuracy_of, before, headline, threats
@@ -115,9 +115,9 @@ def _leads(report: Report, comparison: Comparison) -> bool:
     return comparison.plain == models.get("R0") and traits(comparison.gate_policy).chooses
 
 
-def movements(report: Report, evidence: Evidence, series: list[Series]) -> list[Movement]:
-    """What the gates of every series did that can be misled."""
-    slowest = {(one.series.model, one.series.policy): one.by.most for one in forced(report, evidence.plan, series)}
+def movements(report: Report, evidence: Evidence, series: list[Series], forced: list[Forced]) -> list[Movement]:
+    """What the gates of every series did that can be misled; `forced`: what attacks on the compute did to them."""
+    slowest = {(one.series.model, one.series.policy): one.by.most for one in forced}
     found = []
     for one in series:
         evaluation = headline(report.evaluations, one.model, one.policy) if one.chooses else None

@@ -96,7 +96,9 @@ class Page:
             "The first chart", lambda: charts.worst_case(report, columns) if columns else None, None
         )
         self.cards = parts.part("The answers", lambda: cards(report, evidence.plan) if report.answers else [], [])
-        self.movements = parts.part("How gates moved", lambda: page_parts.movements(report, evidence, series), [])
+        self.movements = parts.part(
+            "How gates moved", lambda: page_parts.movements(report, evidence, series, self.forced), []
+        )
         self.shift_blocks = parts.part("How far gates shifted", lambda: shifts.blocks(report, series), [])
         self.panels = parts.part("The charts of accuracy", lambda: page_parts.panels(report, columns, self.drawn), [])
         self.thumbnails = parts.part("The pictures of images", lambda: load_thumbnails(directory), {})

@@ -75,10 +75,11 @@ def measured(report: Report, of: SeedSeries, attack: str, threat: Threat | None)
         return None
     failed = any(status == "error" for _, status in known)
     values = [accuracy.value for accuracy, _ in known]
+    mean = sum(values) / len(values)
     if not of.several:
         accuracy = known[0][0]
         low, high, told = accuracy.low, accuracy.high, accuracy_text(accuracy)
     else:
         low, high = min(values), max(values)
-        told = f"{percent(sum(values) / len(values))}, {percent(low)} to {percent(high)} over {len(values)} seeds"
-    return Measured(sum(values) / len(values), low, high, several=of.several, failed=failed, told=told)
+        told = f"{percent(mean)}, {percent(low)} to {percent(high)} over {len(values)} seeds"
+    return Measured(mean, low, high, several=of.several, failed=failed, told=told)

@@ -233,6 +233,12 @@ def answer_number(answer: Answer) -> str:
     return f"{number}{interval}{of} at {at}, {answer.n} images"
 
 
+def answer_text(answer: Answer) -> str:
+    """An answer in one line: gate policy, verdict, and its number where one was measured."""
+    number = answer_number(answer)
+    return f"{gates_text(answer.gate_policy)}: {answer.told}{f', {number}' if number else ''}"
+
+
 def distinct(step: Step) -> bool:
     """Whether a step of the ablation is significantly different from zero."""
     return step.status == "ok" and differs(step.low, step.high)

@@ -26,8 +26,7 @@ def entries_of(report: Report, path: str, page: str) -> list[Entry]:
         page: path of what shows it.
     """
     models = {model.name: model for model in report.models}
-    data, entries = report.data, []
-    images = Images(name=data.name, split=data.split, n=data.n, digest=data.digest)
+    images, entries = Images.of(report.data), []
     for name, policy in dict.fromkeys((e.model, e.gate_policy) for e in report.evaluations):
         mine = [e for e in report.evaluations if (e.model, e.gate_policy) == (name, policy)]
         model, clean = models[name], next((e for e in mine if e.role == "clean"), None)

@@ -32,6 +32,7 @@ def board_page(board: Leaderboard) -> str:
     """The leaderboard as HTML; a function of its argument. Its script sorts and filters; without it, all is shown."""
     return template("leaderboard.html").render(
         board=board,
+        opened=board.first,
         title=lambda group: title(group, board),
         images=lambda group: images_title(group, board),
         kind=kind,
@@ -109,7 +110,7 @@ def _attacks(group: Group, board: Leaderboard) -> str:
 
 
 def _named(group: Group) -> tuple[object, ...]:
-    return *_called(group), group.digest, group.by, group.stochastic, len(group.attacks)
+    return group.images, group.by, group.stochastic, len(group.attacks)
 
 
 def _called(images: Images) -> tuple[str, str, int]:
@@ -171,8 +172,7 @@ def board_csv(board: Leaderboard) -> str:
 
 def _lines(group: Group | None, entry: Entry, at: Standing | None) -> Iterator[tuple[object, ...]]:
     """A network's numbers at one threat, or those on clean images where no worst case is known."""
-    images = (entry.images.name, entry.images.split, entry.images.n, entry.images.digest)
-    data = (*images, entry.stochastic, len(group.attacks) if group else None)
+    data = (*_called(entry.images), entry.images.digest, entry.stochastic, len(group.attacks) if group else None)
     network = (entry.rank, entry.reason, entry.model, entry.gate_policy, entry.defence, entry.weights_digest)
     of = (*data, *network, entry.checks, entry.claim, entry.created)
     under = (at.threat, len(at.attacks), at.cascade, at.report) if at else ("none", None, None, entry.report)

@@ -10,15 +10,12 @@ from pathlib import Path
 
 from robustbench_aig.defence_names import JpegDefence
 from robustbench_aig.errors import InputError, RunError
-from robustbench_aig.records import Report
 from robustbench_aig.records.documents import REPORT, load_report
 from robustbench_aig.reporting.leaderboard.entries import NONE_FAILED, NOT_CHECKED, entries_of
-from robustbench_aig.reporting.leaderboard.records import Attacks, Entry, Group, Leaderboard, Standing, Unread
+from robustbench_aig.reporting.leaderboard.records import Attacks, Entry, Group, Images, Leaderboard, Standing, Unread
 from robustbench_aig.reporting.words import threat_text
 from robustbench_aig.threat import Threat
 
-Key = tuple[str, str, int, str]
-"""Name, split, number and digest of images."""
 Network = tuple[str, JpegDefence | None, str]
 """Digest of the weights, defence and gate policy."""
 Kind = tuple[str, str, bool]
@@ -40,7 +37,7 @@ def leaderboard(directory: Path, by: Threat | None = None, *, base: Path | None 
     files = sorted(directory.rglob(REPORT))
     if not files:
         raise InputError(f"there is no {REPORT} below {directory}: name a folder of report directories")
-    read: dict[Key, list[list[Entry]]] = {}
+    read: dict[Images, list[list[Entry]]] = {}
     unread = []
     for file in files:
         try:
@@ -50,19 +47,19 @@ def leaderboard(directory: Path, by: Threat | None = None, *, base: Path | None 
             continue
         page = file.with_name("report.html")
         paths = [_relative(path, base or directory) for path in (file, page if page.is_file() else file)]
-        read.setdefault(_key(report), []).append(entries_of(report, *paths))
+        read.setdefault(Images.of(report.data), []).append(entries_of(report, *paths))
     _check_known(by, [entry for reports in read.values() for entries in reports for entry in entries])
     # Of images that are called alike the most come first.
-    of_images = sorted(read.items(), key=lambda one: (one[0][0], one[0][1], -one[0][2], one[0][3]))
+    of_images = sorted(read.items(), key=lambda one: _place(one[0]))
     return Leaderboard(
-        groups=[group for key, reports in of_images for group in _groups(key, reports, by)],
+        groups=[group for images, reports in of_images for group in _groups(images, reports, by)],
         unranked=[entry for _, reports in of_images for entries in reports for entry in _left(entries, by)],
         unread=unread,
     )
 
 
-def _key(report: Report) -> Key:
-    return report.data.name, report.data.split, report.data.n, report.data.digest
+def _place(images: Images) -> tuple[str, str, int, str]:
+    return images.name, images.split, -images.n, images.digest
 
 
 def _relative(path: Path, base: Path) -> str:
@@ -87,7 +84,7 @@ class _Comparable:
         return bool(shared) and all(self.attacks[kind] == attacks[kind] for kind in shared)
 
 
-def _groups(key: Key, reports: Sequence[list[Entry]], by: Threat | None) -> list[Group]:
+def _groups(images: Images, reports: Sequence[list[Entry]], by: Threat | None) -> list[Group]:
     """The tables of one set of images, threat by threat; at each, those with the most networks first."""
     fit = [[entry for entry in entries if entry.reason is None] for entries in reports]
     every = [entry for entries in fit for entry in entries]
@@ -96,13 +93,15 @@ def _groups(key: Key, reports: Sequence[list[Entry]], by: Threat | None) -> list
         group
         for threat in _most_shared_first(every)
         if by is None or threat == by
-        for group in _groups_at(key, [[e for e in entries if e.at(threat)] for entries in fit], threat, lowest)
+        for group in _groups_at(images, [[e for e in entries if e.at(threat)] for entries in fit], threat, lowest)
     ]
 
 
-def _groups_at(key: Key, reports: Sequence[list[Entry]], by: Threat, lowest: dict[Measured, Standing]) -> list[Group]:
+def _groups_at(
+    images: Images, reports: Sequence[list[Entry]], by: Threat, lowest: dict[Measured, Standing]
+) -> list[Group]:
     groups = [
-        _group(key, [e for e in one.entries if e.stochastic is stochastic], by, lowest)
+        _group(images, [e for e in one.entries if e.stochastic is stochastic], by, lowest)
         for one in _comparable(reports, by)
         for stochastic in (False, True)
     ]
@@ -170,13 +169,9 @@ def _attacks(entry: Entry, by: Threat) -> Attacks:
     return standing.met
 
 
-def _group(key: Key, entries: Sequence[Entry], by: Threat, lowest: dict[Measured, Standing]) -> Group:
-    name, split, n, digest = key
+def _group(images: Images, entries: Sequence[Entry], by: Threat, lowest: dict[Measured, Standing]) -> Group:
     return Group(
-        name=name,
-        split=split,
-        n=n,
-        digest=digest,
+        **images.model_dump(),
         stochastic=any(entry.stochastic for entry in entries),
         attacks=sorted({attack for entry in entries for attack in _attacks(entry, by)[0]}),
         by=by,

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from robustbench_aig.defence_names import JpegDefence
 from robustbench_aig.recipes import Family
-from robustbench_aig.records import Accuracy, Record, RecordedThreat
+from robustbench_aig.records import Accuracy, DataRecord, Record, RecordedThreat
 from robustbench_aig.threat import Threat
 
 Attacks = tuple[frozenset[str], str | None]
@@ -20,6 +20,11 @@ class Images(Record):
     split: str
     n: int
     digest: str = Field(description="over images and labels")
+
+    @classmethod
+    def of(cls, data: DataRecord) -> Images:
+        """Those of a report."""
+        return cls(name=data.name, split=data.split, n=data.n, digest=data.digest)
 
 
 class Standing(Record):
@@ -87,6 +92,11 @@ class Group(Images):
     ranked: list[Entry]
 
     @property
+    def images(self) -> Images:
+        """Which images these are, as each of its networks has them."""
+        return self.ranked[0].images
+
+    @property
     def overlapping(self) -> int:
         """How many networks have an interval that overlaps that of the first."""
         first, *others = [one.accuracy for entry in self.ranked if (one := entry.at(self.by))]
@@ -110,5 +120,5 @@ class Leaderboard(Record):
     @property
     def first(self) -> list[Group]:
         """Of each set of images, the groups at the threat that most reports have."""
-        by = {(group.name, group.split, group.n, group.digest): group.by for group in reversed(self.groups)}
-        return [group for group in self.groups if group.by == by[group.name, group.split, group.n, group.digest]]
+        by = {group.images: group.by for group in reversed(self.groups)}
+        return [group for group in self.groups if group.by == by[group.images]]
